@@ -1,0 +1,47 @@
+# The two commands of the README, and what contributors use. Everything happens in .venv.
+#   make reproduce [TASK=take-cover] [SCALE=smoke|laptop|paper] [RUN=folder] [SEED=0]
+#   make test
+TASK ?= take-cover
+SCALE ?= smoke
+RUN ?= runs/$(TASK)-$(SCALE)
+SEED ?= 0
+PYTHON ?= python3
+# Where pip finds other builds of torch, such as the CPU-only one; empty: the default build.
+TORCH_INDEX ?=
+BIN := .venv/bin
+
+.PHONY: reproduce test lint bench install install-dev clean
+
+reproduce: install
+	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
+
+test: install-dev
+	$(BIN)/python -m pytest
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/worldmodels bench --json results/bench.json
+
+install: .venv/installed
+install-dev: .venv/installed-dev
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python {v[0]}.{v[1]}: worldmodels needs 3.11 or 3.12; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist src/*.egg-info

@@ -1,0 +1,40 @@
+"""Copies what a finished run measured into results/: ``python docs/keep_results.py RUN`` → results/TASK/SCALE/."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from worldmodels.run import Run
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT = (
+    "config.json",
+    "timings.jsonl",
+    "vae/metrics.jsonl",
+    "rnn/metrics.jsonl",
+    "controller/history.jsonl",
+    "controller/scores.jsonl",
+    "evaluation/random.json",
+    "evaluation/dream.json",
+    "evaluation/real.json",
+    "evaluation/results.json",
+    "evaluation/curve.png",
+    "evaluation/reconstructions.png",
+)
+
+
+def main(path: Path) -> None:
+    """Copies the files of a run; a name that two stages share gets its stage in front."""
+    run = Run.open(path)
+    target = ROOT / "results" / run.task / run.scale
+    target.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        stage, _, file = name.rpartition("/")
+        shutil.copyfile(path / name, target / (f"{stage}-{file}" if file == "metrics.jsonl" else file))
+    print(f"kept {len(KEPT)} files in {target.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

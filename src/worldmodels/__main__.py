@@ -1,0 +1,6 @@
+"""``python -m worldmodels``."""
+
+from worldmodels.cli import run
+
+if __name__ == "__main__":
+    run()

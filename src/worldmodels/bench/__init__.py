@@ -1,0 +1,127 @@
+"""How fast every stage is on this machine, beside the original's way and beside what its matrix products allow.
+
+All in one run, so that a ratio compares what the same machine did in the same minutes. Nothing is downloaded and no
+trained weights are needed: speed does not depend on them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from worldmodels.bench import bounds
+from worldmodels.bench.collection import measure_collection
+from worldmodels.bench.learning import measure_encoding, measure_rnn_training, measure_vae_training
+from worldmodels.bench.plan import Bench
+from worldmodels.bench.playing import measure_cma_es, measure_dream, measure_game
+from worldmodels.bench.timing import Row, rates
+from worldmodels.envs.spec import get_task
+from worldmodels.models.precision import compute_dtype, pick_device
+
+TASK = "take-cover"
+SCALE = "laptop"
+#: Seconds of a measurement; a baseline takes as long again.
+SECONDS = 6.0
+
+
+def run_bench(seconds: float = SECONDS) -> dict[str, Any]:
+    """Measures every stage, prints a table and returns ``machine`` and ``rows`` as JSON values.
+
+    Args:
+        seconds: how long each measurement goes on; the whole takes about 20 times as long, and half a minute more for
+            starting games.
+    """
+    device = pick_device()
+    machine = describe_machine(device)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="worldmodels-bench-", ignore_cleanup_errors=True) as folder:
+        for where in dict.fromkeys(("cpu", device)):
+            for dtype in (torch.float32, torch.bfloat16):
+                (product,) = rates([bounds.matrix_product(where, dtype)], [seconds / 4], where)
+                name = f"matrix product, {_name(dtype)}, {where}"
+                rows.append(Row(name, product / 1e9, "GFLOP/s", "square, by itself; a stage's bound is measured beside it"))
+        bench = Bench(get_task(TASK), SCALE, Path(folder), device, seconds)
+        for measure in (
+            measure_collection,
+            measure_vae_training,
+            measure_encoding,
+            measure_rnn_training,
+            measure_dream,
+            measure_game,
+            measure_cma_es,
+        ):
+            print(f"bench: {measure.__name__.removeprefix('measure_').replace('_', ' ')}", file=sys.stderr, flush=True)
+            found = measure(bench)
+            rows += [found] if isinstance(found, Row) else found
+    result = {"machine": machine, "rows": [row.to_dict() for row in rows]}
+    _print(result)
+    return result
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """Returns what the numbers depend on. A load average far above 0 at the start means that others were working too."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+        "compute_dtype": _name(compute_dtype(device)),
+        "task": TASK,
+        "scale": SCALE,
+    }
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _cpu_model() -> str:
+    """Returns the processor's name: Linux keeps it in a file, elsewhere Python's guess must do."""
+    file = Path("/proc/cpuinfo")
+    if file.exists():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _print(result: dict[str, Any]) -> None:
+    machine = result["machine"]
+    table = Table(
+        title=f"{machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}, torch {machine['torch']} "
+        f"({machine['torch_threads']} threads), {machine['compute_dtype']}, load before {machine['load_average_before']}"
+    )
+    for name in ("measured", "value", "unit", "baseline", "ratio", "bound", "of bound"):
+        table.add_column(name, justify="left" if name in ("measured", "unit") else "right")
+    for row in result["rows"]:
+        share = row["fraction_of_bound"]
+        table.add_row(
+            row["name"],
+            _number(row["value"]),
+            row["unit"],
+            _number(row["baseline"]),
+            "" if row["ratio"] is None else f"{_number(row['ratio'])}×",
+            _number(row["bound"]),
+            "" if share is None else f"{share:.0%}",
+        )
+    # Outside a terminal rich assumes 80 columns, which would break the table's rows.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    for row in result["rows"]:
+        console.print(f"{row['name']}: {row['note']}", highlight=False)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,162 @@
+"""How fast V and M learn, and how fast V encodes: through the stages' own code, with weights that were never trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worldmodels.bench import bounds, original
+from worldmodels.bench.plan import Bench
+from worldmodels.bench.timing import Row, Work
+from worldmodels.data.episodes import CHUNK_FRAMES, EpisodeStore
+from worldmodels.data.latents import ARRAYS, LatentStore
+from worldmodels.envs.spec import EnvSpec
+from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.stages.rnn import RNNTrainee
+from worldmodels.stages.vae import VAETrainee
+from worldmodels.training import Trainee
+
+
+def _gradient_steps(
+    model: nn.Module, loss: Callable[[], Tensor], units: int, max_grad_value: float | None, fused: bool
+) -> Work:
+    """Returns the work of one gradient step as `training.train` does it, less checkpoints, logs and validation."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=fused)
+
+    def work() -> float:
+        value = loss()
+        optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        if max_grad_value is not None:
+            nn.utils.clip_grad_value_(model.parameters(), max_grad_value)
+        optimizer.step()
+        return float(units)
+
+    return work
+
+
+def _trainee_loss(trainee: Trainee) -> Callable[[], Tensor]:
+    """Returns the loss of the trainee's next step: reading the data is part of it."""
+    generator = torch.Generator().manual_seed(0)
+    step = -1
+
+    def loss() -> Tensor:
+        nonlocal step
+        step += 1
+        return trainee.loss(step, generator)[0]
+
+    trainee.model.train()
+    return loss
+
+
+def measure_vae_training(bench: Bench) -> Row:
+    """Frames/s through V's gradient step, on collected frames; a batch is a slice of what the sampler holds in memory."""
+    config, device = bench.preset.vae, bench.device
+    vae = make_vae(bench.spec).to(device)
+    store = EpisodeStore(bench.folder / "run" / "episodes")
+    trainee = VAETrainee(vae, store, config, 0)
+    work = _gradient_steps(vae, _trainee_loss(trainee), config.batch_size, None, True)
+
+    plain = original.PlainVAE(bench.spec.latent_size).to(device)
+    x = (torch.from_numpy(store.frames(0, 100)).float() / 255).permute(0, 3, 1, 2).contiguous().to(device)
+    other = _gradient_steps(plain, lambda: plain.loss(x), len(x), None, False)
+    operations = bounds.TRAINING * bounds.vae_operations(make_vae(bench.spec))
+    value, baseline, bound = bench.measure(work, other, operations, device)
+    return Row(
+        "V training",
+        value,
+        "frames/s",
+        f"batch {config.batch_size}; baseline: float32, default memory format, batch 100, data in memory",
+        baseline,
+        bound,
+    )
+
+
+def measure_encoding(bench: Bench) -> Row:
+    """Frames/s from the disk to latents in memory."""
+    device, batch_size = bench.device, bench.preset.encode.batch_size
+    vae = make_vae(bench.spec).to(device).eval()
+    store = EpisodeStore(bench.folder / "run" / "episodes")
+    span = min(8 * CHUNK_FRAMES, store.num_frames)
+    latents = np.zeros((2, span, bench.spec.latent_size), np.float16)
+    start = 0
+
+    def work() -> float:
+        nonlocal start
+        if start + span > store.num_frames:
+            start = 0
+        frames = torch.from_numpy(store.frames(start, start + span))
+        start += span
+        for first in range(0, span, batch_size):
+            mu, logvar = vae.encode_frames(frames[first : first + batch_size].to(device))
+            latents[0, first : first + len(mu)] = mu.half().cpu().numpy()
+            latents[1, first : first + len(mu)] = logvar.half().cpu().numpy()
+        return float(span)
+
+    plain = original.PlainVAE(bench.spec.latent_size).to(device)
+    frames = store.frames(0, 32)
+
+    @torch.no_grad()
+    def one_by_one() -> float:
+        for frame in frames:
+            plain.encode((torch.from_numpy(frame.astype(np.float32)) / 255).permute(2, 0, 1)[None].to(device))
+        return float(len(frames))
+
+    value, baseline, bound = bench.measure(work, one_by_one, bounds.encoder_operations(make_vae(bench.spec)), device)
+    return Row(
+        "encoding",
+        value,
+        "frames/s",
+        f"batch {batch_size}, from disk; baseline: float32, frame by frame, from memory",
+        baseline,
+        bound,
+    )
+
+
+def _write_latents(folder: Path, spec: EnvSpec) -> LatentStore:
+    """Writes made-up latents of 400 episodes: speed does not depend on what they say."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(100, 700, 400)
+    steps = int(lengths.sum())
+    values = {
+        "mu": rng.standard_normal((steps, spec.latent_size), np.float32),
+        "logvar": np.full((steps, spec.latent_size), -1.0),
+        "action": rng.uniform(-1, 1, (steps, spec.action_size)),
+        "reward": np.ones(steps),
+        "terminated": np.isin(np.arange(steps), np.cumsum(lengths) - 1),
+        "lengths": lengths,
+    }
+    folder.mkdir()
+    for name, kind in ARRAYS.items():
+        np.save(folder / f"{name}.npy", values[name].astype(kind))
+    return LatentStore(folder)
+
+
+def measure_rnn_training(bench: Bench) -> Row:
+    """Time steps/s through M's gradient step, reading included."""
+    config, device, spec = bench.preset.rnn, bench.device, bench.spec
+    rnn = make_rnn(spec).to(device)
+    trainee = RNNTrainee(rnn, _write_latents(bench.folder / "latents", spec), config, 0)
+    units = config.batch_size * config.sequence_length
+    loss = _trainee_loss(trainee)
+    work = _gradient_steps(rnn, loss, units, config.max_grad_value, True)
+
+    plain = original.PlainRNN(spec).to(device)
+    shape = (config.batch_size, config.sequence_length)
+    inputs = torch.randn(*shape, plain.lstm.input_size, device=device)
+    next_z = torch.randn(*shape, spec.latent_size, device=device)
+    done = torch.zeros(shape, device=device)
+    naive = _gradient_steps(plain, lambda: plain.loss(inputs, next_z, done), units, config.max_grad_value, False)
+    value, baseline, bound = bench.measure(work, naive, bounds.TRAINING * bounds.rnn_operations(rnn), device)
+    return Row(
+        "M training",
+        value,
+        "time steps/s",
+        f"batch {shape[0]} of {shape[1]}; baseline: float32, nn.LSTM and torch.distributions, data in memory",
+        baseline,
+        bound,
+    )

@@ -1,0 +1,51 @@
+"""What is measured, on what, for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from worldmodels.bench import bounds
+from worldmodels.bench.timing import Work, rates
+from worldmodels.config import Preset
+from worldmodels.envs.spec import EnvSpec
+from worldmodels.models.precision import compute_dtype
+from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the measurements share.
+
+    ``seconds`` is how long a measurement goes on, and its baseline as long again.
+    """
+
+    spec: EnvSpec
+    scale: str
+    folder: Path
+    device: str
+    seconds: float
+
+    @property
+    def preset(self) -> Preset:
+        """The settings that are measured."""
+        return self.spec.preset(self.scale)
+
+    def measure(self, ours: Work, other: Work, operations: float, device: str) -> tuple[float, float, float]:
+        """Returns units/s of our way, of the other way, and of matrix products alone with so many operations a unit."""
+        product = bounds.matrix_product(device, compute_dtype(device))
+        seconds = [self.seconds, self.seconds, self.seconds / 4]
+        value, baseline, bound = rates([ours, other, product], seconds, device)
+        return value, baseline, bound / operations
+
+    def model(self) -> WorldModel:
+        """Makes V and M with random weights on the CPU; the done head never ends an episode."""
+        torch.manual_seed(0)
+        vae, rnn = make_vae(self.spec).eval(), make_rnn(self.spec).eval()
+        if self.spec.done_head:
+            with torch.no_grad():
+                rnn.bias_out[0] = -100.0
+        latents = torch.randn(256, self.spec.latent_size)
+        return WorldModel(self.spec, vae, rnn, InitialLatents(latents, torch.zeros_like(latents)))

@@ -1,0 +1,139 @@
+"""How fast C plays, in the dream and in the real game, and what CMA-ES itself costs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+import torch
+
+from worldmodels.bench import bounds, original
+from worldmodels.bench.plan import Bench
+from worldmodels.bench.timing import Row, rates
+from worldmodels.dream_env import DreamEnv
+from worldmodels.evolution.cma_es import CMAES
+from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.randomness import BLOCK_STEPS
+from worldmodels.rollout import EpisodeJob
+from worldmodels.worlds import PixelEnvs
+
+#: Slots of the dream: 64 candidates with 16 seeds each, the paper's generation.
+DREAM_SLOTS = 1024
+#: Games that are played side by side, `worldmodels evaluate`'s default.
+GAME_SLOTS = 16
+#: Steps of a repetition in the real game: a slot's episode ends about once in four of them, so all pay for resets.
+GAME_STEPS = 50
+#: Generations of a repetition: pycma decomposes its covariance matrix only every few of them.
+CMA_GENERATIONS = 6
+
+
+def measure_dream(bench: Bench) -> list[Row]:
+    """Agent steps/s in the dream, C's included, as a generation of the paper's size plays it."""
+    spec, preset = bench.spec, bench.preset.controller
+    model = bench.model()
+    candidates, seeds = preset.population_size, DREAM_SLOTS // preset.population_size
+    jobs = [EpisodeJob(candidate, seed) for candidate in range(candidates) for seed in range(seeds)]
+    solutions = torch.randn(candidates, num_parameters(spec)) * 0.1
+    # Nothing may end while it is timed.
+    endless = dataclasses.replace(model, spec=dataclasses.replace(spec, max_episode_steps=2**31))
+    world, policy = DreamEnv(endless, len(jobs), preset.temperature), ControllerPolicy(spec, solutions)
+    obs, _ = world.reset(seed=[job.seed for job in jobs])
+    policy.begin(np.ones(len(jobs), np.bool_), jobs)
+
+    def ours() -> float:
+        nonlocal obs
+        # As many steps as the noise is drawn ahead, so that every repetition pays for one drawing.
+        for _ in range(BLOCK_STEPS):
+            obs, *_ = world.step(policy.act(obs))
+        return float(BLOCK_STEPS * len(jobs))
+
+    first = original.OriginalDream(spec, preset.temperature)
+
+    def one_by_one() -> float:
+        for _ in range(BLOCK_STEPS):
+            first.step()
+        return float(BLOCK_STEPS)
+
+    wide = original.NaiveDream(spec, len(jobs), preset.temperature, solutions)
+
+    def naive() -> float:
+        for _ in range(BLOCK_STEPS // 4):
+            wide.step()
+        return float(BLOCK_STEPS // 4 * len(jobs))
+
+    operations = bounds.rnn_operations(model.rnn)
+    value, slow, bound = bench.measure(ours, one_by_one, operations, "cpu")
+    value_again, wider, bound_again = bench.measure(ours, naive, operations, "cpu")
+    what = f"{len(jobs):,} slots, {candidates} candidates, C included"
+    return [
+        Row(
+            "dream",
+            value,
+            "steps/s",
+            f"{what}; baseline: one episode, float32, a Python loop over the latents",
+            slow,
+            bound,
+        ),
+        Row(
+            "dream, naive loop",
+            value_again,
+            "steps/s",
+            f"{what}; baseline: as many slots, float32, nn.LSTMCell, softmax and multinomial",
+            wider,
+            bound_again,
+        ),
+    ]
+
+
+def measure_game(bench: Bench) -> Row:
+    """Agent steps/s in the real game with V, M and C, resets included."""
+    spec = bench.spec
+    env = spec.make_env(resolution=original.RESOLUTION)
+    world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], os.cpu_count()), bench.model())
+    try:
+        policy = ControllerPolicy(spec, torch.randn(1, num_parameters(spec)) * 0.1)
+        policy.begin(np.ones(GAME_SLOTS, np.bool_), [EpisodeJob(0, seed) for seed in range(GAME_SLOTS)])
+        obs, _ = world.reset(seed=list(range(GAME_SLOTS)))
+        agent = original.OriginalAgent(spec)
+        frame, _ = env.reset(seed=0)
+
+        def ours() -> float:
+            nonlocal obs
+            for _ in range(GAME_STEPS):
+                obs, _, terminated, truncated, _ = world.step(policy.act(obs))
+                if (over := terminated | truncated).any():
+                    obs, _ = world.reset(options={"reset_mask": over})
+            return float(GAME_STEPS * GAME_SLOTS)
+
+        def one_by_one() -> float:
+            nonlocal frame
+            for _ in range(GAME_STEPS):
+                frame, _, terminated, truncated, _ = env.step(agent.act(frame))
+                if terminated or truncated:
+                    frame, _ = env.reset()
+            return float(GAME_STEPS)
+
+        value, baseline = rates([ours, one_by_one], [bench.seconds, bench.seconds])
+    finally:
+        world.close()
+        env.close()
+    note = f"{GAME_SLOTS} games with V, M and C; baseline: one game at 640x480, V and M at batch 1 in float32"
+    return Row("controller in the real game", value, "steps/s", note, baseline)
+
+
+def measure_cma_es(bench: Bench) -> Row:
+    """Seconds of a generation's ask and tell, without playing."""
+    size, population = num_parameters(bench.spec), bench.preset.controller.population_size
+    search = CMAES(size, bench.preset.controller.sigma, population, 0)
+    rng = np.random.default_rng(0)
+
+    def work() -> float:
+        for _ in range(CMA_GENERATIONS):
+            search.ask()
+            search.tell(rng.standard_normal(population))
+        return float(CMA_GENERATIONS)
+
+    (generations,) = rates([work], [bench.seconds / 2])
+    return Row("CMA-ES ask and tell", 1 / generations, "s/generation", f"{size:,} parameters, population {population}")

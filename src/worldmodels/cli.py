@@ -1,0 +1,302 @@
+"""The command line: parse and call. Heavy imports wait until a command is chosen."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import tyro
+
+from worldmodels.config import Config, EvaluateConfig
+from worldmodels.errors import UserError, WorldModelsError, nearest
+from worldmodels.run import VERBS, Run, RunLock
+
+#: 128 + SIGINT, what a shell expects of an interrupted program.
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class RunArgs:
+    """Which run a stage works on."""
+
+    run: Path
+    """The run's folder."""
+    task: str = "take-cover"
+    """What to learn (a new run only); 'worldmodels tasks' lists what there is."""
+    scale: str = "laptop"
+    """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    seed: int = 0
+    """The seed that all of the run's randomness derives from (a new run only)."""
+    json: Path | None = None
+    """Also write the stage's summary to this file."""
+
+
+@dataclass(frozen=True)
+class ReproduceArgs:
+    """The whole experiment: collect, train V, encode, train M, evolve C, evaluate. The same command again resumes."""
+
+    task: tyro.conf.Positional[str]
+    """What to learn; 'worldmodels tasks' lists what there is."""
+    scale: str = "smoke"
+    """smoke (minutes), laptop (hours) or paper (a large machine)."""
+    run: Path | None = None
+    """The run's folder (default: runs/TASK-SCALE)."""
+    seed: int = 0
+    """The seed that all of the run's randomness derives from."""
+    json: Path | None = None
+    """Also write the summary to this file."""
+
+
+@dataclass(frozen=True)
+class EvaluateArgs:
+    """Score an agent on held-out seeds: episode i has seed S + i."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL_OR_RUN")]
+    """A run's folder or a model's folder."""
+    settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
+    json: Path | None = None
+    """Also write the result, every episode's seed, return and length included, to this file."""
+
+
+@dataclass(frozen=True)
+class TasksArgs:
+    """List what can be learned."""
+
+    json: Path | None = None
+    """Also write the list to this file."""
+
+
+@dataclass(frozen=True)
+class BenchArgs:
+    """Measure every stage's speed on this machine, each beside the original's way and the matrix-product bound."""
+
+    json: Path | None = None
+    """Also write the rows to this file."""
+
+
+def _one_line(text: str) -> str:
+    """Turns tyro's boxed message into one line."""
+    lines = [re.sub(r"^[│╭╰]\s?|\s?[│╮╯]$", "", line).rstrip() for line in text.splitlines()]
+    lines = [re.sub(r"[-─]{5,}", "─────", line) for line in lines]
+    sections = re.split(r"\n─+\s*\n?", "\n".join(line for line in lines if not line.startswith(("─ ", "──────╮"))))
+    kept = [re.sub(r"\s+", " ", section).strip() for section in sections]
+    kept = [section for section in kept if section and not section.startswith(("For full helptext", "Argument helptext"))]
+    return "; ".join(kept)
+
+
+def _parse(kind: Any, verb: str, args: Sequence[str]) -> Any:
+    """Parses a command's flags. Raises `UserError` with one line for anything wrong."""
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(
+                kind,
+                prog=f"worldmodels {verb}",
+                args=list(args),
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{_one_line(messages.getvalue())}; see 'worldmodels {verb} --help'") from None
+
+
+def _check_writable(path: Path | None) -> None:
+    """Raises `UserError` now rather than after hours if a --json file cannot be written."""
+    if path is None:
+        return
+    folder = next(ancestor for ancestor in path.absolute().parents if ancestor.exists())
+    if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise UserError(f"{path}: cannot be written there; name a file in a folder that can be")
+
+
+def _write_result(path: Path | None, value: Any) -> None:
+    if path is not None:
+        from worldmodels.files import write_json
+
+        write_json(path, value)
+
+
+def _resume_command(verb: str, args: Sequence[str]) -> str:
+    return " ".join(["worldmodels", verb, *(f"'{a}'" if " " in a else a for a in args)])
+
+
+def _tasks(args: Sequence[str]) -> None:
+    parsed = _parse(TasksArgs, "tasks", args)
+    from worldmodels.envs.spec import tasks
+
+    found = tasks()
+    for spec in found.values():
+        print(f"{spec.name:14} {spec.summary} (scales: {', '.join(spec.presets)})")
+    rows = [{"name": s.name, "summary": s.summary, "env": s.env_id, "scales": list(s.presets)} for s in found.values()]
+    _write_result(parsed.json, rows)
+
+
+def _open_run(path: Path, task: str, scale: str, seed: int) -> Run:
+    """Opens a run or makes one; refuses a folder that holds another run than the one asked for."""
+    from worldmodels.envs.spec import get_task
+
+    spec = get_task(task)
+    preset = spec.preset(scale)
+    if not (path / "config.json").exists():
+        return Run.create(path, task, scale, seed, preset)
+    run = Run.open(path)
+    for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
+        if getattr(run, name) != asked:
+            raise UserError(f"{path}: holds a run with {name} {getattr(run, name)}, not {asked}; use another --run")
+    return run
+
+
+def _reproduce(args: Sequence[str]) -> None:
+    parsed = _parse(ReproduceArgs, "reproduce", args)
+    _check_writable(parsed.json)
+    from worldmodels.envs.spec import get_task
+
+    get_task(parsed.task).preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"{parsed.task}-{parsed.scale}"
+    with RunLock(path):
+        run = _open_run(path, parsed.task, parsed.scale, parsed.seed)
+        from worldmodels.stages.reproduce import reproduce
+
+        _write_result(parsed.json, reproduce(run))
+
+
+def _stage(stage: str) -> Callable[[Sequence[str]], None]:
+    """Makes the command of one stage: its flags are the stage's settings, its defaults the run's."""
+    verb = VERBS[stage]
+
+    def command(args: Sequence[str]) -> None:
+        # The defaults depend on the run: what names it is looked up first, everything is parsed properly after.
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        for flag, default in (("--run", None), ("--task", "take-cover"), ("--scale", "laptop")):
+            first.add_argument(flag, default=default, nargs="?")
+        with contextlib.suppress(argparse.ArgumentError):
+            known, _ = first.parse_known_args(list(args))
+        from worldmodels.envs.spec import get_task
+
+        existing = Path(known.run) if known.run and (Path(known.run) / "config.json").exists() else None
+        if existing is not None:
+            run = Run.open(existing)
+            base = RunArgs(run=existing, task=run.task, scale=run.scale, seed=run.seed)
+            settings = getattr(run.preset, stage)
+        else:
+            base = RunArgs(run=tyro.MISSING, task=known.task, scale=known.scale)
+            settings = getattr(get_task(known.task).preset(known.scale), stage)
+        kind = dataclasses.make_dataclass(
+            "StageArgs",
+            [("common", RunArgs, base), ("settings", type(settings), settings)],
+            frozen=True,
+            namespace={"__doc__": type(settings).__doc__},
+        )
+        parsed = _parse(kind, verb, args)
+        common: RunArgs = parsed.common
+        parsed.settings.validate()
+        _check_writable(common.json)
+        with RunLock(common.run):
+            run = _open_run(common.run, common.task, common.scale, common.seed)
+            if parsed.settings != getattr(run.preset, stage):
+                run = _change_settings(run, stage, parsed.settings)
+            from worldmodels.stages.reproduce import run_stage
+
+            run_stage(run, stage, parsed.settings)
+            done = run.require(stage)
+        summary = {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
+        _write_result(common.json, {"stage": stage, "run": str(common.run), **done})
+        print(f"{verb}: finished {run.stage_path(stage)}" + "".join(f", {k} {v}" for k, v in summary.items()))
+
+    return command
+
+
+def _change_settings(run: Run, stage: str, settings: Config) -> Run:
+    """Writes a stage's settings, given as flags, into the run's configuration; a stage that has begun keeps its own."""
+    stages: dict[str, Any] = {stage: settings}
+    changed = dataclasses.replace(run, preset=dataclasses.replace(run.preset, **stages))
+    run.refuse_other_settings(stage, settings)
+    changed.save()
+    return changed
+
+
+def _evaluate(args: Sequence[str]) -> None:
+    parsed = _parse(EvaluateArgs, "evaluate", args)
+    parsed.settings.validate()
+    _check_writable(parsed.json)
+    from worldmodels.stages.evaluate import evaluate, load_target
+
+    result = evaluate(parsed.settings, load_target(parsed.path, parsed.settings.agent))
+    _write_result(parsed.json, result)
+    low, high = result["ci95"]
+    print(
+        f"{result['task']}, {result['world']}, {result['agent']}: {result['mean']:.1f} ± {result['std']:.1f} "
+        f"over {result['num_episodes']} episodes (95% interval of the mean {low:.1f} to {high:.1f})"
+    )
+
+
+def _bench(args: Sequence[str]) -> None:
+    parsed = _parse(BenchArgs, "bench", args)
+    _check_writable(parsed.json)
+    from worldmodels.bench import run_bench
+
+    _write_result(parsed.json, run_bench())
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
+    "collect": ("play the random policy and record episodes", _stage("collect")),
+    "train-vae": ("train V on the frames", _stage("vae")),
+    "encode": ("send all frames through V", _stage("encode")),
+    "train-rnn": ("train M on the latents", _stage("rnn")),
+    "train-controller": ("evolve C", _stage("controller")),
+    "evaluate": ("score an agent on held-out seeds", _evaluate),
+    "tasks": ("list what can be learned", _tasks),
+    "bench": ("measure this machine", _bench),
+}
+
+
+def _help() -> str:
+    lines = [f"  {name:18}{what}" for name, (what, _) in COMMANDS.items()]
+    return "\n".join(
+        ["usage: worldmodels COMMAND ...", "", "World models: V sees, M remembers, C acts.", "", *lines, "",
+         "'worldmodels COMMAND --help' shows a command's flags, units and defaults."]
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code: 0 done, 2 the user's error, 3 a bad file, 4 environment or disk, 130."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        print(_help())
+        return 0 if args else 2
+    verb, rest = args[0], args[1:]
+
+    def stop(signum: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    try:
+        if verb not in COMMANDS:
+            raise UserError(f"there is no command '{verb}'{nearest(verb, COMMANDS)}")
+        signal.signal(signal.SIGTERM, stop)
+        COMMANDS[verb][1](rest)
+    except WorldModelsError as error:
+        print(f"worldmodels: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"\nworldmodels: interrupted; to go on: {_resume_command(verb, rest)}", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as done:  # --help
+        return int(done.code or 0)
+    return 0
+
+
+def run() -> NoReturn:
+    """The installed program."""
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""What a run is asked to do: one frozen dataclass per stage, each checked before any work starts.
+
+The docstring under a field is its help text on the command line. Fields marked ``RUNTIME`` change how fast a stage
+runs and never what it writes, so they stay out of its fingerprint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self, get_args, get_type_hints
+
+from worldmodels.errors import UserError, nearest
+
+RUNTIME = {"runtime": True}
+
+World = Literal["dream", "real"]
+Agent = Literal["trained", "random"]
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # refuses NaN too
+        raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Common to all stages: JSON in and out, with every key and type checked."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON-ready values."""
+        return dataclasses.asdict(self)
+
+    def fingerprint_fields(self) -> dict[str, Any]:
+        """Returns the fields that decide the stage's result."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("runtime")}
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> Self:
+        """Builds the configuration from JSON values; ``where`` names the source in errors.
+
+        Raises:
+            UserError: on an unknown key, a value of the wrong type or one out of range.
+        """
+        if not isinstance(data, dict):
+            raise UserError(f"{where}: expected a table of settings, found {type(data).__name__}")
+        hints = get_type_hints(cls)
+        for key, value in data.items():
+            if key not in hints:
+                raise UserError(f"{where}: unknown setting '{key}'{nearest(str(key), hints)}")
+            kind = hints[key]
+            allowed = get_args(kind)
+            if allowed:
+                good = value in allowed
+            elif kind is float:
+                good = isinstance(value, int | float) and not isinstance(value, bool)
+            else:
+                good = type(value) is kind
+            if not good:
+                wanted = f"one of {', '.join(map(str, allowed))}" if allowed else kind.__name__
+                raise UserError(f"{where}: '{key}' is {value!r}; expected {wanted}")
+        config = cls(**data)
+        config.validate()
+        return config
+
+    def validate(self) -> None:
+        """Raises `UserError` when a value lies outside its allowed range."""
+
+
+@dataclass(frozen=True)
+class CollectConfig(Config):
+    """Episodes of the random policy in the real environment."""
+
+    num_episodes: int = 10_000
+    """Episodes to keep."""
+    max_short_steps: int = 100
+    """Episodes of at most this many steps are dropped and played again with another seed (the original's rule)."""
+    max_hold_steps: int = 10
+    """The random action is held for 1 to this many steps."""
+    bias_scale: float = 0.0
+    """Half of the episodes add a constant drawn from U(-b, b) to every action; 0 is the original's policy."""
+    episodes_per_shard: int = 16
+    """Episodes written together: the unit of work, and what a kill can lose."""
+    num_workers: int = field(default=0, metadata=RUNTIME)
+    """Processes that play; 0 is two per CPU core (a game and its reader overlap)."""
+
+    def validate(self) -> None:
+        _check("num_episodes", self.num_episodes, 2, 10_000_000)
+        _check("max_short_steps", self.max_short_steps, 0, 100_000)
+        _check("max_hold_steps", self.max_hold_steps, 1, 10_000)
+        _check("bias_scale", self.bias_scale, 0, 10)
+        _check("episodes_per_shard", self.episodes_per_shard, 1, 10_000)
+        _check("num_workers", self.num_workers, 0, 1024)
+
+
+@dataclass(frozen=True)
+class GradientConfig(Config):
+    """What V and M share: a number of steps of Adam, with the learning rate falling exponentially."""
+
+    num_steps: int = 1
+    """Gradient steps."""
+    batch_size: int = 100
+    """Frames (V) or sequences (M) per step."""
+    learning_rate: float = 1e-4
+    """Adam's learning rate at the first step."""
+    final_learning_rate: float = 1e-4
+    """Adam's learning rate at the last step."""
+    held_out_fraction: float = 0.05
+    """Share of the episodes kept for validation."""
+    validate_every_steps: int = 500
+    """Gradient steps between two validations."""
+    checkpoint_every_steps: int = field(default=500, metadata=RUNTIME)
+    """Gradient steps between two checkpoints: what a kill can lose."""
+
+    def validate(self) -> None:
+        _check("num_steps", self.num_steps, 1, 100_000_000)
+        _check("batch_size", self.batch_size, 1, 65_536)
+        _check("learning_rate", self.learning_rate, 1e-8, 1)
+        _check("final_learning_rate", self.final_learning_rate, 1e-8, 1)
+        _check("held_out_fraction", self.held_out_fraction, 0.001, 0.9)
+        _check("validate_every_steps", self.validate_every_steps, 1, 100_000_000)
+        _check("checkpoint_every_steps", self.checkpoint_every_steps, 1, 100_000_000)
+
+
+@dataclass(frozen=True)
+class VAEConfig(GradientConfig):
+    """V, the convolutional variational autoencoder."""
+
+    kl_tolerance: float = 0.5
+    """The KL term is not pushed below this many nats per latent (the original's free bits)."""
+
+    def validate(self) -> None:
+        super().validate()
+        _check("kl_tolerance", self.kl_tolerance, 0, 100)
+
+
+@dataclass(frozen=True)
+class EncodeConfig(Config):
+    """All frames through V, once."""
+
+    batch_size: int = 256
+    """Frames per forward pass."""
+
+    def validate(self) -> None:
+        _check("batch_size", self.batch_size, 1, 65_536)
+
+
+@dataclass(frozen=True)
+class RNNConfig(GradientConfig):
+    """M, the MDN-RNN."""
+
+    sequence_length: int = 500
+    """Time steps between two truncations of back-propagation; the state is carried across."""
+    done_weight: float = 10.0
+    """Weight of a termination in the done head's cross-entropy (the original's 10)."""
+    max_grad_value: float = 1.0
+    """Each gradient element is clipped to ± this value."""
+
+    def validate(self) -> None:
+        super().validate()
+        _check("sequence_length", self.sequence_length, 1, 100_000)
+        _check("done_weight", self.done_weight, 0, 10_000)
+        _check("max_grad_value", self.max_grad_value, 1e-6, 1e6)
+
+
+@dataclass(frozen=True)
+class ControllerConfig(Config):
+    """C, the linear controller, found by CMA-ES."""
+
+    num_generations: int = 100
+    """Generations of CMA-ES."""
+    population_size: int = 64
+    """Candidates per generation."""
+    episodes_per_candidate: int = 16
+    """Episodes whose mean return is a candidate's fitness; the same seeds for all candidates of a generation."""
+    sigma: float = 0.1
+    """CMA-ES's initial step size."""
+    world: World = "dream"
+    """Where C is trained."""
+    temperature: float = 1.15
+    """The dream's temperature."""
+    score_every_generations: int = 25
+    """Generations between two scorings of CMA-ES's mean."""
+    score_episodes: int = 1024
+    """Episodes of such a scoring; the best-scoring mean is the controller that is kept."""
+    num_slots: int = field(default=1024, metadata=RUNTIME)
+    """Episodes that run side by side."""
+
+    def validate(self) -> None:
+        _check("num_generations", self.num_generations, 1, 1_000_000)
+        _check("population_size", self.population_size, 4, 65_536)
+        _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)
+        _check("sigma", self.sigma, 1e-6, 100)
+        _check("temperature", self.temperature, 0.01, 10)
+        _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
+        _check("score_episodes", self.score_episodes, 1, 1_000_000)
+        _check("num_slots", self.num_slots, 1, 1_000_000)
+
+
+#: Seeds below this number are for evaluation; everything that trains draws seeds from it upwards.
+FIRST_TRAINING_SEED = 2**30
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(Config):
+    """An agent on held-out seeds."""
+
+    world: World = "real"
+    """Where the agent plays."""
+    agent: Agent = "trained"
+    """The trained controller, or actions drawn uniformly from the action space."""
+    episodes: int = 100
+    """Episodes to play; episode i has seed S + i."""
+    seed: int = 0
+    """S, the first seed. Seeds below 2^30 are never used in training."""
+    temperature: float = 1.15
+    """The dream's temperature; the real environment has none."""
+    num_slots: int = field(default=16, metadata=RUNTIME)
+    """Episodes that run side by side."""
+
+    def validate(self) -> None:
+        _check("episodes", self.episodes, 1, 10_000_000)
+        _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
+        _check("temperature", self.temperature, 0.01, 10)
+        _check("num_slots", self.num_slots, 1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Preset(Config):
+    """One scale of a task: the settings of every stage."""
+
+    collect: CollectConfig
+    vae: VAEConfig
+    encode: EncodeConfig
+    rnn: RNNConfig
+    controller: ControllerConfig
+    evaluate: EvaluateConfig
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str) -> Self:
+        """Builds all stages' settings; every stage must be there. Raises `UserError`."""
+        if not isinstance(data, dict):
+            raise UserError(f"{where}: expected a table of stages, found {type(data).__name__}")
+        kinds = get_type_hints(cls)
+        for key in data:
+            if key not in kinds:
+                raise UserError(f"{where}: unknown stage '{key}'{nearest(str(key), kinds)}")
+        for key in kinds:
+            if key not in data:
+                raise UserError(f"{where}: the stage '{key}' is missing")
+        return cls(**{key: kind.from_dict(data[key], f"{where}: {key}") for key, kind in kinds.items()})
+
+    def validate(self) -> None:
+        for f in dataclasses.fields(self):
+            getattr(self, f.name).validate()

@@ -1,0 +1,1 @@
+"""Episodes, latents and the order in which they are read."""

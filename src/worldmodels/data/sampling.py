@@ -1,0 +1,187 @@
+"""In which order V sees frames and M sees sequences: pure functions of (seed, step), so that resuming is exact.
+
+Shapes: B batch, T time, Z latent, A action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.data.episodes import EpisodeStore
+from worldmodels.data.latents import LatentStore
+from worldmodels.run import derive_seed
+
+#: Chunks of 128 frames that are in memory together; a batch is drawn from all of them (8,192 frames, 100 MB).
+CHUNKS_IN_MEMORY = 64
+#: Streams of an epoch differ in length by up to an episode, and only what all of them have is used. With fewer episodes a
+#: stream than this, most of a small data set would be left out; the batch is made narrower instead.
+EPISODES_PER_STREAM = 16
+
+
+def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the numbers of the training and of the held-out episodes (at least one each), sorted.
+
+    Raises:
+        ValueError: fewer than two episodes.
+    """
+    if num_episodes < 2:
+        raise ValueError("two episodes are needed: one to train on, one to hold out")
+    order = np.random.default_rng(derive_seed(seed, "split")).permutation(num_episodes)
+    held_out = min(max(1, round(num_episodes * held_out_fraction)), num_episodes - 1)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+class FrameSampler:
+    """Batches of frames for V: chunks in random order, a window of them in memory, frames at random inside.
+
+    Args:
+        store: where the frames are.
+        episodes: the numbers of the episodes that may be drawn.
+        batch_size: B.
+        seed: of the run.
+    """
+
+    def __init__(self, store: EpisodeStore, episodes: NDArray[np.int64], batch_size: int, seed: int) -> None:
+        self._store, self._batch_size, self._seed = store, batch_size, seed
+        allowed = np.zeros(store.num_frames, np.bool_)
+        for episode in episodes:
+            allowed[store.offsets[episode] : store.offsets[episode + 1]] = True
+        self._allowed = allowed
+        self._chunks = [chunk for chunk in store.chunks() if allowed[chunk[0] : chunk[1]].any()]
+        self._window: tuple[int, int] | None = None
+        self._frames = np.zeros((0, 64, 64, 3), np.uint8)
+        # How many batches an epoch's windows give is the same in every epoch only on average; it is fixed at this.
+        self._windows_per_epoch = max(1, len(self._chunks) // CHUNKS_IN_MEMORY)
+        frames_per_window = int(allowed.sum()) // self._windows_per_epoch
+        self._batches_per_window = max(1, frames_per_window // batch_size)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in which every frame is seen once, give or take the last few of a window."""
+        return self._windows_per_epoch * self._batches_per_window
+
+    def _load(self, epoch: int, window: int) -> None:
+        """Reads a window's frames and shuffles them."""
+        if self._window == (epoch, window):
+            return
+        order = np.random.default_rng(derive_seed(self._seed, "vae/chunks", epoch)).permutation(len(self._chunks))
+        parts = []
+        for index in np.array_split(order, self._windows_per_epoch)[window]:
+            start, stop = self._chunks[index]
+            parts.append(self._store.frames(start, stop)[self._allowed[start:stop]])
+        frames = np.concatenate(parts)
+        rng = np.random.default_rng(derive_seed(self._seed, "vae/frames", epoch, window))
+        self._frames = frames[rng.permutation(len(frames))]
+        self._window = (epoch, window)
+
+    def batch(self, step: int) -> NDArray[np.uint8]:
+        """Returns the frames uint8 [B, 64, 64, 3] of a gradient step."""
+        epoch, in_epoch = divmod(step, self.batches_per_epoch)
+        window, in_window = divmod(in_epoch, self._batches_per_window)
+        self._load(epoch, window)
+        index = np.arange(in_window * self._batch_size, (in_window + 1) * self._batch_size)
+        return self._frames[index % len(self._frames)]
+
+
+def held_out_frames(store: EpisodeStore, episodes: NDArray[np.int64], num_frames: int, seed: int) -> NDArray[np.uint8]:
+    """Returns ``num_frames`` frames of the given episodes, spread at random: uint8 [num_frames, 64, 64, 3]."""
+    rng = np.random.default_rng(derive_seed(seed, "held-out frames"))
+    picks = []
+    for _ in range(num_frames):
+        episode = int(rng.choice(episodes))
+        frame = int(rng.integers(store.offsets[episode], store.offsets[episode + 1]))
+        picks.append(store.frames(frame, frame + 1)[0])
+    return np.stack(picks)
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """A window of B streams, T steps each, with the latent that follows each step.
+
+    mu, logvar float32 [B, T, Z]; next_mu, next_logvar likewise, meaningless where ``has_next`` (bool [B, T]) is false;
+    action float32 [B, T, A]; restart, done bool [B, T]; reward float32 [B, T]; ``fresh`` says that the streams begin here.
+    """
+
+    mu: NDArray[np.float32]
+    logvar: NDArray[np.float32]
+    action: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    restart: NDArray[np.bool_]
+    done: NDArray[np.bool_]
+    has_next: NDArray[np.bool_]
+    next_mu: NDArray[np.float32]
+    next_logvar: NDArray[np.float32]
+    fresh: bool
+
+
+class SequenceSampler:
+    """Windows of long streams for M: each stream is whole episodes one after the other, read from its beginning.
+
+    Death comes after several hits and health is not on the screen, so M has to count from the episode's start: the LSTM's
+    state is carried from window to window, and streams are only ever cut between episodes.
+
+    Args:
+        store: the latents.
+        episodes: the numbers of the episodes to use.
+        batch_size: B at most; fewer if there are too few episodes.
+        sequence_length: T.
+        seed: of the run.
+    """
+
+    def __init__(
+        self, store: LatentStore, episodes: NDArray[np.int64], batch_size: int, sequence_length: int, seed: int
+    ) -> None:
+        self._store, self._episodes, self._seed = store, episodes, seed
+        self._length = sequence_length
+        self.batch_size = max(1, min(batch_size, len(episodes) // EPISODES_PER_STREAM))
+        self._first = np.zeros(len(store.mu), np.bool_)
+        self._first[store.offsets[:-1]] = True
+        self._last = np.zeros(len(store.mu), np.bool_)
+        self._last[store.offsets[1:] - 1] = True
+        self._epoch = -1
+        self._streams: list[NDArray[np.int64]] = []
+        # Streams of an epoch differ in length by an episode at most; every epoch gives this many windows.
+        steps = int(store.lengths[episodes].sum())
+        longest = int(store.lengths[episodes].max())
+        self.windows_per_epoch = max(1, (steps // self.batch_size - longest) // sequence_length)
+
+    def _lay_out(self, epoch: int) -> None:
+        """Deals the episodes of an epoch to the streams: each goes to the stream that is shortest so far."""
+        if self._epoch == epoch:
+            return
+        rng = np.random.default_rng(derive_seed(self._seed, "rnn/episodes", epoch))
+        dealt: list[list[NDArray[np.int64]]] = [[] for _ in range(self.batch_size)]
+        totals = np.zeros(self.batch_size, np.int64)
+        for episode in rng.permutation(self._episodes):
+            stream = int(totals.argmin())
+            dealt[stream].append(np.arange(self._store.offsets[episode], self._store.offsets[episode + 1]))
+            totals[stream] += self._store.lengths[episode]
+        needed = self.windows_per_epoch * self._length
+        # A stream that is too short for its last window (tiny data sets only) begins again.
+        self._streams = [np.resize(np.concatenate(parts), max(needed, 1))[:needed] for parts in dealt]
+        self._epoch = epoch
+
+    def batch(self, step: int) -> SequenceBatch:
+        """Returns the window of a gradient step."""
+        epoch, window = divmod(step, self.windows_per_epoch)
+        self._lay_out(epoch)
+        start = window * self._length
+        index = np.stack([stream[start : start + self._length] for stream in self._streams])  # [B, T]
+        store = self._store
+        last = self._last[index]
+        following = np.minimum(index + 1, len(store.mu) - 1)
+        return SequenceBatch(
+            mu=store.mu[index].astype(np.float32),
+            logvar=store.logvar[index].astype(np.float32),
+            action=store.action[index],
+            reward=store.reward[index],
+            restart=self._first[index],
+            done=store.terminated[index],
+            has_next=~last,
+            next_mu=store.mu[following].astype(np.float32),
+            next_logvar=store.logvar[following].astype(np.float32),
+            fresh=window == 0,
+        )

@@ -1,0 +1,158 @@
+"""M's dream as a Gymnasium vector environment, and as a single environment for any Gymnasium agent.
+
+Shapes: N slots, Z latent, H hidden, F features, A action.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from worldmodels.envs.spec import Floats, Frame, get_task
+from worldmodels.errors import UserError
+from worldmodels.models.controller import features
+from worldmodels.models.world_model import WorldModel, load_model
+from worldmodels.randomness import EpisodeNoise
+from worldmodels.worlds import Mask, Seeds, World
+
+
+def check_temperature(temperature: float) -> None:
+    """Raises `UserError` for a temperature that is not a positive number of sensible size."""
+    if not 0.01 <= temperature <= 10:
+        raise UserError(f"temperature is {temperature}; it must lie between 0.01 and 10")
+
+
+class DreamEnv(World):
+    """The dream of a world model, N episodes at once.
+
+    An episode begins at the first frame of a real one, drawn by the episode's seed. It is terminated when the done head's
+    logit is above 0 (not sampled, as in the original), and truncated after as many steps as the real one.
+
+    Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N]; terminated and truncated bool [N].
+
+    Args:
+        temperature: τ: mixture logits are divided by it, the noise is multiplied by its square root.
+        precision: the type of M's matrix products; the processor's best by default.
+    """
+
+    def __init__(
+        self, world_model: WorldModel, num_envs: int, temperature: float, precision: torch.dtype | None = None
+    ) -> None:
+        check_temperature(temperature)
+        spec = world_model.spec
+        self._spec, self._vae, self._initial = spec, world_model.vae, world_model.initial
+        self._stepper = world_model.rnn.stepper(precision)
+        self.temperature = temperature
+        self._state = world_model.rnn.initial_state(num_envs)
+        self._restart = torch.ones(num_envs)
+        self._num_steps = np.zeros(num_envs, np.int64)
+        self._noise = EpisodeNoise(num_envs, spec.latent_size)
+        self.z = torch.zeros(num_envs, spec.latent_size)
+        env = spec.make_env()
+        action_space = env.action_space
+        env.close()
+        self._set_spaces(spaces.Box(-np.inf, np.inf, (spec.feature_size,), np.float32), action_space, num_envs)
+
+    def _features(self) -> Floats:
+        return features(self.z, self._state.hidden, self._state.cell, self._spec.controller_inputs).numpy()
+
+    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        mask, seeds = self.reset_request(seed, options)
+        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
+        uniform, normal = self._noise.begin(mask, seeds)
+        begun = torch.from_numpy(mask)
+        # An episode's first uniform number picks where it begins.
+        pick = (uniform[:, 0] * len(self._initial.mu)).long().clamp(max=len(self._initial.mu) - 1)
+        first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal
+        self.z = torch.where(begun[:, None], first, self.z)
+        self._restart[begun] = 1
+        self._num_steps[mask] = 0
+        for part in self._state:
+            part[begun] = 0
+        return self._features(), {}
+
+    def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
+        self._restart = torch.zeros_like(self._restart)
+        uniform, normal = self._noise.next()
+        self.z, done = self._stepper.sample(self._state.hidden, uniform, normal, self.temperature)
+        self._num_steps += 1
+        terminated = np.zeros(self.num_envs, np.bool_) if done is None else (done > 0).numpy()
+        truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
+        rewards = np.full(self.num_envs, self._spec.dream_reward)
+        return self._features(), rewards, terminated, truncated, {}
+
+    def shrink(self, keep: Mask) -> None:
+        kept = torch.from_numpy(keep)
+        self._noise.shrink(keep)
+        self._state = type(self._state)(*(part[kept] for part in self._state))
+        self.z, self._restart, self._num_steps = self.z[kept], self._restart[kept], self._num_steps[keep]
+        self._set_spaces(self.single_observation_space, self.single_action_space, len(self.z))
+
+    def decode(self) -> Frame:
+        """Returns what V makes of the current latents, uint8 [N, 64, 64, 3]."""
+        return self._vae.decode_frames(self.z).numpy()
+
+
+class SingleDreamEnv(gym.Env[Floats, Floats]):
+    """The dream as an environment of its own: ``gymnasium.make("worldmodels/TakeCoverDream-v0", model=PATH)``.
+
+    ### Action Space
+    The real environment's.
+
+    ### Observation Space
+    ``Box(-inf, inf, (F,), float32)``: C's features; 64 + 512 + 512 for TakeCover ([z, c, h]).
+
+    ### Rewards
+    The real environment's: +1 a step for TakeCover.
+
+    ### Starting State
+    The first frame of a recorded episode, drawn by the seed.
+
+    ### Episode End
+    Terminated when M's done head says so; truncated after the real environment's limit of steps.
+
+    ### Arguments
+    - ``model``: a model's folder, or a run's folder with a finished controller.
+    - ``temperature``: how uncertain the dream is (1.15, the paper's, by default).
+    - ``render_mode``: ``"rgb_array"`` gives frames decoded by V, uint8 [64, 64, 3].
+
+    ### Version History
+    - v0: first.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 35}
+
+    def __init__(self, task: str, model: str | Path, temperature: float = 1.15, render_mode: str | None = None) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise UserError(f"the dream has no render mode '{render_mode}'; use 'rgb_array'")
+        path = Path(model)
+        world_model = load_model(path / "model" if (path / "model").is_dir() else path).world_model
+        if world_model.spec != get_task(task):
+            raise UserError(f"{model}: a model of {world_model.spec.name}, not of {task}")
+        self._dream = DreamEnv(world_model, 1, temperature)
+        self.observation_space = self._dream.single_observation_space
+        self.action_space = self._dream.single_action_space
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        """Begins an episode; the same seed and actions give the same dream."""
+        super().reset(seed=seed)
+        episode_seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        obs, info = self._dream.reset(seed=[episode_seed])
+        return obs[0], info
+
+    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
+        """Dreams one step."""
+        obs, rewards, terminated, truncated, info = self._dream.step(np.asarray(action, np.float32)[None])
+        return obs[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+
+    def render(self) -> Frame | None:
+        """Returns the current frame as V decodes it, in render mode ``rgb_array``."""
+        return None if self.render_mode is None else self._dream.decode()[0]

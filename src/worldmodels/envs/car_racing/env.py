@@ -1,0 +1,131 @@
+"""The environment: Gymnasium's CarRacing with another drawing of the state pixels, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import EzPickle
+
+# pygame greets on standard output when it is imported, which would end up in the output of every program of ours.
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+
+from gymnasium.envs.box2d.car_racing import FPS, SCALE, STATE_H, STATE_W, ZOOM, CarRacing
+
+from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
+from worldmodels.envs.car_racing.track import Road, pack_road
+from worldmodels.envs.spec import Frame
+from worldmodels.errors import UserError
+
+
+class CarRacingEnv(CarRacing):
+    """Gymnasium's CarRacing-v3, seen as the paper sees it, and drawn some fifty times as fast.
+
+    Track, physics, contacts, rewards and terminations are Gymnasium's own code. Seeds, actions, rewards and the car's
+    state are equal to the official environment's, bit for bit; the pixels are alike.
+
+    ### Action Space
+    ``Box([-1, 0, 0], [1, 1, 1], (3,), float32)``: steering (-1 is full left), gas, brake.
+
+    ### Observation Space
+    ``Box(0, 255, (64, 64, 3), uint8)``: rows 0-83 of the 96×96 state pixels (the rows below them hold the indicators),
+    averaged over areas down to 64×64. With ``full_frame`` ``Box(0, 255, (96, 96, 3), uint8)``: the official state pixels.
+
+    ### Rewards
+    -0.1 a step, +1000/N for each of the track's N tiles when a wheel first touches it; -100 in the step that leaves the
+    playfield.
+
+    ### Starting State
+    The car stands in the middle of the road at the track's first tile, or at a random one with ``start_anywhere``. The
+    seed decides the track: the same seed, the same track as the official environment.
+
+    ### Episode End
+    Terminated when all tiles have been visited, when the lap is complete (``lap_complete_percent``) or when the car leaves the
+    playfield. ``gymnasium.make`` truncates after 1000 steps.
+
+    ### Arguments
+    - ``full_frame``: observe the official 96×96 state pixels, indicators included, drawn by the official code at its speed.
+    - ``render_mode``: ``None`` or ``"rgb_array"``, the official picture of 600×400.
+    - ``lap_complete_percent``: the share of the tiles that must have been visited when the car reaches the first one again.
+    - ``start_anywhere``: start at a random tile of the same track, which then counts as the first.
+
+    ### Version History
+    - v3: Gymnasium's CarRacing-v3; only the drawing is ours.
+    """
+
+    metadata = {"render_modes": ["rgb_array", "state_pixels"], "render_fps": FPS}
+
+    def __init__(
+        self,
+        full_frame: bool = False,
+        render_mode: str | None = None,
+        lap_complete_percent: float = 0.95,
+        start_anywhere: bool = False,
+    ) -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise UserError(f"CarRacing has no render mode '{render_mode}'; use 'rgb_array'")
+        if not 0 < lap_complete_percent <= 1:
+            raise UserError(f"lap_complete_percent is {lap_complete_percent}; it must lie above 0 and at most at 1")
+        super().__init__(render_mode=render_mode, lap_complete_percent=lap_complete_percent)
+        # The official constructor has stored its own arguments for pickling; ours are others.
+        EzPickle.__init__(self, full_frame, render_mode, lap_complete_percent, start_anywhere)
+        self.full_frame = full_frame
+        self.start_anywhere = start_anywhere
+        shape = (STATE_H, STATE_W, 3) if full_frame else (FRAME_SIZE, FRAME_SIZE, 3)
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self._drawing = Drawing()
+        self._packed: Road | None = None
+        self._bodies = np.zeros((NUM_BODIES, 4))
+        self._flat_bodies = self._bodies.reshape(-1)
+
+    def _create_track(self) -> bool:
+        """Makes the official track; False when the random checkpoints gave none, as the official method says it."""
+        if not super()._create_track():  # type: ignore[no-untyped-call]
+            return False
+        if self.start_anywhere:
+            # The car is put at `track[0]`, and the lap is checked at the tile with index 0: both move to the new start.
+            start = int(self.np_random.integers(len(self.track)))
+            self.track = self.track[start:] + self.track[:start]
+            assert self.road is not None
+            for tile in self.road:
+                tile.idx = (tile.idx - start) % len(self.track)
+        self._packed = pack_road(self)
+        return True
+
+    def _draw(self, small: bool) -> Frame:
+        assert self.car is not None
+        assert self._packed is not None
+        w1, w2, w3, w4 = self.car.wheels
+        hull = self.car.hull
+        # One flat assignment: this is Python's whole share of the drawing.
+        self._flat_bodies[:] = (
+            *w1.position.tuple,
+            w1.angle,
+            w1.phase,
+            *w2.position.tuple,
+            w2.angle,
+            w2.phase,
+            *w3.position.tuple,
+            w3.angle,
+            w3.phase,
+            *w4.position.tuple,
+            w4.angle,
+            w4.phase,
+            *hull.position.tuple,
+            hull.angle,
+            0.0,
+        )
+        # The official zoom: it grows in the first second.
+        zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
+        return self._drawing.draw(self._packed, self._bodies, zoom, small)
+
+    def state_rows(self) -> Frame:
+        """Draws rows 0-83 of the state pixels, uint8 [84, 96, 3]: what the default observation is averaged from."""
+        return self._draw(small=False)
+
+    def _render(self, mode: str) -> Any:
+        if mode != "state_pixels" or self.full_frame:
+            return super()._render(mode)
+        return self._draw(small=True)

@@ -1,0 +1,125 @@
+"""What the rest of the package needs to know of a task, and the registry of tasks. No torch here.
+
+A new environment is one file: a Gymnasium environment, an `EnvSpec`, and `register(spec)`. A package of its own
+announces that file through the entry-point group ``worldmodels.tasks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Literal, Protocol
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.config import CollectConfig, Preset
+from worldmodels.errors import UserError, nearest
+
+Floats = NDArray[np.float32]
+Frame = NDArray[np.uint8]
+
+ENTRY_POINTS = "worldmodels.tasks"
+
+
+class RandomPolicy(Protocol):
+    """A random policy for one episode: called once a step, returns an action, float32 of shape [A]."""
+
+    def __call__(self) -> Floats: ...
+
+
+@dataclass(frozen=True)
+class PublishedScore:
+    """A score that the task's table shows beside ours, with its source."""
+
+    who: str
+    mean: float
+    std: float
+    world: Literal["dream", "real"] = "real"
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """A task: its environment, the sizes of V, M and C, and how random data is made."""
+
+    name: str
+    """The task's name on the command line."""
+    summary: str
+    """One line for ``worldmodels tasks``."""
+    env_id: str
+    """The Gymnasium id; the environment gives uint8 frames [64, 64, 3] and takes float32 actions [A]."""
+    dream_id: str
+    """The Gymnasium id of the single-environment dream."""
+    latent_size: int
+    """Z, the size of V's latent."""
+    hidden_size: int
+    """H, the size of M's hidden and cell states."""
+    action_size: int
+    """A, the number of action components."""
+    max_episode_steps: int
+    """The episode is truncated after this many steps, in both worlds."""
+    solved_at: float
+    """The mean return over 100 episodes at which the task counts as solved."""
+    random_policy: Callable[[np.random.Generator, CollectConfig], RandomPolicy]
+    """Makes the random policy of one episode of the data, from that episode's own generator."""
+    presets: Mapping[str, Preset]
+    """The scales: smoke, laptop, paper."""
+    controller_inputs: Literal["zh", "zch"] = "zh"
+    """What C sees: [z, h] or [z, c, h]."""
+    controller_bias: bool = True
+    """Whether C has a bias."""
+    restart_input: bool = False
+    """Whether M is told the first step of an episode."""
+    done_head: bool = False
+    """Whether M predicts termination."""
+    dream_reward: float = 0.0
+    """The reward of every step of the dream."""
+    num_mixtures: int = 5
+    """K, the Gaussians per latent dimension."""
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` for training and for scores."""
+    published: tuple[PublishedScore, ...] = ()
+    """Figures of the paper, for the table."""
+
+    def make_env(self, **kwargs: Any) -> gym.Env[Frame, Floats]:
+        """Makes one environment, without Gymnasium's passive checker."""
+        return gym.make(self.env_id, disable_env_checker=True, **{**self.env_kwargs, **kwargs})
+
+    def preset(self, scale: str) -> Preset:
+        """Returns the settings of a scale. Raises `UserError` with the nearest match."""
+        if scale not in self.presets:
+            raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, self.presets)}")
+        return self.presets[scale]
+
+    @property
+    def feature_size(self) -> int:
+        """F, the number of inputs of C."""
+        return self.latent_size + self.hidden_size * (len(self.controller_inputs) - 1)
+
+
+_registry: dict[str, EnvSpec] = {}
+
+
+def register(spec: EnvSpec) -> None:
+    """Adds a task. Raises `UserError` if the name is taken by another one."""
+    if _registry.get(spec.name, spec) != spec:
+        raise UserError(f"the task '{spec.name}' is registered already")
+    _registry[spec.name] = spec
+
+
+def tasks() -> dict[str, EnvSpec]:
+    """Returns all tasks by name: ours, and those that installed packages announce."""
+    for entry_point in entry_points(group=ENTRY_POINTS):
+        entry_point.load()
+    return dict(sorted(_registry.items()))
+
+
+def get_task(name: str) -> EnvSpec:
+    """Returns a task by name. Raises `UserError` with the nearest match."""
+    if name not in _registry:
+        found = tasks()
+        if name not in found:
+            raise UserError(f"there is no task '{name}'{nearest(name, found)}")
+    return _registry[name]

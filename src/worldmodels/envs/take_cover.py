@@ -1,0 +1,288 @@
+"""Doom's TakeCover: monsters throw fireballs, the player steps left and right, every tic survived counts one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import psutil
+import vizdoom
+from gymnasium import spaces
+
+from worldmodels.config import (
+    CollectConfig,
+    ControllerConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    Preset,
+    RNNConfig,
+    VAEConfig,
+)
+from worldmodels.envs import process_guard
+from worldmodels.envs.area_resize import area_resize
+from worldmodels.envs.spec import EnvSpec, Floats, Frame, PublishedScore, RandomPolicy, register
+from worldmodels.errors import EnvironmentFailure, UserError, nearest
+
+MAX_EPISODE_STEPS = 2100
+THRESHOLD = 1 / 3
+FRAME_SIZE = 64
+
+_RESOLUTIONS = {
+    "160x120": vizdoom.ScreenResolution.RES_160X120,
+    "320x240": vizdoom.ScreenResolution.RES_320X240,
+    "640x480": vizdoom.ScreenResolution.RES_640X480,
+}
+#: Starting a game changes the working folder for a moment (see `TakeCoverEnv._start`): one at a time.
+_start_lock = threading.Lock()
+
+
+class TakeCoverEnv(gym.Env[Frame, Floats]):
+    """ViZDoom's ``take_cover.cfg``, seen as the paper sees it.
+
+    ### Action Space
+    ``Box(-1, 1, (1,), float32)``: below -1/3 a step to the left, above +1/3 a step to the right, else none
+    (the original's ``doomreal.py``).
+
+    ### Observation Space
+    ``Box(0, 255, (64, 64, 3), uint8)``: the RGB screen without its bottom part (``crop`` of the rows are kept; the
+    original keeps rows 0-399 of 480), averaged over areas down to 64×64.
+
+    ### Rewards
+    +1 for every tic survived.
+
+    ### Starting State
+    The scenario's own; the seed decides where monsters appear and when they fire.
+
+    ### Episode End
+    Terminated when the player dies; truncated after 2100 tics (the paper's cap; the scenario itself sets none).
+
+    ### Arguments
+    - ``resolution``: ``"160x120"`` (default, fastest), ``"320x240"`` or ``"640x480"`` (the original's).
+    - ``crop``: the share of the screen's rows that is kept, from the top; 400/480 by default.
+    - ``skill``: Doom's difficulty from 1 to 5; 4 is the scenario's own and the paper's.
+
+    ### Version History
+    - v1: ViZDoom 1.3's own interface, one tic per step, skill 4. (v0 was the original's, on ViZDoom 1.1 through ppaquette's
+      environments.)
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 35}
+
+    def __init__(
+        self,
+        resolution: str = "160x120",
+        crop: float = 400 / 480,
+        skill: int = 4,
+        render_mode: str | None = None,
+    ) -> None:
+        if resolution not in _RESOLUTIONS:
+            raise UserError(f"TakeCover has no resolution '{resolution}'{nearest(resolution, _RESOLUTIONS)}")
+        if not 0.1 <= crop <= 1:
+            raise UserError(f"crop is {crop}; it must lie between 0.1 and 1")
+        if skill not in range(1, 6):
+            raise UserError(f"skill is {skill}; it must be 1, 2, 3, 4 or 5")
+        if render_mode not in (None, "rgb_array"):
+            raise UserError(f"TakeCover has no render mode '{render_mode}'; use 'rgb_array'")
+        self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+        self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        self.render_mode = render_mode
+        self.resolution = resolution
+        self.skill = skill
+        self._rows = round(int(resolution.split("x")[1]) * crop)
+        self._game: vizdoom.DoomGame | None = None
+        self._process: int | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._screen: Frame | None = None
+        self._num_steps = 0
+
+    def _start(self) -> vizdoom.DoomGame:
+        """Starts the game's process, silent, without a window, and guarded."""
+        game = vizdoom.DoomGame()
+        game.load_config(str(Path(vizdoom.scenarios_path) / "take_cover.cfg"))
+        game.set_screen_resolution(_RESOLUTIONS[self.resolution])
+        game.set_screen_format(vizdoom.ScreenFormat.RGB24)
+        game.set_doom_skill(self.skill)
+        game.set_mode(vizdoom.Mode.PLAYER)
+        game.set_window_visible(False)
+        game.set_sound_enabled(False)
+        game.set_episode_timeout(0)
+        # The game leaves `_vizdoom.ini` and `_vizdoom/` in the working folder that it starts in; a folder of its own
+        # keeps the user's clean, and keeps several games from reading each other's settings.
+        self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-doom-", ignore_cleanup_errors=True)
+        with _start_lock:
+            here = Path.cwd()
+            before = {child.pid for child in psutil.Process().children()}
+            os.chdir(self._folder.name)
+            try:
+                game.set_doom_config_path(str(Path(self._folder.name) / "_vizdoom.ini"))
+                game.init()
+            except vizdoom.ViZDoomErrorException as error:
+                raise EnvironmentFailure(f"TakeCover: ViZDoom does not start ({error})") from error
+            finally:
+                os.chdir(here)
+            for child in psutil.Process().children():
+                if child.pid not in before and "vizdoom" in child.name().lower():
+                    self._process = child.pid
+                    process_guard.guard(child.pid)
+        return game
+
+    def _observe(self) -> Frame:
+        assert self._game is not None
+        state = self._game.get_state()
+        # The dead player's last screen stays: ViZDoom gives no state after the end.
+        if state is not None:
+            self._screen = state.screen_buffer
+        assert self._screen is not None
+        return area_resize(self._screen[: self._rows], FRAME_SIZE)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
+        """Starts an episode; the same seed and actions give the same frames."""
+        super().reset(seed=seed)
+        # An explicit seed goes to Doom as it is, so that a score's seed can be tried in any ViZDoom program.
+        doom_seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        if self._game is None:
+            self._game = self._start()
+        try:
+            self._game.set_seed(doom_seed % 2**32)
+            self._game.new_episode()
+        except vizdoom.ViZDoomErrorException as error:
+            self.close()
+            raise EnvironmentFailure(f"TakeCover: the game ended unexpectedly ({error})") from error
+        self._num_steps = 0
+        return self._observe(), {"health": 100.0}
+
+    def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+        """Plays one tic. Raises `EnvironmentFailure` if the game has died (not the player)."""
+        if self._game is None:
+            raise gym.error.ResetNeeded("TakeCover: call reset() before step()")
+        push = float(action[0])
+        try:
+            reward = self._game.make_action([push < -THRESHOLD, push > THRESHOLD])
+            self._num_steps += 1
+            terminated = self._game.is_episode_finished()
+            truncated = not terminated and self._num_steps >= MAX_EPISODE_STEPS
+            health = 0.0 if terminated else self._game.get_game_variable(vizdoom.GameVariable.HEALTH)
+            return self._observe(), reward, terminated, truncated, {"health": health}
+        except vizdoom.ViZDoomErrorException as error:
+            self.close()
+            raise EnvironmentFailure(f"TakeCover: the game ended unexpectedly ({error})") from error
+
+    def render(self) -> Frame | None:
+        """Returns the whole screen, uint8 [rows, columns, 3], in render mode ``rgb_array``."""
+        return None if self.render_mode is None or self._screen is None else self._screen.copy()
+
+    def close(self) -> None:
+        """Ends the game's process."""
+        if self._game is not None:
+            with contextlib.suppress(vizdoom.ViZDoomErrorException):
+                self._game.close()
+            self._game = None
+        if self._process is not None:
+            process_guard.release(self._process)
+            self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def __del__(self) -> None:
+        # An environment that nobody closed would lose its folder before its game, which then complains on the terminal.
+        if hasattr(self, "_folder"):
+            self.close()
+
+
+def held_random_policy(rng: np.random.Generator, config: CollectConfig) -> RandomPolicy:
+    """The original's data policy: an action from U(-1, 1), held for 1 to ``max_hold_steps`` steps.
+
+    With ``bias_scale`` b > 0 every second episode (by chance) adds a constant from U(-b, b) and clips: an unbiased walk
+    hardly ever stands at a wall, and C would learn to live in the part of the dream that M never saw.
+    """
+    biased = rng.random() < 0.5
+    bias = config.bias_scale * rng.uniform(-1, 1) if biased else 0.0
+    action = np.zeros(1, np.float32)
+    left = 0
+
+    def act() -> Floats:
+        nonlocal action, left
+        if left == 0:
+            action = np.clip(rng.uniform(-1, 1, 1) + bias, -1, 1).astype(np.float32)
+            left = int(rng.integers(1, config.max_hold_steps + 1))
+        left -= 1
+        return action
+
+    return act
+
+
+SMOKE = Preset(
+    collect=CollectConfig(num_episodes=300, bias_scale=1.2),
+    vae=VAEConfig(num_steps=700, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=350),
+    encode=EncodeConfig(),
+    rnn=RNNConfig(
+        num_steps=500,
+        batch_size=32,
+        sequence_length=100,
+        learning_rate=3e-3,
+        final_learning_rate=3e-4,
+        validate_every_steps=250,
+    ),
+    controller=ControllerConfig(
+        num_generations=4, population_size=32, episodes_per_candidate=4, score_every_generations=4, score_episodes=64
+    ),
+    evaluate=EvaluateConfig(),
+)
+LAPTOP = Preset(
+    collect=CollectConfig(num_episodes=8_000, bias_scale=1.2, max_hold_steps=20),
+    vae=VAEConfig(num_steps=6_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5, validate_every_steps=500),
+    encode=EncodeConfig(),
+    rnn=RNNConfig(
+        num_steps=3_500,
+        batch_size=64,
+        sequence_length=128,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        validate_every_steps=250,
+    ),
+    controller=ControllerConfig(num_generations=30, score_every_generations=10),
+    evaluate=EvaluateConfig(),
+)
+PAPER = Preset(
+    collect=CollectConfig(),
+    vae=VAEConfig(num_steps=320_000),
+    encode=EncodeConfig(),
+    rnn=RNNConfig(num_steps=12_800, learning_rate=1e-3, final_learning_rate=8.8e-4),
+    controller=ControllerConfig(num_generations=1_500),
+    evaluate=EvaluateConfig(),
+)
+
+gym.register("worldmodels/TakeCover-v1", entry_point="worldmodels.envs.take_cover:TakeCoverEnv")
+gym.register("worldmodels/TakeCoverDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "take-cover"})
+register(
+    EnvSpec(
+        name="take-cover",
+        summary="Doom's TakeCover: dodge fireballs; C learns inside M's dream and plays the real game",
+        env_id="worldmodels/TakeCover-v1",
+        dream_id="worldmodels/TakeCoverDream-v0",
+        latent_size=64,
+        hidden_size=512,
+        action_size=1,
+        max_episode_steps=MAX_EPISODE_STEPS,
+        solved_at=750,
+        random_policy=held_random_policy,
+        presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
+        controller_inputs="zch",
+        controller_bias=False,
+        restart_input=True,
+        done_head=True,
+        dream_reward=1.0,
+        published=(
+            PublishedScore("paper, random policy", 210, 108),
+            PublishedScore("paper, agent, τ 1.15", 918, 546, "dream"),
+            PublishedScore("paper, agent, τ 1.15", 1092, 556),
+        ),
+    )
+)

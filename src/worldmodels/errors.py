@@ -1,0 +1,37 @@
+"""The errors a user meets: each is one line that names the thing and the mend, and carries the exit code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WorldModelsError(Exception):
+    """Base of every documented error; the command line prints its text and exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class UserError(WorldModelsError):
+    """The request cannot be met as asked: a misspelt name, a value out of range, two parts that do not match."""
+
+    exit_code = 2
+
+
+class BadFileError(WorldModelsError):
+    """A file is truncated, corrupted or not of the kind that its name promises."""
+
+    exit_code = 3
+
+
+class EnvironmentFailure(WorldModelsError):
+    """The simulator or the disk failed: a game that died, no space, no rights."""
+
+    exit_code = 4
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the closest known word, or the list of known words."""
+    known = sorted(known)
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{match[0]}'?" if match else f"; known: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""CMA-ES and where its candidates are scored."""

@@ -1,0 +1,84 @@
+"""CMA-ES: pycma behind ask and tell, exactly repeatable. Fitness is higher-is-better outside this file.
+
+The state is never pickled: it is a pure function of the seed and of the fitness values told so far, so a resumed search
+asks and tells its way through the recorded generations again (0.1 s each at 1,088 parameters).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cma
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.run import derive_seed
+
+Solutions = NDArray[np.float64]
+
+
+class CMAES:
+    """Covariance matrix adaptation evolution strategy (Hansen), as pycma implements it.
+
+    Args:
+        num_parameters: length of a solution; the search starts at zeros.
+        sigma: initial step size.
+        population_size: candidates per generation.
+        seed: of the run; generation g draws from (seed, "controller/cma", g).
+    """
+
+    def __init__(self, num_parameters: int, sigma: float, population_size: int, seed: int) -> None:
+        self._seed = seed
+        self._rng = np.random.default_rng(0)
+        self.generation = 0
+        self._asked: list[NDArray[np.float64]] = []
+        self._strategy: Any = cma.CMAEvolutionStrategy(
+            np.zeros(num_parameters),
+            sigma,
+            {
+                "popsize": population_size,
+                "randn": self._randn,
+                "seed": np.nan,  # pycma would seed NumPy's global generator
+                "verbose": -9,
+                "signals_filename": "",  # pycma would poll a file of that name
+                # Never stop by itself: how many generations there are is the caller's business.
+                "maxiter": np.inf,
+                "tolfun": 0,
+                "tolfunhist": 0,
+                "tolx": 0,
+                "tolstagnation": np.inf,
+                "tolflatfitness": np.inf,
+            },
+        )
+
+    def _randn(self, *shape: int) -> NDArray[np.float64]:
+        return self._rng.standard_normal(shape)
+
+    def ask(self) -> Solutions:
+        """Returns the generation's candidates, float64 [P, parameters]."""
+        self._rng = np.random.default_rng(derive_seed(self._seed, "controller/cma", self.generation))
+        self._asked = self._strategy.ask()
+        return np.stack(self._asked)
+
+    def tell(self, fitness: NDArray[np.float64]) -> None:
+        """Takes the candidates' fitness, float64 [P], higher is better; a value that is not finite gets the worst rank.
+
+        Raises:
+            ValueError: no value is finite; the state is untouched.
+        """
+        finite = np.isfinite(fitness)
+        if not finite.any():
+            raise ValueError("no candidate has a finite fitness")
+        ranked = np.where(finite, fitness, fitness[finite].min() - 1)
+        self._strategy.tell(self._asked, list(-ranked))
+        self.generation += 1
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The centre of the search distribution, float64 [parameters]."""
+        return np.asarray(self._strategy.mean, np.float64)
+
+    @property
+    def sigma(self) -> float:
+        """The current step size."""
+        return float(self._strategy.sigma)

@@ -1,0 +1,82 @@
+"""The real world as C sees it: frames go through V, actions through M, and out come features.
+
+Shapes: N slots, Z latent, H hidden, F features, A action.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from torch import Tensor
+
+from worldmodels.envs.spec import Floats, Frame
+from worldmodels.models.controller import features
+from worldmodels.models.precision import device_of
+from worldmodels.models.world_model import WorldModel
+from worldmodels.randomness import EpisodeNoise
+from worldmodels.worlds import Mask, PixelEnvs, Seeds, World
+
+
+class LatentEnv(World):
+    """Pixel environments behind V and M.
+
+    Observations are features, float32 [N, F]: [z, h] or [z, c, h], z drawn from V's (mu, logvar) as in the original.
+    ``frames`` holds the last frames, uint8 [N, 64, 64, 3], and ``z`` their latents [N, Z], for whoever shows them.
+
+    M runs in float32 here: beside the game its cost does not show.
+    """
+
+    def __init__(self, envs: PixelEnvs, world_model: WorldModel) -> None:
+        spec = world_model.spec
+        self._envs, self._spec, self._vae = envs, spec, world_model.vae
+        self._device = device_of(world_model.vae)
+        self._stepper = world_model.rnn.stepper(torch.float32)
+        self._state = world_model.rnn.initial_state(envs.num_envs)
+        self._restart = torch.ones(envs.num_envs)
+        self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
+        self.z = torch.zeros(envs.num_envs, spec.latent_size)
+        self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
+        obs_space = spaces.Box(-np.inf, np.inf, (spec.feature_size,), np.float32)
+        self._set_spaces(obs_space, envs.single_action_space, envs.num_envs)
+
+    def _see(self, normal: Tensor) -> Tensor:
+        """Draws z for the current frames, with noise [N, Z]."""
+        mu, logvar = self._vae.encode_frames(torch.from_numpy(self.frames).to(self._device))
+        return mu + torch.exp(0.5 * logvar) * normal.to(self._device)
+
+    def _features(self) -> Floats:
+        return features(self.z, self._state.hidden, self._state.cell, self._spec.controller_inputs).cpu().numpy()
+
+    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+        mask, seeds = self.reset_request(seed, options)
+        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
+        self.frames, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
+        _, normal = self._noise.begin(mask, seeds)
+        begun = torch.from_numpy(mask)
+        self.z = torch.where(begun[:, None], self._see(normal), self.z)
+        self._restart[begun] = 1
+        for part in self._state:
+            part[begun] = 0
+        return self._features(), {}
+
+    def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
+        self._restart = torch.zeros_like(self._restart)
+        self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
+        self.z = self._see(self._noise.next()[1])
+        return self._features(), rewards, terminated, truncated, infos
+
+    def shrink(self, keep: Mask) -> None:
+        self._envs.shrink(keep)
+        self._noise.shrink(keep)
+        kept = torch.from_numpy(keep)
+        self._state = type(self._state)(*(part[kept] for part in self._state))
+        self.z, self._restart, self.frames = self.z[kept], self._restart[kept], self.frames[keep]
+        self._set_spaces(self.single_observation_space, self.single_action_space, self._envs.num_envs)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self._envs.close()

@@ -1,0 +1,255 @@
+"""M, the MDN-RNN: an LSTM whose output is a mixture of Gaussians over the next latent (paper, appendix A.2).
+
+Shapes: B batch, T time, N slots, Z latent, A action, H hidden, K mixtures, R = B·T rows.
+
+The output layer's columns are [done logit], mixture logits [K, Z], means [K, Z], log standard deviations [K, Z]: mixtures
+first, so that one mixture of all latents is contiguous. (The original has them last; `docs/fidelity.md`.)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodels.models.precision import autocast, compute_dtype, device_of
+
+#: Log standard deviations are clipped to this range: none explodes, and none collapses on a latent that V does not use.
+LOG_STD_RANGE = (-6.0, 2.0)
+#: Rows of the likelihood that are worked on together: what they need fits a core's second-level cache.
+LIKELIHOOD_ROWS = 256
+_HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class RNNState(NamedTuple):
+    """The LSTM's state: ``hidden`` and ``cell``, float32 [N, H] each."""
+
+    hidden: Tensor
+    cell: Tensor
+
+
+@dataclass(frozen=True)
+class RNNSizes:
+    """What decides the shapes of M's weights."""
+
+    latent_size: int
+    action_size: int
+    hidden_size: int
+    num_mixtures: int = 5
+    restart_input: bool = False
+    done_head: bool = False
+
+    @property
+    def input_size(self) -> int:
+        """z, action, and the restart bit if there is one."""
+        return self.latent_size + self.action_size + int(self.restart_input)
+
+    @property
+    def output_size(self) -> int:
+        """Three numbers for every mixture of every latent, and the done logit if there is one."""
+        return 3 * self.num_mixtures * self.latent_size + int(self.done_head)
+
+
+class MDNRNN(nn.Module):
+    """The LSTM and its mixture output; 1,678,785 parameters for TakeCover, 422,368 for CarRacing.
+
+    One bias vector for the gates, as in TensorFlow's cell (torch's own LSTM has two that only ever act as a sum).
+    """
+
+    def __init__(self, sizes: RNNSizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+        hidden, inputs = sizes.hidden_size, sizes.input_size
+        bound = math.sqrt(6 / (inputs + hidden + 4 * hidden))  # Glorot, over the joint kernel as in TensorFlow
+        self.weight_ih = nn.Parameter(torch.empty(4 * hidden, inputs).uniform_(-bound, bound))
+        self.weight_hh = nn.Parameter(torch.empty(4 * hidden, hidden).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(4 * hidden))  # gates in torch's order: input, forget, candidate, output
+        with torch.no_grad():
+            self.bias[hidden : 2 * hidden] = 1.0  # the forget bias of TensorFlow's cell, as part of the parameter
+        bound = math.sqrt(6 / (hidden + sizes.output_size))
+        self.weight_out = nn.Parameter(torch.empty(sizes.output_size, hidden).uniform_(-bound, bound))
+        self.bias_out = nn.Parameter(torch.zeros(sizes.output_size))
+
+    def initial_state(self, num: int) -> RNNState:
+        """Returns zeros for ``num`` sequences."""
+        zeros = torch.zeros(num, self.sizes.hidden_size, device=self.bias.device)
+        return RNNState(zeros, zeros.clone())
+
+    def inputs(self, z: Tensor, action: Tensor, restart: Tensor) -> Tensor:
+        """Joins z [..., Z], action [..., A] and restart [...] into what the LSTM reads."""
+        parts = [z, action, restart[..., None].to(z.dtype)] if self.sizes.restart_input else [z, action]
+        return torch.cat(parts, -1)
+
+    def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+        """Runs sequences: inputs [B, T, I] → hidden [B, T, H] and the state after the last step. For training."""
+        weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
+        start = (state.hidden[None], state.cell[None])
+        hidden, last_hidden, last_cell = torch.lstm(inputs, start, weights, True, 1, 0.0, self.training, False, True)
+        return hidden, RNNState(last_hidden[0].float(), last_cell[0].float())
+
+    def loss(
+        self,
+        inputs: Tensor,
+        state: RNNState,
+        next_z: Tensor,
+        has_next: Tensor,
+        done: Tensor,
+        done_weight: float,
+    ) -> tuple[Tensor, dict[str, Tensor], RNNState]:
+        """Negative log-likelihood per latent of the next z, plus the done head's weighted cross-entropy.
+
+        Args:
+            inputs: [B, T, I], from `inputs`.
+            state: the state before the first step.
+            next_z: [B, T, Z], the latents to predict.
+            has_next: bool [B, T]; False where the episode ended and nothing follows.
+            done: bool [B, T], termination at this step.
+            done_weight: weight of the steps with done = 1.
+
+        Returns:
+            The loss; its parts ``nll`` (nats per latent, mean over steps that have a next) and ``done_loss``; the last state.
+        """
+        with autocast(device_of(self)):
+            hidden, state = self(inputs, state)
+            outputs = F.linear(hidden.flatten(0, 1), self.weight_out, self.bias_out)  # [R, output_size]
+        first = int(self.sizes.done_head)
+        rows = has_next.flatten().float()
+        total = MixtureNLL.apply(outputs[:, first:], next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
+        nll = total / (rows.sum().clamp(min=1) * self.sizes.latent_size)
+        metrics = {"nll": nll.detach()}
+        loss = nll
+        if self.sizes.done_head:
+            logit, target = outputs[:, 0].float(), done.flatten().float()
+            weight = 1 + (done_weight - 1) * target
+            done_loss = F.binary_cross_entropy_with_logits(logit, target, weight)
+            metrics["done_loss"] = done_loss.detach()
+            loss = loss + done_loss
+        return loss, metrics, RNNState(state.hidden.detach(), state.cell.detach())
+
+    def stepper(self, dtype: torch.dtype | None = None) -> MDNStepper:
+        """Returns M for stepping, with its weights laid out for one matrix product a layer.
+
+        Args:
+            dtype: the type of the matrix products; the processor's best by default.
+        """
+        return MDNStepper(self, dtype or compute_dtype(device_of(self)))
+
+
+class MixtureNLL(torch.autograd.Function):
+    """Sum over rows and latents of -log p(target) under the mixtures; the gradient is written down, not traced.
+
+    Forward: outputs [R, 3·K·Z] of any floating type, target float32 [R, Z], row weight float32 [R], K → scalar.
+
+    With responsibilities r_k = softmax_k(log pi_k + log N_k) the gradients are pi_k - r_k (logits), -r_k e_k / σ_k (means)
+    and r_k (1 - e_k²) (log σ), where e = (target - mean) / σ. Made in the forward pass, a few rows at a time, so that
+    nothing of the size of the outputs is kept in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, target: Tensor, row_weight: Tensor, num_mixtures: int) -> Tensor:
+        rows, latent = target.shape
+        shape = (-1, num_mixtures, latent)
+        size = num_mixtures * latent
+        gradient = torch.empty_like(outputs) if ctx.needs_input_grad[0] else None
+        total = torch.zeros((), dtype=torch.float64, device=outputs.device)
+        # A GPU has no use for small pieces.
+        step = LIKELIHOOD_ROWS if outputs.device.type == "cpu" else rows
+        for start in range(0, rows, step):
+            part = slice(start, min(start + step, rows))
+            logits = outputs[part, :size].float().view(shape)  # [r, K, Z]
+            mean = outputs[part, size : 2 * size].float().view(shape)
+            raw_log_std = outputs[part, 2 * size :].float().view(shape)
+            log_std = raw_log_std.clamp(*LOG_STD_RANGE)
+            weight = row_weight[part, None, None]
+            log_pi = logits - logits.logsumexp(1, keepdim=True)
+            inverse_std = torch.exp(-log_std)
+            error = (target[part, None] - mean) * inverse_std
+            joint = log_pi - 0.5 * error.square() - log_std
+            log_likelihood = joint.logsumexp(1, keepdim=True)  # [r, 1, Z]
+            total -= ((log_likelihood - _HALF_LOG_TWO_PI) * weight).sum(dtype=torch.float64)
+            if gradient is not None:
+                responsibility = torch.exp(joint - log_likelihood)
+                inside = (raw_log_std == log_std).float()  # no gradient through the clip
+                gradient[part, :size] = ((log_pi.exp() - responsibility) * weight).flatten(1).to(outputs.dtype)
+                responsibility *= weight
+                gradient[part, size : 2 * size] = (-responsibility * error * inverse_std).flatten(1).to(outputs.dtype)
+                gradient[part, 2 * size :] = (responsibility * (1 - error.square()) * inside).flatten(1).to(outputs.dtype)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return total.float()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_outputs[0].to(gradient.dtype), None, None, None
+
+
+class MDNStepper:
+    """The same weights, one step at a time: in the dream, and beside the real environment.
+
+    The input and the hidden state are one row, so that a step is two matrix products; tanh(x) is 2σ(2x) - 1, because the
+    sigmoid is several times as fast as torch's tanh on a CPU.
+    """
+
+    def __init__(self, model: MDNRNN, dtype: torch.dtype) -> None:
+        self.sizes = model.sizes
+        self.dtype = dtype
+        self._hidden_size = model.sizes.hidden_size
+        with torch.no_grad():
+            weight = torch.cat([model.weight_ih, model.weight_hh], 1)  # [4H, I + H]
+            bias = model.bias.clone()
+            # The candidate's argument is doubled here, once, for tanh(x) = 2σ(2x) - 1.
+            candidate = slice(2 * self._hidden_size, 3 * self._hidden_size)
+            weight[candidate] *= 2
+            bias[candidate] *= 2
+            self._weight, self._bias = weight.to(dtype), bias.to(dtype)
+            self._weight_out = model.weight_out.detach().to(dtype)
+            self._bias_out = model.bias_out.detach().to(dtype)
+
+    @torch.no_grad()
+    def step(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState) -> RNNState:
+        """Advances the state: z [N, Z], action [N, A], restart [N] → the new hidden and cell, float32 [N, H]."""
+        parts = [z, action, restart[:, None], state.hidden] if self.sizes.restart_input else [z, action, state.hidden]
+        row = torch.cat([part.to(self.dtype) for part in parts], 1)  # [N, I + H]
+        gates = F.linear(row, self._weight, self._bias).float().sigmoid_()  # [N, 4H]
+        gate_in, gate_forget, candidate, gate_out = gates.chunk(4, 1)
+        cell = state.cell * gate_forget
+        cell.addcmul_(gate_in, candidate.mul_(2).sub_(1))
+        hidden = (cell * 2).sigmoid_().mul_(2).sub_(1).mul_(gate_out)
+        return RNNState(hidden, cell)
+
+    @torch.no_grad()
+    def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> tuple[Tensor, Tensor | None]:
+        """Draws the next latent: logits divided by the temperature, the noise multiplied by its square root.
+
+        Args:
+            hidden: [N, H].
+            uniform: [N, Z] in [0, 1), picks each latent's mixture.
+            normal: [N, Z], the Gaussian's noise.
+            temperature: τ > 0.
+
+        Returns:
+            z, float32 [N, Z], and the done logit, float32 [N] (None without a done head).
+        """
+        outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
+        first, mixtures, latent = int(self.sizes.done_head), self.sizes.num_mixtures, self.sizes.latent_size
+        logits, mean, log_std = outputs[:, first:].view(-1, 3, mixtures, latent).unbind(1)  # [N, K, Z] each
+        logits = logits.float()
+        weight = (logits - logits.amax(1, keepdim=True)).div_(temperature).exp_()
+        total = weight[:, 0]
+        steps = [total]
+        for k in range(1, mixtures):
+            total = total + weight[:, k]
+            steps.append(total)
+        threshold = uniform * total
+        chosen = torch.zeros_like(threshold, dtype=torch.int64)
+        for step in steps[:-1]:
+            chosen += threshold >= step
+        chosen = chosen[:, None]
+        std = log_std.gather(1, chosen)[:, 0].float().clamp_(*LOG_STD_RANGE).exp_()
+        z = mean.gather(1, chosen)[:, 0].float() + std * normal * math.sqrt(temperature)
+        return z, outputs[:, 0].float() if self.sizes.done_head else None

@@ -1,0 +1,33 @@
+"""Where to compute, and how finely: bfloat16 where the processor has it in hardware, float32 elsewhere."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import nn
+
+
+@functools.cache
+def compute_dtype(device: str) -> torch.dtype:
+    """Returns the type of matrix products on a device: bfloat16 with hardware for it, else float32."""
+    if device.startswith("cuda"):
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if has_bf16 else torch.float32
+
+
+def autocast(device: str) -> torch.autocast:
+    """Returns the context in which V and M train and V encodes."""
+    dtype = compute_dtype(device)
+    return torch.autocast(device.split(":")[0], dtype, enabled=dtype != torch.float32)
+
+
+def pick_device() -> str:
+    """Returns ``"cuda"`` where a GPU is present, else ``"cpu"``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_of(module: nn.Module) -> str:
+    """Returns the device that a module's parameters are on."""
+    return str(next(module.parameters()).device)

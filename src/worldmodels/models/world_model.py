@@ -1,0 +1,150 @@
+"""V and M together, and the folder that ships them with C: what `evaluate`, the dream and a player load.
+
+model/
+  config.json                    task, sizes, hashes, where the weights come from
+  vae.safetensors  rnn.safetensors  controller.safetensors
+  initial_latents.safetensors    mu, logvar float16 [I, Z]: the dream's first frames
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worldmodels import files
+from worldmodels.checkpoint import load_module, load_tensors, save_tensors
+from worldmodels.envs.spec import EnvSpec, get_task
+from worldmodels.errors import BadFileError, UserError
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.vae import VAE
+
+FORMAT = 1
+PARTS = ("vae", "rnn", "controller", "initial_latents")
+
+
+def make_vae(spec: EnvSpec) -> VAE:
+    """Makes V for a task, with weights from torch's global generator."""
+    return VAE(spec.latent_size)
+
+
+def make_rnn(spec: EnvSpec) -> MDNRNN:
+    """Makes M for a task, with weights from torch's global generator."""
+    return MDNRNN(
+        RNNSizes(spec.latent_size, spec.action_size, spec.hidden_size, spec.num_mixtures, spec.restart_input, spec.done_head)
+    )
+
+
+@dataclass(frozen=True)
+class InitialLatents:
+    """The dream's first frames as V sees them: ``mu`` and ``logvar``, float32 [I, Z]."""
+
+    mu: Tensor
+    logvar: Tensor
+
+
+@dataclass(frozen=True)
+class WorldModel:
+    """V, M and the dream's beginnings, for one task."""
+
+    spec: EnvSpec
+    vae: VAE
+    rnn: MDNRNN
+    initial: InitialLatents
+
+
+@dataclass(frozen=True)
+class Model:
+    """A world model and the controller that was found in it: ``solution`` float32 [parameters]."""
+
+    world_model: WorldModel
+    solution: Tensor
+    sha256: dict[str, str]
+
+
+def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:
+    """Reads initial latents. Raises `BadFileError`, or `UserError` if they are another task's."""
+    tensors = load_tensors(path)
+    try:
+        mu, logvar = tensors["mu"].float(), tensors["logvar"].float()
+    except KeyError as error:
+        raise BadFileError(f"{path}: {error} is missing") from None
+    if mu.shape != logvar.shape or mu.ndim != 2 or not len(mu):
+        raise BadFileError(f"{path}: mu has shape {tuple(mu.shape)} and logvar {tuple(logvar.shape)}")
+    if not (torch.isfinite(mu).all() and torch.isfinite(logvar).all()):
+        raise BadFileError(f"{path}: a value is not finite")
+    if mu.shape[1] != spec.latent_size:
+        raise UserError(f"{path}: latents of size {mu.shape[1]}; {spec.name} has {spec.latent_size}")
+    return InitialLatents(mu, logvar)
+
+
+def save_model(
+    folder: Path, spec: EnvSpec, sources: dict[str, Path], solution: Tensor, initial: InitialLatents
+) -> dict[str, str]:
+    """Writes a model's folder; returns the SHA-256 of each part.
+
+    Args:
+        sources: the weights of ``vae`` and ``rnn``, copied as they are.
+        solution: C's parameters, float [parameters].
+    """
+    for name in ("vae", "rnn"):
+        save_tensors(folder / f"{name}.safetensors", load_tensors(sources[name]))
+    save_tensors(folder / "controller.safetensors", {"solution": solution.float()})
+    save_tensors(folder / "initial_latents.safetensors", {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
+    hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
+    files.write_json(
+        folder / "config.json",
+        {
+            "format": FORMAT,
+            "task": spec.name,
+            "latent_size": spec.latent_size,
+            "hidden_size": spec.hidden_size,
+            "controller_inputs": spec.controller_inputs,
+            "sha256": hashes,
+        },
+    )
+    return hashes
+
+
+def load_model(folder: Path) -> Model:
+    """Reads a model's folder.
+
+    Raises:
+        UserError: no model is there, it is another format's or task's, or its parts do not belong together.
+        BadFileError: a part is damaged.
+    """
+    file = folder / "config.json"
+    if not file.exists():
+        raise UserError(f"{folder}: no model is here (no config.json)")
+    config: Any = files.read_json(file)
+    if not isinstance(config, dict) or not isinstance(config.get("sha256"), dict) or not isinstance(config.get("task"), str):
+        raise BadFileError(f"{file}: not a model's configuration")
+    if config.get("format") != FORMAT:
+        raise UserError(f"{file}: format {config.get('format')!r}; this version reads format {FORMAT}")
+    spec = get_task(config["task"])
+    for name in PARTS:
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise BadFileError(f"{path}: missing")
+        if (found := files.sha256_of(path)) != config["sha256"].get(name):
+            load_tensors(path)  # a file that is damaged says so itself
+            raise UserError(
+                f"{path}: has SHA-256 {found[:12]}…, the model was made with {str(config['sha256'].get(name))[:12]}…: "
+                f"it is a part of another model"
+            )
+    vae, rnn = make_vae(spec), make_rnn(spec)
+    load_module(folder / "vae.safetensors", vae)
+    load_module(folder / "rnn.safetensors", rnn)
+    solution = load_tensors(folder / "controller.safetensors").get("solution")
+    if solution is None or solution.shape != (num_parameters(spec),):
+        raise UserError(f"{folder}/controller.safetensors: not a controller of {num_parameters(spec)} parameters")
+    if not torch.isfinite(solution).all():
+        raise BadFileError(f"{folder}/controller.safetensors: 'solution' holds a value that is not finite")
+    initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
+    vae.eval()
+    rnn.eval()
+    return Model(WorldModel(spec, vae, rnn, initial), solution.float(), dict(config["sha256"]))

@@ -1,0 +1,60 @@
+"""Progress of long work: a live line on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+PLAIN_SECONDS = 10.0
+
+
+def format_seconds(seconds: float) -> str:
+    """Returns a duration as ``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Progress:
+    """One stage's line: what is done, the rate, the time left and the last score.
+
+    Args:
+        label: the stage.
+        total: how many units there are to do.
+        unit: what is counted.
+        done: how many units an earlier, interrupted process has done.
+    """
+
+    def __init__(self, label: str, total: int, unit: str, done: int = 0) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self._first = self._done = done
+        self._start = time.monotonic()
+        self._last_line = self._start
+        self._live = sys.stderr.isatty()
+        if done:
+            print(f"{label}: goes on at {done:,} of {total:,} {unit}", file=sys.stderr, flush=True)
+
+    def update(self, done: int, score: str = "") -> None:
+        """Shows that ``done`` units are done, with a short score such as ``loss 12.3``."""
+        self._done = done
+        now = time.monotonic()
+        if now - self._last_line >= (0.2 if self._live else PLAIN_SECONDS):
+            self._last_line = now
+            self._show(score, now)
+
+    def _show(self, score: str, now: float) -> None:
+        elapsed = max(now - self._start, 1e-9)
+        rate = (self._done - self._first) / elapsed
+        left = format_seconds((self.total - self._done) / rate) if rate > 0 else "?"
+        line = f"{self.label}: {self._done:,}/{self.total:,} {self.unit}, {rate:,.4g}/s, {left} left"
+        line = f"{line}, {score}" if score else line
+        if self._live:
+            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def finish(self, message: str) -> None:
+        """Ends the line with what came of it and the time it took."""
+        took = format_seconds(time.monotonic() - self._start)
+        start = "\r\x1b[2K" if self._live else ""
+        print(f"{start}{self.label}: {message} in {took}", file=sys.stderr, flush=True)

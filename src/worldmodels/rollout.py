@@ -1,0 +1,119 @@
+"""The one loop: jobs are played in a world by a policy, whatever world it is.
+
+An `EpisodeJob` runs exactly once. A free slot takes the next job, so a result depends on (candidate, seed) alone and
+short episodes are not favoured; when jobs run out the world shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.envs.spec import Floats
+from worldmodels.worlds import Mask, World
+
+#: The world shrinks once this share of its slots has nothing left to do: below it, moving the rest costs more.
+SHRINK_AT = 1 / 8
+
+
+@dataclass(frozen=True)
+class EpisodeJob:
+    """One episode to play: which candidate acts, and the episode's seed."""
+
+    candidate: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """What became of a job. ``length`` counts the agent's steps."""
+
+    job: EpisodeJob
+    episode_return: float
+    length: int
+
+
+class Policy(Protocol):
+    """Acts for all slots of a world."""
+
+    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
+        """Episodes begin in the slots of ``mask`` (bool [N]); ``jobs[slot]`` says whose."""
+
+    def act(self, obs: Any) -> Floats:
+        """Returns actions float32 [N, A] for observations [N, ...]."""
+
+    def shrink(self, keep: Mask) -> None:
+        """Drops the slots where ``keep`` (bool [N]) is false."""
+
+
+class Listener(Protocol):
+    """Told of every step; recording is the reason."""
+
+    def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None: ...
+
+
+def rollout(
+    world: World,
+    policy: Policy,
+    jobs: Sequence[EpisodeJob],
+    *,
+    on_step: Listener | None = None,
+    on_result: Callable[[EpisodeResult], None] | None = None,
+) -> list[EpisodeResult]:
+    """Plays every job once and returns the results in the jobs' order.
+
+    Args:
+        world: its slots may be more or fewer than the jobs; it comes back shrunk.
+        policy: acts for all slots.
+        jobs: what to play.
+        on_step: told the slots that are playing (bool [N]), the observations before the step, the actions, and what came.
+        on_result: told each result as it comes, for progress.
+    """
+    results: list[EpisodeResult | None] = [None] * len(jobs)
+    next_job = 0
+    job_of = np.full(world.num_envs, -1)
+    returns = np.zeros(world.num_envs)
+    lengths = np.zeros(world.num_envs, np.int64)
+    obs: Any = None
+    while True:
+        free = np.flatnonzero(job_of < 0)
+        if next_job < len(jobs) and len(free):
+            mask = np.zeros(world.num_envs, np.bool_)
+            seeds: list[int | None] = [None] * world.num_envs
+            slot_jobs: list[EpisodeJob | None] = [None] * world.num_envs
+            for slot, index in zip(free, range(next_job, len(jobs)), strict=False):
+                mask[slot], job_of[slot] = True, index
+                slot_jobs[slot] = jobs[index]
+                seeds[slot] = jobs[index].seed
+                next_job = index + 1
+            returns[mask], lengths[mask] = 0, 0
+            obs, _ = world.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
+            policy.begin(mask, slot_jobs)
+        running = job_of >= 0
+        if not running.any():
+            return [result for result in results if result is not None]
+        if next_job >= len(jobs) and np.count_nonzero(~running) > SHRINK_AT * world.num_envs:
+            world.shrink(running)
+            policy.shrink(running)
+            obs = obs[running]
+            job_of, returns, lengths = job_of[running], returns[running], lengths[running]
+            running = np.ones(world.num_envs, np.bool_)
+
+        actions = policy.act(obs)
+        next_obs, rewards, terminated, truncated, _ = world.step(actions)
+        if on_step is not None:
+            on_step(running, obs, actions, rewards, terminated)
+        obs = next_obs
+        returns[running] += rewards[running]
+        lengths[running] += 1
+        for slot in np.flatnonzero(running & (terminated | truncated)):
+            index = int(job_of[slot])
+            result = EpisodeResult(jobs[index], float(returns[slot]), int(lengths[slot]))
+            results[index] = result
+            job_of[slot] = -1
+            if on_result is not None:
+                on_result(result)

@@ -1,0 +1,264 @@
+"""The folder of a run: its configuration, its stages' folders, who works in it, and what is finished.
+
+runs/<name>/
+  config.json     what was asked (task, scale, seed, every stage's settings, versions)
+  <stage>/…       one folder a stage, with a DONE file once its result is complete and verified
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from worldmodels import files
+from worldmodels.config import FIRST_TRAINING_SEED, Config, Preset
+from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
+
+FORMAT = 1
+#: The stages in the order of the data's flow, with the folder that each writes.
+STAGES = {
+    "collect": "episodes",
+    "vae": "vae",
+    "encode": "latents",
+    "rnn": "rnn",
+    "controller": "controller",
+}
+#: The command that makes each stage's result.
+VERBS = {
+    "collect": "collect",
+    "vae": "train-vae",
+    "encode": "encode",
+    "rnn": "train-rnn",
+    "controller": "train-controller",
+}
+
+
+def derive_seed(seed: int, stage: str, *index: int) -> int:
+    """Returns the seed of one draw: a pure function of (run's seed, stage, index).
+
+    The result lies in [2^30, 2^31): a valid seed for every library here, and never one of the held-out seeds.
+    """
+    text = "/".join([str(seed), stage, *map(str, index)])
+    number = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return FIRST_TRAINING_SEED + number % FIRST_TRAINING_SEED
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in ("worldmodels-vmc", "torch", "numpy", "gymnasium", "vizdoom", "cma", "opencv-python-headless"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder. Paths inside it are relative, so that it may be moved, renamed and copied."""
+
+    path: Path
+    task: str
+    scale: str
+    seed: int
+    preset: Preset
+
+    @classmethod
+    def create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset) -> Run:
+        """Makes the folder and its config.json. Raises `UserError` if a run is there already."""
+        if (path / "config.json").exists():
+            raise UserError(f"{path}: holds a run already")
+        run = cls(path, task, scale, seed, preset)
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Opens an existing run.
+
+        Raises:
+            UserError: there is no run at ``path``, or its configuration holds an unknown key or a bad value.
+            BadFileError: its config.json is not JSON.
+        """
+        file = path / "config.json"
+        if not file.exists():
+            raise UserError(f"{path}: no run is here (no config.json); 'worldmodels reproduce TASK --run {path}' makes one")
+        data = files.read_json(file)
+        known = {"format", "task", "scale", "seed", "stages", "versions"}
+        if not isinstance(data, dict) or set(data) != known:
+            raise BadFileError(f"{file}: expected exactly the keys {', '.join(sorted(known))}")
+        if data["format"] != FORMAT:
+            raise UserError(f"{file}: format {data['format']!r}; this version reads format {FORMAT}")
+        if not (isinstance(data["task"], str) and isinstance(data["scale"], str) and type(data["seed"]) is int):
+            raise BadFileError(f"{file}: 'task' and 'scale' must be text and 'seed' a whole number")
+        return cls(path, data["task"], data["scale"], data["seed"], Preset.from_dict(data["stages"], str(file)))
+
+    def save(self) -> None:
+        """Writes config.json."""
+        files.write_json(
+            self.path / "config.json",
+            {
+                "format": FORMAT,
+                "task": self.task,
+                "scale": self.scale,
+                "seed": self.seed,
+                "stages": self.preset.to_dict(),
+                "versions": versions(),
+            },
+        )
+
+    def stage_path(self, stage: str) -> Path:
+        """Returns the folder of a stage."""
+        return self.path / STAGES[stage]
+
+    def derive_seed(self, stage: str, *index: int) -> int:
+        """Returns the seed of one draw of a stage (see the function of the same name)."""
+        return derive_seed(self.seed, stage, *index)
+
+    def done(self, stage: str) -> dict[str, Any] | None:
+        """Returns the content of a stage's DONE file, or None while the stage is unfinished."""
+        path = self.stage_path(stage) / "DONE"
+        return files.read_json(path) if path.exists() else None
+
+    def require(self, stage: str) -> dict[str, Any]:
+        """Returns the content of a finished stage's DONE file. Raises `UserError` naming the command that is missing."""
+        done = self.done(stage)
+        if done is None:
+            raise UserError(f"{self.stage_path(stage)}: not finished; run 'worldmodels {VERBS[stage]} --run {self.path}' first")
+        return done
+
+    def stage_fingerprint(self, stage: str, config: Config, inputs: Mapping[str, str]) -> str:
+        """Returns the hash of what decides a stage's result: task, seed, settings, and the results it builds on."""
+        return files.fingerprint(
+            {
+                "task": self.task,
+                "seed": self.seed,
+                "stage": stage,
+                "config": config.fingerprint_fields(),
+                "inputs": dict(inputs),
+            }
+        )
+
+    def begin(self, stage: str, config: Config, inputs: Mapping[str, str]) -> bool:
+        """Starts or resumes a stage; returns False if it is finished already.
+
+        The first call leaves the fingerprint in ``STARTED``. Raises `UserError` if the folder was made from other
+        settings or other inputs: nothing is ever silently mixed or thrown away.
+        """
+        folder = self.stage_path(stage)
+        fingerprint = self.stage_fingerprint(stage, config, inputs)
+        started = folder / "STARTED"
+        if started.exists():
+            self.refuse_other_settings(stage, config)
+            found = files.read_json(started)
+            if found.get("fingerprint") != fingerprint:
+                changed = [name for name in inputs if found.get("inputs", {}).get(name) != inputs[name]]
+                raise UserError(
+                    f"{folder}: was made from other inputs ({', '.join(changed) or 'task or seed'}); "
+                    f"remove the folder to make it anew, or use another --run"
+                )
+        else:
+            files.write_json(
+                started, {"fingerprint": fingerprint, "config": config.fingerprint_fields(), "inputs": dict(inputs)}
+            )
+        files.remove_leftovers(folder)
+        return self.done(stage) is None
+
+    def refuse_other_settings(self, stage: str, config: Config) -> None:
+        """Raises `UserError`, naming them, if a stage has begun with settings that give another result."""
+        started = self.stage_path(stage) / "STARTED"
+        if not started.exists():
+            return
+        found, wanted = files.read_json(started), config.fingerprint_fields()
+        if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+            raise BadFileError(f"{started}: not the start of a stage")
+        changed = [
+            f"{name} {found['config'].get(name)} → {wanted[name]}"
+            for name in wanted
+            if found["config"].get(name) != wanted[name]
+        ]
+        if changed:
+            raise UserError(
+                f"{self.stage_path(stage)}: was made with other settings ({', '.join(changed)}); "
+                f"remove the folder to make it anew, or use another --run"
+            )
+
+    def finish(self, stage: str, outputs: Mapping[str, str], **summary: Any) -> None:
+        """Marks a stage as complete; ``outputs`` maps a part's name to its SHA-256."""
+        fingerprint = files.read_json(self.stage_path(stage) / "STARTED")["fingerprint"]
+        files.write_json(self.stage_path(stage) / "DONE", {"fingerprint": fingerprint, "outputs": dict(outputs), **summary})
+
+
+class RunLock:
+    """Holds a run's folder for one process. The kernel releases it whenever the process ends, so it is never stale."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / ".lock"
+
+    def __enter__(self) -> RunLock:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a+")
+        except OSError as error:
+            raise EnvironmentFailure(f"{self.path.parent}: cannot be written ({error.strerror})") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.seek(0)
+            owner = self._file.read().strip() or "another process"
+            self._file.close()
+            raise UserError(f"{self.path.parent}: in use by {owner}; wait for it, or use another --run") from None
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        self._file.flush()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._file.close()
+
+
+class MetricsLog:
+    """A JSONL file of measurements that resumes: rows of steps past the last checkpoint are cut before it goes on."""
+
+    def __init__(self, path: Path, key: str, resume_at: int) -> None:
+        """Keeps the rows whose ``key`` is at most ``resume_at``; a torn last line is cut."""
+        self.path = path
+        kept: list[str] = []
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue
+                if row[key] <= resume_at:
+                    kept.append(line)
+        files.write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def write(self, **row: Any) -> None:
+        """Appends one row, with the wall-clock time in seconds since the epoch."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**row, "time": round(time.time(), 3)}) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Reads a JSONL file; a torn last line is passed over. Raises `BadFileError`."""
+    if not path.exists():
+        raise BadFileError(f"{path}: missing")
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows

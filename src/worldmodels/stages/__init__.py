@@ -1,0 +1,1 @@
+"""One file a stage, resumable and idempotent: the same command again goes on where it stopped."""

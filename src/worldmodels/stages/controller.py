@@ -1,0 +1,142 @@
+"""Finds C with CMA-ES: ``controller/``, and then ``model/``, the three parts together.
+
+controller/
+  history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
+  scores.jsonl      one row a scoring of CMA-ES's mean
+  best.safetensors  the mean that scored best
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from worldmodels.checkpoint import load_module, load_tensors, save_tensors
+from worldmodels.config import ControllerConfig
+from worldmodels.envs.spec import get_task
+from worldmodels.errors import BadFileError, WorldModelsError
+from worldmodels.evolution.cma_es import CMAES
+from worldmodels.evolution.population import Population
+from worldmodels.files import sha256_of
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.world_model import (
+    WorldModel,
+    load_initial_latents,
+    make_rnn,
+    make_vae,
+    save_model,
+)
+from worldmodels.progress import Progress
+from worldmodels.rollout import EpisodeJob
+from worldmodels.run import MetricsLog, Run, read_jsonl
+from worldmodels.training import WEIGHTS
+
+
+def load_world_model(run: Run) -> WorldModel:
+    """Reads V, M and the initial latents of a run."""
+    spec = get_task(run.task)
+    vae, rnn = make_vae(spec), make_rnn(spec)
+    load_module(run.stage_path("vae") / WEIGHTS, vae)
+    load_module(run.stage_path("rnn") / WEIGHTS, rnn)
+    initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
+    return WorldModel(spec, vae.eval(), rnn.eval(), initial)
+
+
+def run(config: ControllerConfig, run: Run) -> None:
+    """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
+    inputs = {**run.require("vae")["outputs"], **run.require("rnn")["outputs"]}
+    if not run.begin("controller", config, inputs):
+        return
+    world_model = load_world_model(run)
+    folder = run.stage_path("controller")
+    population = Population(world_model, config.world, config.temperature, config.num_slots)
+    search = CMAES(num_parameters(world_model.spec), config.sigma, config.population_size, run.seed)
+
+    history = folder / "history.jsonl"
+    rows = read_jsonl(history) if history.exists() else []
+    scores = _scores(folder)
+    elapsed = rows[-1]["elapsed_seconds"] if rows else 0.0
+    log = MetricsLog(history, "generation", len(rows))
+    # A scoring belongs to the generation before it; one that was cut off is played again.
+    score_log = MetricsLog(folder / "scores.jsonl", "generation", len(rows))
+    for row in rows:
+        search.ask()
+        search.tell(np.array(row["fitness"], np.float64))
+        if row["generation"] != search.generation:
+            raise BadFileError(f"{history}: generation {search.generation} is missing")
+    board = SummaryWriter(str(run.path / "tensorboard" / "controller"), purge_step=len(rows))
+    progress = Progress("train-controller", config.num_generations, "generations", len(rows))
+    best = max((row["mean"] for row in scores), default=-np.inf)
+
+    while True:
+        generation = search.generation
+        due = generation == config.num_generations or generation % config.score_every_generations == 0
+        if generation and due and generation not in {row["generation"] for row in scores}:
+            mean, std = _score_mean(run, config, population, search.mean, generation)
+            scores.append({"generation": generation, "mean": mean, "std": std})
+            if mean > best:
+                best = mean
+                save_tensors(folder / "best.safetensors", {"solution": torch.from_numpy(search.mean).float()})
+            score_log.write(**scores[-1], episodes=config.score_episodes)
+            board.add_scalar("controller/score", mean, generation)
+        if generation == config.num_generations:
+            break
+        start = time.monotonic()
+        solutions = search.ask()
+        fitness, num_steps = _evaluate(run, config, population, solutions, generation)
+        if not np.isfinite(fitness).any():
+            raise WorldModelsError(f"train-controller: no candidate of generation {generation} has a finite fitness")
+        search.tell(fitness)
+        elapsed += time.monotonic() - start
+        row = {
+            "generation": search.generation,
+            "elapsed_seconds": round(elapsed, 3),
+            "mean": float(np.nanmean(fitness)),
+            "min": float(np.nanmin(fitness)),
+            "max": float(np.nanmax(fitness)),
+            "std": float(np.nanstd(fitness)),
+            "sigma": search.sigma,
+            "steps": num_steps,
+        }
+        log.write(**row, fitness=[float(f) for f in fitness])
+        for name in ("mean", "min", "max", "sigma"):
+            board.add_scalar(f"controller/{name}", row[name], search.generation)
+        scored = f", best mean scored {best:.1f}" if np.isfinite(best) else ""
+        progress.update(search.generation, f"return {row['mean']:.1f} (max {row['max']:.1f}){scored}")
+    board.close()
+
+    solution = load_tensors(folder / "best.safetensors")["solution"]
+    sources = {name: run.stage_path(name) / WEIGHTS for name in ("vae", "rnn")}
+    save_model(run.path / "model", world_model.spec, sources, solution, world_model.initial)
+    run.finish("controller", {"controller": sha256_of(folder / "best.safetensors")}, score=best)
+    progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
+
+
+def _scores(folder) -> list[dict[str, float]]:  # type: ignore[no-untyped-def]
+    path = folder / "scores.jsonl"
+    return read_jsonl(path) if path.exists() else []
+
+
+def _evaluate(
+    run: Run, config: ControllerConfig, population: Population, solutions: NDArray[np.float64], generation: int
+) -> tuple[NDArray[np.float64], int]:
+    """Scores a generation: all candidates meet the same seeds. Returns fitness float64 [P] and the steps played."""
+    seeds = [run.derive_seed("controller/episode", generation, i) for i in range(config.episodes_per_candidate)]
+    jobs = [EpisodeJob(candidate, seed) for candidate in range(len(solutions)) for seed in seeds]
+    results = population.evaluate(torch.from_numpy(solutions), jobs)
+    returns = np.array([result.episode_return for result in results])
+    return returns.reshape(len(solutions), -1).mean(1), sum(result.length for result in results)
+
+
+def _score_mean(
+    run: Run, config: ControllerConfig, population: Population, mean: NDArray[np.float64], generation: int
+) -> tuple[float, float]:
+    """Scores the centre of the search on many episodes, always the same ones; returns mean and standard deviation."""
+    jobs = [EpisodeJob(0, run.derive_seed("controller/score", i)) for i in range(config.score_episodes)]
+    results = population.evaluate(torch.from_numpy(mean)[None], jobs)
+    returns = np.array([result.episode_return for result in results])
+    return float(returns.mean()), float(returns.std())

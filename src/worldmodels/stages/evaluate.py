@@ -1,0 +1,146 @@
+"""Scores an agent on held-out seeds, in the real environment or in the dream, and says exactly what was measured."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels import files
+from worldmodels.config import EvaluateConfig
+from worldmodels.envs.spec import EnvSpec, Floats, get_task
+from worldmodels.errors import UserError
+from worldmodels.evolution.population import Population
+from worldmodels.models.world_model import Model, load_model
+from worldmodels.progress import Progress
+from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
+from worldmodels.run import Run, versions
+from worldmodels.worlds import Mask, PixelEnvs
+
+#: Two-sided 95% of a normal distribution.
+Z95 = 1.959964
+
+
+class UniformPolicy:
+    """Actions drawn uniformly from the action space's [-1, 1], anew every step: Gymnasium's random agent.
+
+    Each episode's draws come from its own seed.
+    """
+
+    def __init__(self, action_size: int) -> None:
+        self._action_size = action_size
+        self._generators: list[np.random.Generator | None] = []
+
+    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
+        """Seeds the slots whose episodes begin."""
+        self._generators = self._generators or [None] * len(mask)
+        for slot, job in enumerate(jobs):
+            if job is not None:
+                self._generators[slot] = np.random.default_rng([job.seed, 2])
+
+    def act(self, obs: Any) -> Floats:
+        """Returns actions float32 [N, A]."""
+        rows = [g.uniform(-1, 1, self._action_size) if g else np.zeros(self._action_size) for g in self._generators]
+        return np.array(rows, np.float32)
+
+    def shrink(self, keep: Mask) -> None:
+        """Drops the slots where ``keep`` is false."""
+        self._generators = [g for g, kept in zip(self._generators, keep, strict=True) if kept]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is evaluated: a task, with a trained model or (random agent) without."""
+
+    spec: EnvSpec
+    model: Model | None
+
+
+def load_target(path: Path, agent: str) -> Target:
+    """Finds what a path means: a run's folder or a model's folder. Raises `UserError` if it is neither."""
+    if not path.exists():
+        raise UserError(f"{path}: no such folder; give a run's folder or a model's folder")
+    if agent == "random" and (path / "episodes").is_dir():
+        return Target(get_task(Run.open(path).task), None)
+    if (path / "vae.safetensors").exists():
+        model = load_model(path)
+    else:
+        Run.open(path).require("controller")
+        model = load_model(path / "model")
+    return Target(model.world_model.spec, None if agent == "random" else model)
+
+
+def summarise(returns: NDArray[np.float64]) -> dict[str, Any]:
+    """Returns the mean, the sample standard deviation and the normal 95% interval of the mean."""
+    mean = float(returns.mean())
+    std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
+    half = Z95 * std / math.sqrt(len(returns))
+    return {"num_episodes": len(returns), "mean": mean, "std": std, "ci95": [mean - half, mean + half]}
+
+
+def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
+    """Plays ``config.episodes`` episodes with seeds S, S + 1, … and returns the result as JSON values."""
+    spec = target.spec
+    if config.world == "dream" and target.model is None:
+        raise UserError("a random agent is scored in the real world; use --world real")
+    jobs = [EpisodeJob(0, config.seed + i) for i in range(config.episodes)]
+    who = "random policy" if target.model is None else "agent"
+    progress = Progress(f"evaluate {who}, {config.world}", len(jobs), "episodes")
+    finished: list[float] = []
+
+    def on_result(result: EpisodeResult) -> None:
+        finished.append(result.episode_return)
+        progress.update(len(finished), f"mean {np.mean(finished):.1f}")
+
+    if target.model is not None:
+        world_model = target.model.world_model
+        population = Population(world_model, config.world, config.temperature, config.num_slots)
+        results = population.evaluate(target.model.solution[None], jobs, on_result)
+    else:
+        envs = PixelEnvs([spec.make_env() for _ in range(min(config.num_slots, len(jobs)))], os.cpu_count())
+        try:
+            results = rollout(envs, UniformPolicy(spec.action_size), jobs, on_result=on_result)
+        finally:
+            envs.close()
+    summary = summarise(np.array([result.episode_return for result in results]))
+    progress.finish(f"{summary['mean']:.1f} ± {summary['std']:.1f}")
+    dream = config.world == "dream"
+    return {
+        "task": spec.name,
+        "world": config.world,
+        "agent": config.agent,
+        "env": {
+            "id": spec.dream_id if dream else spec.env_id,
+            "settings": dict(spec.env_kwargs),
+            "max_episode_steps": spec.max_episode_steps,
+            "versions": versions(),
+        },
+        **summary,
+        "seed": config.seed,
+        "temperature": config.temperature if dream else None,
+        "sha256": None if target.model is None else target.model.sha256,
+        "episodes": [{"seed": r.job.seed, "return": r.episode_return, "length": r.length} for r in results],
+    }
+
+
+def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
+    """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
+    target = load_target(run.path, config.agent)
+    path = run.path / "evaluation" / f"{name}.json"
+    asked = {
+        "config": config.fingerprint_fields(),
+        "sha256": None if target.model is None else target.model.sha256,
+    }
+    if path.exists():
+        found = files.read_json(path)
+        if isinstance(found, dict) and found.get("asked") == asked:
+            return found
+    result = {**evaluate(config, target), "asked": asked}
+    files.write_json(path, result)
+    return result

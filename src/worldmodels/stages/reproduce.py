@@ -1,0 +1,87 @@
+"""The whole experiment: every stage in turn, then the scores, the pictures and the table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from worldmodels import files
+from worldmodels.allocator import keep_freed_memory
+from worldmodels.config import Config
+from worldmodels.run import STAGES, Run, read_jsonl
+from worldmodels.stages import collect, controller, encode, evaluate, report, rnn, vae
+
+TIMINGS = "timings.jsonl"
+
+
+class Stage(Protocol):
+    """A stage's ``run``."""
+
+    def __call__(self, config: Any, run: Run) -> None: ...
+
+
+RUN_STAGE: dict[str, Stage] = {
+    "collect": collect.run,
+    "vae": vae.run,
+    "encode": encode.run,
+    "rnn": rnn.run,
+    "controller": controller.run,
+}
+
+
+def run_stage(run: Run, stage: str, config: Config) -> None:
+    """Runs or resumes one stage and notes how long it worked, also when it is interrupted."""
+    start = time.monotonic()
+    keep_freed_memory()
+    try:
+        RUN_STAGE[stage](config, run)
+    finally:
+        note_time(run, stage, time.monotonic() - start)
+
+
+def note_time(run: Run, stage: str, seconds: float) -> None:
+    """Appends a row to ``timings.jsonl``."""
+    with (run.path / TIMINGS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"stage": stage, "seconds": round(seconds, 2)}) + "\n")
+
+
+def stage_seconds(run: Run) -> dict[str, float]:
+    """Returns the working time of every stage, all its beginnings together."""
+    total: dict[str, float] = {}
+    for row in read_jsonl(run.path / TIMINGS):
+        total[row["stage"]] = round(total.get(row["stage"], 0.0) + row["seconds"], 2)
+    return total
+
+
+def reproduce(run: Run) -> dict[str, Any]:
+    """Runs what is missing of a run; returns the summary that is also left in ``evaluation/results.json``."""
+    for stage in STAGES:
+        run_stage(run, stage, getattr(run.preset, stage))
+    start = time.monotonic()
+    base = run.preset.evaluate
+    evaluations = {
+        "random": evaluate.run(dataclasses.replace(base, agent="random", world="real"), run, "random"),
+        "dream": evaluate.run(
+            dataclasses.replace(base, world="dream", temperature=run.preset.controller.temperature), run, "dream"
+        ),
+        "real": evaluate.run(dataclasses.replace(base, world="real"), run, "real"),
+    }
+    paths = report.run(run, evaluations)
+    note_time(run, "evaluate", time.monotonic() - start)
+    seconds = stage_seconds(run)
+    summary = {
+        "task": run.task,
+        "scale": run.scale,
+        "seed": run.seed,
+        "seconds": {**seconds, "total": round(sum(seconds.values()), 2)},
+        "evaluations": {
+            name: {key: value for key, value in result.items() if key not in ("episodes", "asked")}
+            for name, result in evaluations.items()
+        },
+        "files": {label: str(Path(path).relative_to(run.path)) for label, path in paths.items()},
+    }
+    files.write_json(run.path / "evaluation" / "results.json", summary)
+    return summary

@@ -1,0 +1,81 @@
+"""Trains V on the collected frames: ``vae/``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from worldmodels.config import VAEConfig
+from worldmodels.data.episodes import EpisodeStore
+from worldmodels.data.sampling import FrameSampler, held_out_frames, split_episodes
+from worldmodels.envs.spec import get_task
+from worldmodels.files import sha256_of
+from worldmodels.models.precision import pick_device
+from worldmodels.models.vae import VAE
+from worldmodels.models.world_model import make_vae
+from worldmodels.run import Run
+from worldmodels.training import WEIGHTS, train
+
+#: Held-out frames that a validation looks at.
+VALIDATION_FRAMES = 512
+
+
+class VAETrainee:
+    """V, its data and its loss."""
+
+    def __init__(self, model: VAE, store: EpisodeStore, config: VAEConfig, seed: int) -> None:
+        self.model = model
+        self._config = config
+        self._device = next(model.parameters()).device
+        training, held_out = split_episodes(len(store.lengths), config.held_out_fraction, seed)
+        self._sampler = FrameSampler(store, training, config.batch_size, seed)
+        self._held_out = torch.from_numpy(held_out_frames(store, held_out, VALIDATION_FRAMES, seed))
+
+    def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a step's batch."""
+        frames = torch.from_numpy(self._sampler.batch(step))
+        noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
+        return self.model.loss(frames.to(self._device), noise.to(self._device), self._config.kl_tolerance)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Reconstruction and KL on held-out frames, and how much the reconstructions differ from one another.
+
+        ``recon_spread`` is the variance across frames of a reconstructed pixel over that of a real one: near 0, V has
+        collapsed to one picture.
+        """
+        sums: dict[str, float] = {}
+        reconstructed = []
+        generator = torch.Generator().manual_seed(0)
+        for start in range(0, VALIDATION_FRAMES, 128):
+            frames = self._held_out[start : start + 128]
+            noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
+            _, parts = self.model.loss(frames.to(self._device), noise.to(self._device), self._config.kl_tolerance)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(frames) / len(self._held_out)
+            mu, _ = self.model.encode_frames(frames.to(self._device))
+            reconstructed.append(self.model.decode_frames(mu).cpu())
+        spread = torch.cat(reconstructed).float().var(0).mean() / self._held_out.float().var(0).mean().clamp(min=1e-6)
+        return {**sums, "recon_spread": float(spread)}
+
+    def carried(self) -> dict[str, Tensor]:
+        """Nothing goes from step to step but the weights."""
+        return {}
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Nothing to take back."""
+
+
+def run(config: VAEConfig, run: Run) -> None:
+    """Trains V into ``run``'s ``vae/``."""
+    inputs = run.require("collect")["outputs"]
+    if not run.begin("vae", config, inputs):
+        return
+    folder = run.stage_path("vae")
+    torch.manual_seed(run.derive_seed("vae/weights"))
+    model = make_vae(get_task(run.task)).to(pick_device())
+    trainee = VAETrainee(model, EpisodeStore(run.stage_path("collect")), config, run.seed)
+    train(run, "vae", config, trainee, config.batch_size, "frames", None)
+    run.finish("vae", {"vae": sha256_of(folder / WEIGHTS)})

@@ -1,0 +1,139 @@
+"""The contract that the real world and the dream share, and the real environments' side of it.
+
+A world is a Gymnasium vector environment with three habits:
+
+- ``metadata["autoreset_mode"]`` is ``AutoresetMode.DISABLED``: an episode that ends stays ended until
+  ``reset(seed=[...], options={"reset_mask": mask})`` names its slot;
+- a slot that has ended is not stepped, and its outputs mean nothing;
+- ``shrink(keep)`` drops slots for good, so that finished episodes cost nothing.
+
+N is the number of slots, A the number of action components.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from worldmodels.envs.spec import Floats, Frame
+
+Mask = NDArray[np.bool_]
+Seeds = int | list[int | None] | None
+
+
+class World(VectorEnv[Any, Any, Any]):
+    """A vector environment whose slots are reset one by one and can be dropped."""
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}
+
+    def _set_spaces(self, obs: gym.Space[Any], action: gym.Space[Any], num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.single_observation_space = obs
+        self.single_action_space = action
+        self.observation_space = batch_space(obs, num_envs)
+        self.action_space = batch_space(action, num_envs)
+
+    def reset_request(self, seed: Seeds, options: dict[str, Any] | None) -> tuple[Mask, list[int | None]]:
+        """Reads a reset's arguments: which slots, and a seed for each (None: no seed given). ``options`` stays whole.
+
+        Raises:
+            ValueError: a mask or a list of seeds whose length is not N.
+            TypeError: a mask that is not an array of booleans.
+        """
+        mask = np.ones(self.num_envs, np.bool_)
+        if options is not None and "reset_mask" in options:
+            mask = options["reset_mask"]
+            if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+                raise TypeError("options['reset_mask'] must be a NumPy array of booleans")
+            if mask.shape != (self.num_envs,):
+                raise ValueError(f"options['reset_mask'] has shape {mask.shape}; it must be ({self.num_envs},)")
+        if seed is None:
+            seed = [None] * self.num_envs
+        elif isinstance(seed, int):
+            seed = [seed + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds for {self.num_envs} slots")
+        return mask, list(seed)
+
+    @abstractmethod
+    def shrink(self, keep: Mask) -> None:
+        """Keeps only the slots where ``keep`` (bool [N]) is true; ``num_envs`` becomes their number."""
+
+
+class PixelEnvs(World):
+    """Several real environments side by side, stepped by a few threads.
+
+    Threads, not processes: ViZDoom's game is a process already and its interface releases the interpreter's lock.
+
+    Observations are uint8 [N, 64, 64, 3]; rewards float64 [N]; terminated and truncated bool [N].
+    """
+
+    def __init__(self, envs: Sequence[gym.Env[Frame, Floats]], num_threads: int | None = None) -> None:
+        self.envs = list(envs)
+        self._idle: list[gym.Env[Frame, Floats]] = []
+        obs_space = self.envs[0].observation_space
+        self._set_spaces(obs_space, self.envs[0].action_space, len(self.envs))
+        assert obs_space.shape is not None
+        self._obs = np.zeros((self.num_envs, *obs_space.shape), np.uint8)
+        self._over = np.ones(self.num_envs, np.bool_)
+        self._threads = min(num_threads or os.cpu_count() or 1, self.num_envs)
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+
+    def _for_slots(self, work: Any, slots: NDArray[np.intp]) -> None:
+        """Calls ``work(slot)`` for every slot, shared out over the threads."""
+        if self._pool is None or len(slots) == 1:
+            for slot in slots:
+                work(slot)
+            return
+
+        def share(first: int) -> None:
+            for slot in slots[first :: self._threads]:
+                work(slot)
+
+        for future in [self._pool.submit(share, first) for first in range(self._threads)]:
+            future.result()
+
+    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
+        mask, seeds = self.reset_request(seed, options)
+
+        def work(slot: int) -> None:
+            self._obs[slot] = self.envs[slot].reset(seed=seeds[slot])[0]
+
+        self._for_slots(work, np.flatnonzero(mask))
+        self._over = self._over & ~mask
+        return self._obs.copy(), {}
+
+    def step(self, actions: Floats) -> tuple[Frame, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        rewards = np.zeros(self.num_envs)
+        terminated = np.zeros(self.num_envs, np.bool_)
+        truncated = np.zeros(self.num_envs, np.bool_)
+
+        def work(slot: int) -> None:
+            obs, reward, terminated[slot], truncated[slot], _ = self.envs[slot].step(actions[slot])
+            self._obs[slot] = obs
+            rewards[slot] = float(reward)
+
+        self._for_slots(work, np.flatnonzero(~self._over))
+        self._over = self._over | terminated | truncated
+        return self._obs.copy(), rewards, terminated, truncated, {}
+
+    def shrink(self, keep: Mask) -> None:
+        self._idle += [env for env, kept in zip(self.envs, keep, strict=True) if not kept]
+        self.envs = [env for env, kept in zip(self.envs, keep, strict=True) if kept]
+        self._obs, self._over = self._obs[keep], self._over[keep]
+        self._set_spaces(self.single_observation_space, self.single_action_space, len(self.envs))
+
+    def close_extras(self, **kwargs: Any) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        for env in self.envs + self._idle:
+            env.close()

@@ -1,0 +1,64 @@
+"""What all tests share: the toy task's package on the path, few threads, and one finished run of the toy task."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = str(Path(__file__).parent / "plugin")
+# Worker processes are spawned and the command line is run as a program: both find the toy task through PYTHONPATH.
+sys.path.insert(0, PLUGIN)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [PLUGIN, os.environ.get("PYTHONPATH", "")]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch  # noqa: E402 (after OMP_NUM_THREADS)
+from hypothesis import settings  # noqa: E402
+
+from worldmodels.cli import main  # noqa: E402
+from worldmodels.envs.spec import EnvSpec, get_task  # noqa: E402
+from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae  # noqa: E402
+
+torch.set_num_threads(1)
+settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
+settings.load_profile("suite")
+
+
+def random_world_model(spec: EnvSpec, seed: int = 0) -> WorldModel:
+    """V and M with random weights, large enough that their outputs differ visibly."""
+    torch.manual_seed(seed)
+    vae, rnn = make_vae(spec).eval(), make_rnn(spec).eval()
+    initial = InitialLatents(torch.randn(5, spec.latent_size), torch.full((5, spec.latent_size), -1.0))
+    return WorldModel(spec, vae, rnn, initial)
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the toy task, made through the command line. Read it; copy it to change it."""
+    path = tmp_path_factory.mktemp("toy") / "run"
+    assert main(["reproduce", "toy", "--run", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def toy_copy(toy_run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished toy run, to be changed."""
+    return Path(shutil.copytree(toy_run, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def toy_world_model() -> WorldModel:
+    return random_world_model(get_task("toy"))
+
+
+@pytest.fixture(scope="session")
+def doom_world_model() -> WorldModel:
+    return random_world_model(get_task("take-cover"))
+
+
+def run_cli(*args: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs the program as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "worldmodels", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=120, check=False, env=env)

@@ -1,0 +1,102 @@
+"""The toy task: keep a drifting dot on the screen. A package of somebody else's, as far as `worldmodels` can tell.
+
+Installed packages announce tasks through the entry point ``worldmodels.tasks``; the folder beside this file stands for
+such an installation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from worldmodels.config import (
+    CollectConfig,
+    ControllerConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    Preset,
+    RNNConfig,
+    VAEConfig,
+)
+from worldmodels.envs.spec import EnvSpec, register
+
+MAX_STEPS = 40
+
+
+class MovingDot(gym.Env[Any, Any]):
+    """A white dot drifts; the action pushes it; off the screen the episode ends. +1 a step."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+        self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        self.render_mode = render_mode
+        self._x, self._drift, self._steps = 32.0, 0.0, 0
+
+    def _observe(self) -> Any:
+        frame = np.zeros((64, 64, 3), np.uint8)
+        x = int(np.clip(self._x, 4, 59))
+        frame[28:36, x - 4 : x + 4] = 255
+        return frame
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._x, self._steps = float(self.np_random.uniform(20, 44)), 0
+        self._drift = float(self.np_random.choice([-2.0, 2.0]))
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._x += self._drift + 4.0 * float(action[0]) + float(self.np_random.normal(0, 0.5))
+        self._steps += 1
+        terminated = not 4 <= self._x <= 59
+        return self._observe(), 1.0, terminated, not terminated and self._steps >= MAX_STEPS, {}
+
+    def render(self) -> Any:
+        return None if self.render_mode is None else self._observe()
+
+
+def random_policy(rng: np.random.Generator, config: CollectConfig) -> Any:
+    return lambda: rng.uniform(-1, 1, 1).astype(np.float32)
+
+
+SMOKE = Preset(
+    collect=CollectConfig(num_episodes=12, max_short_steps=3, episodes_per_shard=4, num_workers=2),
+    vae=VAEConfig(
+        num_steps=20, batch_size=16, learning_rate=1e-3, final_learning_rate=1e-3, held_out_fraction=0.2,
+        validate_every_steps=10, checkpoint_every_steps=7,
+    ),
+    encode=EncodeConfig(batch_size=64),
+    rnn=RNNConfig(
+        num_steps=30, batch_size=4, sequence_length=12, learning_rate=1e-2, final_learning_rate=1e-3,
+        held_out_fraction=0.2, validate_every_steps=15, checkpoint_every_steps=7,
+    ),
+    controller=ControllerConfig(
+        num_generations=4, population_size=6, episodes_per_candidate=3, score_every_generations=2, score_episodes=8, num_slots=8
+    ),
+    evaluate=EvaluateConfig(episodes=6, num_slots=3),
+)  # fmt: skip
+
+gym.register("worldmodels-toy/MovingDot-v0", entry_point="worldmodels_toy:MovingDot")
+gym.register("worldmodels-toy/MovingDotDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "toy"})
+register(
+    EnvSpec(
+        name="toy",
+        summary="a drifting dot, for the tests",
+        env_id="worldmodels-toy/MovingDot-v0",
+        dream_id="worldmodels-toy/MovingDotDream-v0",
+        latent_size=4,
+        hidden_size=8,
+        action_size=1,
+        max_episode_steps=MAX_STEPS,
+        solved_at=30,
+        random_policy=random_policy,
+        presets={"smoke": SMOKE, "laptop": SMOKE},
+        restart_input=True,
+        done_head=True,
+        dream_reward=1.0,
+    )
+)

@@ -1,0 +1,117 @@
+"""The dream: how it begins, ends and repeats, and as a single environment for any Gymnasium agent."""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+
+from conftest import random_world_model
+from worldmodels.dream_env import DreamEnv, SingleDreamEnv
+from worldmodels.envs.spec import get_task
+from worldmodels.errors import BadFileError, UserError
+
+NO_PUSH = np.zeros((1, 1), np.float32)
+
+
+def test_an_episode_begins_at_a_recorded_beginning(toy_world_model):
+    dream = DreamEnv(toy_world_model, 400, 1.0)
+    dream.reset(seed=list(range(400)))
+    mu, std = toy_world_model.initial.mu, (toy_world_model.initial.logvar / 2).exp()
+    nearest = torch.cdist(dream.z / std[0], mu / std[0]).min(1).values
+    assert nearest.mean() < 2.2  # four independent normals are sqrt(4) long on average
+    assert abs(dream.z.mean() - mu.mean()) < 0.15
+
+
+def model_that_dies(after_logit):
+    """A world model whose done logit is a constant."""
+    model = random_world_model(get_task("toy"))
+    with torch.no_grad():
+        model.rnn.weight_out[0] = 0
+        model.rnn.bias_out[0] = after_logit
+    return model
+
+
+def test_it_ends_when_the_logit_is_above_zero():
+    dream = DreamEnv(model_that_dies(0.01), 1, 1.0)
+    dream.reset(seed=[0])
+    _, reward, terminated, truncated, _ = dream.step(NO_PUSH)
+    assert (reward[0], terminated[0], truncated[0]) == (1, True, False)
+
+
+def test_else_it_is_truncated_at_the_tasks_limit():
+    dream = DreamEnv(model_that_dies(-0.01), 1, 1.0)
+    dream.reset(seed=[0])
+    ends = [tuple(bool(x[0]) for x in dream.step(NO_PUSH)[2:4]) for _ in range(40)]
+    assert ends == [(False, False)] * 39 + [(False, True)]
+
+
+def test_temperature_widens_the_dream(toy_world_model):
+    spread = []
+    for temperature in (0.01, 1.0, 4.0):
+        dream = DreamEnv(toy_world_model, 300, temperature)
+        dream.reset(seed=[0] * 300)  # the same beginning; the noise of the step is shared too
+        dream.reset(seed=list(range(300)))
+        dream.z[:] = 0
+        dream.step(np.zeros((300, 1), np.float32))
+        spread.append(float(dream.z.std(0).mean()))
+    assert spread[0] < spread[1] < spread[2]
+
+
+@pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf, 11])
+def test_a_senseless_temperature_is_refused(toy_world_model, temperature):
+    with pytest.raises(UserError, match=r"between 0\.01 and 10"):
+        DreamEnv(toy_world_model, 1, temperature)
+
+
+def test_decoded_frames(toy_world_model):
+    dream = DreamEnv(toy_world_model, 2, 1.0)
+    dream.reset(seed=[1, 2])
+    frames = dream.decode()
+    assert frames.shape == (2, 64, 64, 3)
+    assert frames.dtype == np.uint8
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("folder", [".", "model"])
+def test_the_single_environment_passes_gymnasiums_checker(toy_run, folder):
+    env = gym.make("worldmodels-toy/MovingDotDream-v0", model=toy_run / folder, render_mode="rgb_array")
+    check_env(env.unwrapped)
+    env.reset(seed=0)
+    frame = env.render()
+    assert frame.shape == (64, 64, 3)
+    assert frame.dtype == np.uint8
+    env.close()
+
+
+def test_the_single_environment_repeats(toy_run):
+    def play(seed, temperature=1.0):
+        env = gym.make("worldmodels-toy/MovingDotDream-v0", model=toy_run, temperature=temperature)
+        obs = [env.reset(seed=seed)[0]]
+        for _ in range(5):
+            obs.append(env.step(np.zeros(1, np.float32))[0])
+        return np.stack(obs)
+
+    np.testing.assert_array_equal(play(3), play(3))
+    assert not np.array_equal(play(3), play(4))
+    assert not np.array_equal(play(3), play(3, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"task": "take-cover"}, UserError, "a model of toy, not of take-cover"),
+        ({"temperature": 0}, UserError, "between"),
+        ({"model": "nowhere"}, (UserError, BadFileError), "nowhere"),
+    ],
+)
+def test_bad_arguments_are_named(toy_run, arguments, error, message):
+    with pytest.raises(error, match=message):
+        gym.make("worldmodels-toy/MovingDotDream-v0", **{"model": toy_run, **arguments})
+
+
+def test_an_unknown_render_mode_is_named(toy_run):
+    with pytest.raises(UserError, match="no render mode 'human'; use 'rgb_array'"):
+        SingleDreamEnv("toy", toy_run, render_mode="human")

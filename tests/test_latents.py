@@ -1,0 +1,76 @@
+"""The latents' folder: what is missing, damaged or of another kind is named."""
+
+import numpy as np
+import pytest
+
+from worldmodels.data.latents import LatentStore
+from worldmodels.errors import BadFileError
+
+LENGTHS = [3, 5, 2]
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "mu": rng.normal(size=(10, 4)).astype(np.float16),
+        "logvar": rng.normal(size=(10, 4)).astype(np.float16),
+        "action": rng.normal(size=(10, 1)).astype(np.float32),
+        "reward": np.ones(10, np.float32),
+        "terminated": np.arange(10) == 9,
+        "lengths": np.array(LENGTHS, np.int64),
+    }
+
+
+@pytest.fixture
+def folder(arrays, tmp_path):
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    return tmp_path
+
+
+def test_reads_what_was_written(folder, arrays):
+    store = LatentStore(folder)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(getattr(store, name), array)
+    assert store.offsets.tolist() == [0, 3, 8, 10]
+    assert store.num_episodes == 3
+
+
+@pytest.mark.parametrize("name", ["mu", "logvar", "action", "reward", "terminated", "lengths"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "shorter", "other type", "pickle"])
+def test_a_bad_array_is_named(folder, arrays, name, damage):
+    path = folder / f"{name}.npy"
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "shorter":
+        np.save(path, arrays[name][:-1])
+    elif damage == "other type":
+        np.save(path, arrays[name].astype(np.float64))
+    elif damage == "pickle":
+        np.save(path, arrays[name].astype(object), allow_pickle=True)
+    else:
+        path.write_bytes({"empty": b"", "truncated": content[:-1]}[damage])
+    with pytest.raises(BadFileError, match="npy" if (name, damage) == ("lengths", "shorter") else name):
+        LatentStore(folder)
+
+
+def test_an_archive_named_npy_is_refused(folder, arrays):
+    with (folder / "mu.npy").open("wb") as file:
+        np.savez(file, mu=arrays["mu"])
+    with pytest.raises(BadFileError, match=r"mu\.npy"):
+        LatentStore(folder)
+
+
+@pytest.mark.parametrize("name", ["mu", "lengths"])
+def test_a_scalar_is_refused(folder, arrays, name):
+    np.save(folder / f"{name}.npy", arrays[name].flat[0] * 0 + 10)
+    with pytest.raises(BadFileError, match=name):
+        LatentStore(folder)
+
+
+def test_a_negative_length_is_refused(folder):
+    np.save(folder / "lengths.npy", np.array([12, -4, 2], np.int64))
+    with pytest.raises(BadFileError, match="lengths"):
+        LatentStore(folder)

@@ -1,0 +1,79 @@
+"""M's likelihood: value and gradient against `torch.distributions`, with masks and clipped standard deviations."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.distributions import Categorical, MixtureSameFamily, Normal
+
+from worldmodels.models import mdn_rnn
+from worldmodels.models.mdn_rnn import LOG_STD_RANGE, MixtureNLL
+
+
+def reference(outputs, target, row_weight, num_mixtures):
+    """The same sum through `MixtureSameFamily`, one mixture per latent, in float64."""
+    rows, latent = target.shape
+    logits, mean, log_std = outputs.double().view(rows, 3, num_mixtures, latent).transpose(2, 3).unbind(1)
+    mixture = MixtureSameFamily(Categorical(logits=logits), Normal(mean, log_std.clamp(*LOG_STD_RANGE).exp()))
+    return -(mixture.log_prob(target.double()) * row_weight[:, None]).sum()
+
+
+def draw(rows, latent, mixtures, seed, spread=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    outputs = spread * torch.randn(rows, 3 * mixtures * latent, generator=generator)
+    target = torch.randn(rows, latent, generator=generator)
+    row_weight = (torch.rand(rows, generator=generator) < 0.7).float()
+    return outputs, target, row_weight
+
+
+def compare(outputs, target, row_weight, mixtures, factor=1.0):
+    ours = outputs.clone().requires_grad_()
+    theirs = outputs.clone().requires_grad_()
+    value = factor * MixtureNLL.apply(ours, target, row_weight, mixtures)
+    expected = factor * reference(theirs, target, row_weight, mixtures)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-3)
+    # Gradients scale with 1/σ², up to e^12 where the log standard deviation is clipped.
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=2e-3, atol=1e-4)
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 6), st.integers(0, 99))
+def test_value_and_gradient(rows, latent, mixtures, seed):
+    compare(*draw(rows, latent, mixtures, seed), mixtures)
+
+
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_rows_around_the_size_of_a_piece(extra):
+    compare(*draw(mdn_rnn.LIKELIHOOD_ROWS + extra, 3, 5, 0), 5)
+
+
+def test_clipped_log_std_has_no_gradient():
+    outputs, target, row_weight = draw(30, 4, 5, 0, spread=1.0)
+    outputs[:, 40:] = torch.where(outputs[:, 40:] > 0, 5.0, -9.0)  # all outside the range
+    target = outputs[:, 20:24] + 0.001  # near a mean: e^-6 is a narrow Gaussian
+    ours = outputs.clone().requires_grad_()
+    MixtureNLL.apply(ours, target, row_weight, 5).backward()
+    assert (ours.grad[:, 40:] == 0).all()
+    assert (ours.grad[:, :20] != 0).any()
+    compare(outputs, target, row_weight, 5)
+
+
+def test_masked_rows_have_no_gradient():
+    outputs, target, row_weight = draw(20, 3, 5, 1)
+    row_weight[:10] = 0
+    ours = outputs.requires_grad_()
+    MixtureNLL.apply(ours, target, row_weight, 5).backward()
+    assert (ours.grad[:10] == 0).all()
+    assert (ours.grad[10:] != 0).any()
+
+
+def test_gradient_follows_the_factor_above():
+    compare(*draw(12, 3, 5, 2), 5, factor=0.125)
+
+
+def test_bfloat16_outputs_are_close():
+    outputs, target, row_weight = draw(50, 4, 5, 3)
+    exact = MixtureNLL.apply(outputs, target, row_weight, 5)
+    rounded = MixtureNLL.apply(outputs.bfloat16(), target, row_weight, 5)
+    torch.testing.assert_close(rounded, exact, rtol=0.03, atol=0)

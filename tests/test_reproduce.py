@@ -1,0 +1,156 @@
+"""The whole experiment on the toy task: killed anywhere and started again, it ends with the same bytes."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from worldmodels.cli import main
+
+TIMES = ("time", "elapsed_seconds")
+
+
+def result_of(run: Path) -> dict[str, object]:
+    """All of a run's results: the bytes of what it ships, and the rows of its logs without their times."""
+    found: dict[str, object] = {}
+    for pattern in ("episodes/shard-*/*", "latents/*.npy", "**/*.safetensors", "model/*", "*/DONE"):
+        for path in run.glob(pattern):
+            found[str(path.relative_to(run))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in run.glob("*/*.jsonl"):
+        rows = map(json.loads, path.read_text().splitlines())
+        found[str(path.relative_to(run))] = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
+    for name in ("random", "dream", "real"):
+        found[name] = json.loads((run / "evaluation" / f"{name}.json").read_text())
+    return found
+
+
+def test_everything_is_there(toy_run):
+    found = result_of(toy_run)
+    expected = {
+        "episodes/shard-00002/frames.bin",
+        "vae/model.safetensors",
+        "latents/mu.npy",
+        "rnn/model.safetensors",
+        "controller/best.safetensors",
+        "model/config.json",
+        "controller/DONE",
+    }
+    assert expected <= set(found)
+    summary = json.loads((toy_run / "evaluation" / "results.json").read_text())
+    for path in summary["files"].values():
+        assert (toy_run / path).stat().st_size > 1000
+    assert summary["evaluations"]["real"]["num_episodes"] == 6
+    history = found["controller/history.jsonl"]
+    assert [row["generation"] for row in history] == [1, 2, 3, 4]
+    assert {"mean", "min", "max", "std", "sigma", "steps"} <= set(history[0])
+    assert list(toy_run.rglob(".*.tmp*")) == []
+
+
+def test_the_same_command_again_changes_nothing(toy_run, toy_copy):
+    assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 0
+    assert result_of(toy_copy) == result_of(toy_run)
+
+
+#: A file that shows that a stage is at work.
+AT_WORK = [
+    "episodes/shard-00000",
+    "vae/training_state/state.safetensors",
+    "rnn/training_state/state.safetensors",
+    "controller/scores.jsonl",
+    "evaluation/random.json",
+]
+
+
+def test_killed_in_every_stage_it_ends_with_the_same_bytes(toy_run, tmp_path):
+    """The whole process group dies at once, as in a power cut, a little after each stage has begun its work."""
+    command = [sys.executable, "-m", "worldmodels", "reproduce", "toy", "--run", str(tmp_path / "a run")]
+    instants = random.Random(0)
+    killed = 0
+    for name in AT_WORK:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+            while process.poll() is None and not (tmp_path / "a run" / name).exists():
+                time.sleep(0.005)
+            time.sleep(instants.uniform(0, 0.05))
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                killed += 1
+    assert killed >= 4
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert result_of(tmp_path / "a run") == result_of(toy_run)
+
+
+def test_workers_make_no_difference(toy_run, tmp_path):
+    arguments = ["--task", "toy", "--scale", "smoke", "--num-workers", "1"]
+    assert main(["collect", "--run", str(tmp_path / "run"), *arguments]) == 0
+    shards = sorted((toy_run / "episodes").glob("shard-*"))
+    assert len(shards) == 3
+    for shard in shards:
+        for file in shard.iterdir():
+            assert (tmp_path / "run" / "episodes" / shard.name / file.name).read_bytes() == file.read_bytes()
+
+
+def test_no_worker_outlives_a_killed_collection(tmp_path):
+    command = [sys.executable, "-m", "worldmodels", "collect", "--run", str(tmp_path), "--task", "toy", "--scale", "smoke"]
+    with subprocess.Popen(
+        [*command, "--num-episodes", "4000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        while not (tmp_path / "episodes" / "shard-00000").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    try:
+        time.sleep(5)
+        alive = [p for p in workers if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert alive == []
+    finally:
+        for worker in workers:
+            if worker.is_running():
+                worker.kill()
+
+
+def test_changed_settings_are_refused_by_name(toy_copy, capsys):
+    file = toy_copy / "config.json"
+    config = json.loads(file.read_text())
+    config["stages"]["rnn"]["num_steps"] = 31
+    file.write_text(json.dumps(config))
+    assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 2
+    assert "num_steps 30 → 31" in capsys.readouterr().err
+
+
+def resume(run: Path, verb: str) -> int:
+    (run / {"train-vae": "vae", "train-rnn": "rnn"}[verb] / "DONE").unlink()
+    return main([verb, "--run", str(run)])
+
+
+@pytest.mark.parametrize(("verb", "stage"), [("train-vae", "vae"), ("train-rnn", "rnn")])
+def test_killed_after_the_last_checkpoint(toy_run, toy_copy, verb, stage):
+    assert resume(toy_copy, verb) == 0
+    assert (toy_copy / stage / "model.safetensors").read_bytes() == (toy_run / stage / "model.safetensors").read_bytes()
+    assert (toy_copy / stage / "DONE").read_bytes() == (toy_run / stage / "DONE").read_bytes()
+
+
+@pytest.mark.parametrize(("verb", "stage"), [("train-vae", "vae"), ("train-rnn", "rnn")])
+def test_killed_between_the_state_and_the_weights(toy_run, toy_copy, verb, stage):
+    """The state of the last step is on disk; the weights beside it are still those of an earlier checkpoint."""
+    other = "rnn" if stage == "vae" else "vae"
+    weights = toy_copy / stage / "model.safetensors"
+    weights.write_bytes((toy_copy / other / "model.safetensors").read_bytes())
+    assert resume(toy_copy, verb) == 0
+    assert weights.read_bytes() == (toy_run / stage / "model.safetensors").read_bytes()
+
+
+def test_leftovers_of_a_checkpoint_are_cleared(toy_copy):
+    leftover = toy_copy / "vae" / "training_state" / ".state.abc.tmp.safetensors"
+    leftover.touch()
+    assert resume(toy_copy, "train-vae") == 0
+    assert not leftover.exists()

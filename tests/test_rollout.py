@@ -1,0 +1,80 @@
+"""The one loop: every job once, and results that do not depend on how many slots play."""
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodels.dream_env import DreamEnv
+from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.rollout import EpisodeJob, rollout
+from worldmodels.stages.evaluate import UniformPolicy
+from worldmodels.worlds import PixelEnvs
+
+JOBS = [EpisodeJob(candidate, seed) for candidate in range(3) for seed in (11, 12, 13)]
+
+
+def play(kind, model, num_slots, **listeners):
+    """Plays `JOBS` in a toy world of so many slots."""
+    spec = model.spec
+    if kind == "dream":
+        world = DreamEnv(model, num_slots, 1.0, torch.float32)
+    else:
+        world = PixelEnvs([spec.make_env() for _ in range(num_slots)], 2)
+        world = LatentEnv(world, model) if kind == "latent" else world
+    solutions = torch.randn(3, num_parameters(spec), generator=torch.Generator().manual_seed(0))
+    policy = UniformPolicy(1) if kind == "pixels" else ControllerPolicy(spec, solutions)
+    try:
+        return rollout(world, policy, JOBS, **listeners)
+    finally:
+        world.close()
+
+
+@pytest.mark.parametrize("num_slots", [1, 2, 9, 20])
+def test_every_job_is_played_once(toy_world_model, num_slots):
+    finished, steps = [], 0
+
+    def on_step(running, obs, actions, rewards, terminated):
+        nonlocal steps
+        assert len(running) == len(obs) == len(actions) == len(rewards) == len(terminated)
+        steps += int(running.sum())
+
+    results = play("pixels", toy_world_model, num_slots, on_step=on_step, on_result=finished.append)
+    assert [r.job for r in results] == JOBS
+    assert sorted(map(repr, finished)) == sorted(map(repr, results))
+    assert steps == sum(r.length for r in results)
+    # The toy gives 1 a step.
+    assert all(r.episode_return == r.length > 0 for r in results)
+
+
+def test_results_do_not_depend_on_the_slots_in_pixels(toy_world_model):
+    alone = play("pixels", toy_world_model, 1)
+    assert len({r.length for r in alone}) > 1
+    for num_slots in (2, 5):
+        assert play("pixels", toy_world_model, num_slots) == alone
+
+
+@pytest.mark.parametrize("kind", ["latent", "dream"])
+def test_results_do_not_depend_on_the_slots(toy_world_model, kind):
+    alone = play(kind, toy_world_model, 1)
+    assert len({r.length for r in alone}) > 1
+    for num_slots in (2, 5):
+        assert play(kind, toy_world_model, num_slots) == alone
+
+
+@pytest.mark.parametrize("kind", ["pixels", "latent", "dream"])
+def test_the_same_again(toy_world_model, kind):
+    assert play(kind, toy_world_model, 4) == play(kind, toy_world_model, 4)
+
+
+def test_no_jobs_no_results(toy_world_model):
+    world = DreamEnv(toy_world_model, 2, 1.0)
+    assert rollout(world, UniformPolicy(1), []) == []
+
+
+def test_fewer_jobs_than_slots_shrink_the_world(toy_world_model):
+    world = DreamEnv(toy_world_model, 8, 1.0)
+    results = rollout(world, UniformPolicy(1), [EpisodeJob(0, 5)])
+    assert world.num_envs == 1
+    assert len(results) == 1
+    assert np.isfinite(results[0].episode_return)
