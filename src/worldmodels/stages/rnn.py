@@ -34,6 +34,11 @@ class RNNTrainee:
         self._held_out = SequenceSampler(store, held_out, config.batch_size, config.sequence_length, seed)
         self._state = model.initial_state(self._sampler.batch_size)
 
+    @property
+    def steps_per_batch(self) -> int:
+        """Time steps of one gradient step: with few episodes the batch is narrower than the configuration's."""
+        return self._sampler.batch_size * self._config.sequence_length
+
     def _loss_of(
         self, batch: SequenceBatch, state: RNNState, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], RNNState]:
@@ -92,5 +97,5 @@ def run(config: RNNConfig, run: Run) -> None:
     torch.manual_seed(run.derive_seed("rnn/weights"))
     model = make_rnn(get_task(run.task)).to(pick_device())
     trainee = RNNTrainee(model, LatentStore(run.stage_path("encode")), config, run.seed)
-    train(run, "rnn", config, trainee, config.batch_size * config.sequence_length, "time steps", config.max_grad_value)
+    train(run, "rnn", config, trainee, trainee.steps_per_batch, "time steps", config.max_grad_value)
     run.finish("rnn", {"rnn": sha256_of(run.stage_path("rnn") / WEIGHTS)})
