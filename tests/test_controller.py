@@ -1,51 +1,88 @@
 """C: its size, the order of what it sees, and each slot with its own candidate's weights."""
 
 import dataclasses
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
+from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import get_task
-from worldmodels.models.controller import ControllerPolicy, features, num_parameters
+from worldmodels.models.controller import (
+    ControllerPolicy,
+    feature_size,
+    features,
+    layer_sizes,
+    num_parameters,
+    uses_memory,
+)
 from worldmodels.rollout import EpisodeJob
 
 
-def test_take_covers_controller_has_1088_parameters():
-    assert num_parameters(get_task("take-cover")) == 1_088
-
-
-def test_a_bias_adds_one_per_action():
-    spec = dataclasses.replace(
-        get_task("take-cover"), latent_size=32, hidden_size=256, action_size=3, controller_inputs="zh", controller_bias=True
-    )
-    assert num_parameters(spec) == 867  # CarRacing's
+@pytest.mark.parametrize(
+    ("task", "inputs", "count"),
+    [
+        ("take-cover", "zch", 1_088),
+        ("car-racing", "zh", 867),
+        ("car-racing", "z", 99),
+        ("car-racing", "z+hidden", 33 * 40 + 41 * 3),
+        ("car-racing", "zc", 867),
+        ("car-racing", "zch", 3 * (32 + 256 + 256) + 3),
+    ],
+)
+def test_parameter_counts(task, inputs, count):
+    assert num_parameters(get_task(task), inputs) == count
 
 
 def test_features_come_in_the_order_of_their_name():
     z, hidden, cell = torch.full((2, 1), 1.0), torch.full((2, 2), 2.0), torch.full((2, 2), 3.0)
     assert features(z, hidden, cell, "zh").tolist() == [[1, 2, 2]] * 2
+    assert features(z, hidden, cell, "zc").tolist() == [[1, 3, 3]] * 2
     assert features(z, hidden, cell, "zch").tolist() == [[1, 3, 3, 2, 2]] * 2
+    assert features(z, hidden, cell, "z").tolist() == features(z, hidden, cell, "z+hidden").tolist() == [[1]] * 2
+
+
+def test_what_uses_memory():
+    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, True]
+
+
+def test_car_racings_actions_are_the_originals():
+    squash = get_task("car-racing").squash
+    found = squash(np.array([[-1, -1, -1], [0.5, 0.2, 0.3], [1, 1, 1]], np.float32))
+    np.testing.assert_allclose(found, [[-1, 0, 0], [0.5, 0.6, 0.3], [1, 1, 1]], rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def plain(row, solution, spec, inputs):
+    """C as one writes it down, layer by layer."""
+    start = 0
+    for size_in, size_out in layer_sizes(spec, inputs):
+        bias = np.zeros(size_out)
+        if spec.controller_bias:
+            bias = solution[start : start + size_out]
+            start += size_out
+        row = np.tanh(solution[start : start + size_in * size_out].reshape(size_out, size_in) @ row + bias)
+        start += size_in * size_out
+    assert start == len(solution)
+    return spec.squash(row)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("population", [1, 5])
-def test_slots_act_as_a_plain_loop(bias, population):
-    spec = dataclasses.replace(get_task("toy"), action_size=2, controller_bias=bias)
+@pytest.mark.parametrize("inputs", ["zh", "z+hidden"])
+def test_slots_act_as_a_plain_loop(bias, population, inputs):
+    spec = dataclasses.replace(get_task("toy"), action_size=2, controller_bias=bias, squash=lambda actions: actions / 2)
     rng = np.random.default_rng(0)
-    solutions = rng.normal(size=(population, num_parameters(spec)))
-    policy = ControllerPolicy(spec, torch.from_numpy(solutions))
+    solutions = rng.normal(size=(population, num_parameters(spec, inputs)))
+    policy = ControllerPolicy(spec, inputs, torch.from_numpy(solutions))
     owner = rng.integers(population, size=6)
     jobs = [EpisodeJob(int(candidate), 0) for candidate in owner]
     policy.begin(np.ones(6, np.bool_), jobs)
 
     def check(owner):
-        obs = rng.normal(size=(len(owner), spec.feature_size)).astype(np.float32)
-        expected = []
-        for row, candidate in zip(obs, owner, strict=True):
-            solution = solutions[candidate]
-            offset, matrix = (solution[:2], solution[2:]) if bias else (np.zeros(2), solution)
-            expected.append(np.tanh(matrix.reshape(2, -1) @ row + offset))
+        obs = rng.normal(size=(len(owner), feature_size(spec, inputs))).astype(np.float32)
+        expected = [plain(row, solutions[candidate], spec, inputs) for row, candidate in zip(obs, owner, strict=True)]
         found = policy.act(obs)
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

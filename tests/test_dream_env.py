@@ -17,7 +17,7 @@ NO_PUSH = np.zeros((1, 1), np.float32)
 
 
 def test_an_episode_begins_at_a_recorded_beginning(toy_world_model):
-    dream = DreamEnv(toy_world_model, 400, 1.0)
+    dream = DreamEnv(toy_world_model, "zh", 400, 1.0)
     dream.reset(seed=list(range(400)))
     mu, std = toy_world_model.initial.mu, (toy_world_model.initial.logvar / 2).exp()
     nearest = torch.cdist(dream.z / std[0], mu / std[0]).min(1).values
@@ -35,14 +35,14 @@ def model_that_dies(after_logit):
 
 
 def test_it_ends_when_the_logit_is_above_zero():
-    dream = DreamEnv(model_that_dies(0.01), 1, 1.0)
+    dream = DreamEnv(model_that_dies(0.01), "zh", 1, 1.0)
     dream.reset(seed=[0])
     _, reward, terminated, truncated, _ = dream.step(NO_PUSH)
     assert (reward[0], terminated[0], truncated[0]) == (1, True, False)
 
 
 def test_else_it_is_truncated_at_the_tasks_limit():
-    dream = DreamEnv(model_that_dies(-0.01), 1, 1.0)
+    dream = DreamEnv(model_that_dies(-0.01), "zh", 1, 1.0)
     dream.reset(seed=[0])
     ends = [tuple(bool(x[0]) for x in dream.step(NO_PUSH)[2:4]) for _ in range(40)]
     assert ends == [(False, False)] * 39 + [(False, True)]
@@ -51,7 +51,7 @@ def test_else_it_is_truncated_at_the_tasks_limit():
 def test_temperature_widens_the_dream(toy_world_model):
     spread = []
     for temperature in (0.01, 1.0, 4.0):
-        dream = DreamEnv(toy_world_model, 300, temperature)
+        dream = DreamEnv(toy_world_model, "zh", 300, temperature)
         dream.reset(seed=[0] * 300)  # the same beginning; the noise of the step is shared too
         dream.reset(seed=list(range(300)))
         dream.z[:] = 0
@@ -63,11 +63,11 @@ def test_temperature_widens_the_dream(toy_world_model):
 @pytest.mark.parametrize("temperature", [0, -1, math.nan, math.inf, 11])
 def test_a_senseless_temperature_is_refused(toy_world_model, temperature):
     with pytest.raises(UserError, match=r"between 0\.01 and 10"):
-        DreamEnv(toy_world_model, 1, temperature)
+        DreamEnv(toy_world_model, "zh", 1, temperature)
 
 
 def test_decoded_frames(toy_world_model):
-    dream = DreamEnv(toy_world_model, 2, 1.0)
+    dream = DreamEnv(toy_world_model, "zh", 2, 1.0)
     dream.reset(seed=[1, 2])
     frames = dream.decode()
     assert frames.shape == (2, 64, 64, 3)

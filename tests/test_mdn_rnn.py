@@ -67,10 +67,10 @@ def test_done_weight_is_the_definition(model):
     x = torch.randn(3, 6, SMALL.input_size, generator=generator)
     next_z = torch.randn(3, 6, 3, generator=generator)
     done = torch.rand(3, 6, generator=generator) < 0.4
-    has_next = ~done
+    has_next, zeros, valid = ~done, torch.zeros(3, 6), torch.ones(3, 6, dtype=torch.bool)
     losses = {}
     for weight in (1.0, 10.0):
-        loss, parts, _ = model.loss(x, model.initial_state(3), next_z, has_next, done, weight)
+        loss, parts, _ = model.loss(x, model.initial_state(3), next_z, has_next, done, zeros, valid, weight)
         torch.testing.assert_close(loss.detach(), parts["nll"] + parts["done_loss"])
         losses[weight] = parts["done_loss"]
 
@@ -85,18 +85,39 @@ def test_nll_is_per_latent_over_the_steps_that_go_on(model):
     x = torch.randn(2, 5, SMALL.input_size)
     next_z = torch.randn(2, 5, 3)
     done = torch.zeros(2, 5, dtype=torch.bool)
-    has_next = torch.ones(2, 5, dtype=torch.bool)
+    has_next, zeros, valid = torch.ones(2, 5, dtype=torch.bool), torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.bool)
     has_next[0, 2] = False
-    nll = model.loss(x, model.initial_state(2), next_z, has_next, done, 10.0)[1]["nll"]
+    nll = model.loss(x, model.initial_state(2), next_z, has_next, done, zeros, valid, 10.0)[1]["nll"]
     next_z[0, 2] = 1e3  # what follows the end of an episode is meaningless, and must not count
-    again = model.loss(x, model.initial_state(2), next_z, has_next, done, 10.0)[1]["nll"]
+    again = model.loss(x, model.initial_state(2), next_z, has_next, done, zeros, valid, 10.0)[1]["nll"]
     assert torch.equal(nll, again)
     one = torch.zeros(2, 5, dtype=torch.bool)
     one[1, 4] = True
-    alone = model.loss(x, model.initial_state(2), next_z, one, done, 10.0)[1]["nll"]
+    alone = model.loss(x, model.initial_state(2), next_z, one, done, zeros, valid, 10.0)[1]["nll"]
     hidden, _ = model(x, model.initial_state(2))
     outputs = F.linear(hidden[1, 4], model.weight_out, model.bias_out)[1:].detach()
     logits, mean, log_std = outputs.view(3, 4, 3)
     normal = torch.distributions.Normal(mean, log_std.clamp(-6, 2).exp())
     by_hand = -torch.logsumexp(logits.log_softmax(0) + normal.log_prob(next_z[1, 4]), 0).mean()
     torch.testing.assert_close(alone, by_hand, rtol=2e-2, atol=1e-2)
+
+
+def test_reward_loss_is_half_the_squared_error_over_valid_steps():
+    torch.manual_seed(0)
+    sizes = RNNSizes(3, 2, 7, 4, done_head=True, reward_head=True)
+    model = MDNRNN(sizes)
+    x, next_z, reward = torch.randn(2, 5, sizes.input_size), torch.randn(2, 5, 3), torch.randn(2, 5)
+    done, valid = torch.zeros(2, 5, dtype=torch.bool), torch.ones(2, 5, dtype=torch.bool)
+    valid[0, 3:] = False
+
+    def parts():
+        return model.loss(x, model.initial_state(2), next_z, valid, done, reward, valid, 10.0)[:2]
+
+    loss, found = parts()
+    torch.testing.assert_close(loss.detach(), found["nll"] + found["done_loss"] + found["reward_loss"])
+    hidden, _ = model(x, model.initial_state(2))
+    predicted = F.linear(hidden, model.weight_out, model.bias_out)[..., 1].detach()
+    torch.testing.assert_close(found["reward_loss"], 0.5 * (predicted - reward)[valid].square().mean(), rtol=2e-2, atol=1e-2)
+    # What stands where an episode is padded does not count, in any part.
+    reward[0, 4], next_z[0, 4], done[0, 4] = 1e3, 1e3, True
+    assert all(torch.equal(part, found[name]) for name, part in parts()[1].items())

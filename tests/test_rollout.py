@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from worldmodels.dream_env import DreamEnv
+from worldmodels.evolution.real_player import UniformPolicy
 from worldmodels.latent_env import LatentEnv
 from worldmodels.models.controller import ControllerPolicy, num_parameters
 from worldmodels.rollout import EpisodeJob, rollout
-from worldmodels.stages.evaluate import UniformPolicy
 from worldmodels.worlds import PixelEnvs
 
 JOBS = [EpisodeJob(candidate, seed) for candidate in range(3) for seed in (11, 12, 13)]
@@ -18,12 +18,12 @@ def play(kind, model, num_slots, **listeners):
     """Plays `JOBS` in a toy world of so many slots."""
     spec = model.spec
     if kind == "dream":
-        world = DreamEnv(model, num_slots, 1.0, torch.float32)
+        world = DreamEnv(model, "zh", num_slots, 1.0, torch.float32)
     else:
         world = PixelEnvs([spec.make_env() for _ in range(num_slots)], 2)
-        world = LatentEnv(world, model) if kind == "latent" else world
-    solutions = torch.randn(3, num_parameters(spec), generator=torch.Generator().manual_seed(0))
-    policy = UniformPolicy(1) if kind == "pixels" else ControllerPolicy(spec, solutions)
+        world = LatentEnv(world, model, "zh") if kind == "latent" else world
+    solutions = torch.randn(3, num_parameters(spec, "zh"), generator=torch.Generator().manual_seed(0))
+    policy = UniformPolicy(world.single_action_space) if kind == "pixels" else ControllerPolicy(spec, "zh", solutions)
     try:
         return rollout(world, policy, JOBS, **listeners)
     finally:
@@ -68,13 +68,13 @@ def test_the_same_again(toy_world_model, kind):
 
 
 def test_no_jobs_no_results(toy_world_model):
-    world = DreamEnv(toy_world_model, 2, 1.0)
-    assert rollout(world, UniformPolicy(1), []) == []
+    world = DreamEnv(toy_world_model, "zh", 2, 1.0)
+    assert rollout(world, UniformPolicy(world.single_action_space), []) == []
 
 
 def test_fewer_jobs_than_slots_shrink_the_world(toy_world_model):
-    world = DreamEnv(toy_world_model, 8, 1.0)
-    results = rollout(world, UniformPolicy(1), [EpisodeJob(0, 5)])
+    world = DreamEnv(toy_world_model, "zh", 8, 1.0)
+    results = rollout(world, UniformPolicy(world.single_action_space), [EpisodeJob(0, 5)])
     assert world.num_envs == 1
     assert len(results) == 1
     assert np.isfinite(results[0].episode_return)

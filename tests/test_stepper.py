@@ -45,14 +45,31 @@ def test_bfloat16_steps_stay_close(model):
     assert 0 < worst < 0.03
 
 
-def test_no_restart_input_no_done_head():
+def test_no_restart_input_no_other_heads():
     model = MDNRNN(RNNSizes(4, 2, 8, 3)).eval()
     stepper = model.stepper(torch.float32)
     z, action, state = torch.randn(2, 4), torch.randn(2, 2), model.initial_state(2)
     told = stepper.step(z, action, torch.ones(2), state)
     untold = stepper.step(z, action, torch.zeros(2), state)
     assert torch.equal(told.hidden, untold.hidden)
-    assert stepper.sample(told.hidden, torch.rand(2, 4), torch.randn(2, 4), 1.0)[1] is None
+    assert stepper.sample(told.hidden, torch.rand(2, 4), torch.randn(2, 4), 1.0)[1:] == (None, None)
+
+
+@pytest.mark.parametrize("done_head", [True, False])
+def test_the_reward_head_is_the_column_before_the_mixtures(done_head):
+    torch.manual_seed(0)
+    model = MDNRNN(RNNSizes(4, 2, 8, 3, done_head=done_head, reward_head=True)).eval()
+    hidden, uniform, normal = torch.randn(5, 8), torch.rand(5, 4), torch.randn(5, 4)
+    dreamt = model.stepper(torch.float32).sample(hidden, uniform, normal, 1.0)
+    outputs = F.linear(hidden, model.weight_out, model.bias_out)
+    torch.testing.assert_close(dreamt.reward, outputs[:, int(done_head)])
+    assert (dreamt.done is not None) == done_head
+    # The mixtures are the same as those of a model without the heads.
+    plain = MDNRNN(RNNSizes(4, 2, 8, 3))
+    with torch.no_grad():
+        plain.weight_out.copy_(model.weight_out[1 + int(done_head) :])
+        plain.bias_out.copy_(model.bias_out[1 + int(done_head) :])
+    torch.testing.assert_close(dreamt.z, plain.stepper(torch.float32).sample(hidden, uniform, normal, 1.0).z)
 
 
 def sample_many(model, temperature, num=60_000):
@@ -60,7 +77,7 @@ def sample_many(model, temperature, num=60_000):
     torch.manual_seed(3)
     hidden = torch.randn(1, 24)
     uniform, normal = torch.rand(num, 4), torch.randn(num, 4)
-    z, done = model.stepper(torch.float32).sample(hidden.expand(num, -1), uniform, normal, temperature)
+    z, done, _ = model.stepper(torch.float32).sample(hidden.expand(num, -1), uniform, normal, temperature)
     outputs = F.linear(hidden, model.weight_out, model.bias_out)[0].detach()
     logits, mean, log_std = outputs[1:].view(3, 3, 4)
     return z, done, outputs[0], logits, mean, log_std.clamp(*LOG_STD_RANGE).exp()
@@ -89,7 +106,7 @@ def test_uniform_number_picks_the_mixture_by_its_share(model):
     torch.manual_seed(3)
     hidden = torch.randn(1, 24)
     u = torch.linspace(0, 1 - 2**-24, 10_001)[:, None].expand(-1, 4).contiguous()
-    z, _ = model.stepper(torch.float32).sample(hidden.expand(len(u), -1), u, torch.zeros_like(u), 1.0)
+    z, *_ = model.stepper(torch.float32).sample(hidden.expand(len(u), -1), u, torch.zeros_like(u), 1.0)
     logits, mean, _ = F.linear(hidden, model.weight_out, model.bias_out)[0, 1:].detach().view(3, 3, 4)
     ends = logits.softmax(0).cumsum(0)
     for latent in range(4):

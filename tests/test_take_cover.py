@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 
 from worldmodels.envs import take_cover
 from worldmodels.envs.spec import get_task
-from worldmodels.envs.take_cover import TakeCoverEnv, held_random_policy
+from worldmodels.envs.take_cover import TakeCoverEnv
 from worldmodels.errors import UserError
 
 
@@ -160,6 +160,10 @@ def test_no_game_outlives_its_killed_parent():
     assert not game.is_running() or game.status() == psutil.STATUS_ZOMBIE
 
 
+#: What the held random policy does not look at.
+FRAME = np.zeros((64, 64, 3), np.uint8)
+
+
 def run_lengths(actions):
     ends = np.flatnonzero(np.diff(actions)) + 1
     return np.diff([0, *ends, len(actions)])
@@ -167,8 +171,8 @@ def run_lengths(actions):
 
 def test_the_random_policy_holds_its_actions():
     config = get_task("take-cover").presets["paper"].collect
-    act = held_random_policy(np.random.default_rng(0), config)
-    actions = np.array([act()[0] for _ in range(20_000)])
+    act = get_task("take-cover").random_policy(np.random.default_rng(0), config)
+    actions = np.array([act(FRAME)[0] for _ in range(20_000)])
     lengths = run_lengths(actions)[:-1]
     assert set(lengths) == set(range(1, 11))
     assert abs(lengths.mean() - 5.5) < 0.2
@@ -182,8 +186,8 @@ def test_half_of_the_episodes_are_biased():
     assert config.bias_scale > 0
     means = []
     for seed in range(200):
-        act = held_random_policy(np.random.default_rng(seed), config)
-        means.append(np.mean([act()[0] for _ in range(1000)]))
+        act = get_task("take-cover").random_policy(np.random.default_rng(seed), config)
+        means.append(np.mean([act(FRAME)[0] for _ in range(1000)]))
     biased = np.abs(means) > 0.2
     assert 0.25 < biased.mean() < 0.6
     assert min(means) < -0.4

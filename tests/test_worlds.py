@@ -7,6 +7,7 @@ from gymnasium.vector import AutoresetMode
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import get_task
 from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import feature_size
 from worldmodels.worlds import PixelEnvs
 
 WORLDS = ["toy pixels", "toy latent", "toy dream", "doom pixels", "doom latent", "doom dream"]
@@ -16,9 +17,9 @@ def make(name, num_slots, models):
     task, kind = name.split()
     model = models[task]
     if kind == "dream":
-        return DreamEnv(model, num_slots, 1.0)
+        return DreamEnv(model, "zh", num_slots, 1.0)
     pixels = PixelEnvs([model.spec.make_env() for _ in range(num_slots)], 2)
-    return pixels if kind == "pixels" else LatentEnv(pixels, model)
+    return pixels if kind == "pixels" else LatentEnv(pixels, model, "zh")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_spaces_types_and_shapes(world, name):
     assert world.metadata["autoreset_mode"] == AutoresetMode.DISABLED
     spec = get_task("toy" if name.startswith("toy") else "take-cover")
     pixels = name.endswith("pixels")
-    assert world.single_observation_space.shape == ((64, 64, 3) if pixels else (spec.feature_size,))
+    assert world.single_observation_space.shape == ((64, 64, 3) if pixels else (feature_size(spec, "zh"),))
     assert world.single_action_space.shape == (spec.action_size,)
     obs, info = world.reset(seed=[1, 2, 3])
     check_shapes(world, obs, 3)

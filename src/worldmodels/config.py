@@ -15,6 +15,10 @@ from worldmodels.errors import UserError, nearest
 RUNTIME = {"runtime": True}
 
 World = Literal["dream", "real"]
+DataPolicy = Literal["held", "nets"]
+#: What C sees of V's latent z and M's hidden and cell states h and c; "z+hidden" puts a layer of 40 tanh units between.
+ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch"]
+Memory = Literal["trained", "untrained"]
 Agent = Literal["trained", "random"]
 
 
@@ -73,6 +77,10 @@ class CollectConfig(Config):
 
     num_episodes: int = 10_000
     """Episodes to keep."""
+    policy: DataPolicy = "held"
+    """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode."""
+    start_anywhere: bool = False
+    """Start episodes at random places, where the environment can do that."""
     max_short_steps: int = 100
     """Episodes of at most this many steps are dropped and played again with another seed (the original's rule)."""
     max_hold_steps: int = 10
@@ -82,7 +90,7 @@ class CollectConfig(Config):
     episodes_per_shard: int = 16
     """Episodes written together: the unit of work, and what a kill can lose."""
     num_workers: int = field(default=0, metadata=RUNTIME)
-    """Processes that play; 0 is two per CPU core (a game and its reader overlap)."""
+    """Processes that play; 0 is one per CPU core, two where a step waits for another process (ViZDoom)."""
 
     def validate(self) -> None:
         _check("num_episodes", self.num_episodes, 2, 10_000_000)
@@ -152,7 +160,7 @@ class RNNConfig(GradientConfig):
     sequence_length: int = 500
     """Time steps between two truncations of back-propagation; the state is carried across."""
     done_weight: float = 10.0
-    """Weight of a termination in the done head's cross-entropy (the original's 10)."""
+    """Weight of a termination in the done head's cross-entropy (the original's 10); tasks without that head ignore it."""
     max_grad_value: float = 1.0
     """Each gradient element is clipped to ± this value."""
 
@@ -165,8 +173,12 @@ class RNNConfig(GradientConfig):
 
 @dataclass(frozen=True)
 class ControllerConfig(Config):
-    """C, the linear controller, found by CMA-ES."""
+    """C, the controller, found by CMA-ES."""
 
+    inputs: ControllerInputs = "zh"
+    """What C sees: z (V's latent), h and c (M's hidden and cell states); z+hidden: z through 40 tanh units."""
+    memory: Memory = "trained"
+    """M as it was trained, or, as a control, M with its random initial weights."""
     num_generations: int = 100
     """Generations of CMA-ES."""
     population_size: int = 64
@@ -184,9 +196,13 @@ class ControllerConfig(Config):
     score_episodes: int = 1024
     """Episodes of such a scoring; the best-scoring mean is the controller that is kept."""
     num_slots: int = field(default=1024, metadata=RUNTIME)
-    """Episodes that run side by side."""
+    """Dreams that run side by side."""
+    num_workers: int = field(default=0, metadata=RUNTIME)
+    """Processes that play the real environment; 0 is one per CPU core."""
 
     def validate(self) -> None:
+        if self.world == "dream" and self.memory == "untrained":
+            raise UserError("memory is untrained; only a trained M can dream: use world real")
         _check("num_generations", self.num_generations, 1, 1_000_000)
         _check("population_size", self.population_size, 4, 65_536)
         _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)
@@ -195,6 +211,7 @@ class ControllerConfig(Config):
         _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
         _check("score_episodes", self.score_episodes, 1, 1_000_000)
         _check("num_slots", self.num_slots, 1, 1_000_000)
+        _check("num_workers", self.num_workers, 0, 1024)
 
 
 #: Seeds below this number are for evaluation; everything that trains draws seeds from it upwards.
@@ -215,14 +232,19 @@ class EvaluateConfig(Config):
     """S, the first seed. Seeds below 2^30 are never used in training."""
     temperature: float = 1.15
     """The dream's temperature; the real environment has none."""
-    num_slots: int = field(default=16, metadata=RUNTIME)
-    """Episodes that run side by side."""
+    fast: bool = False
+    """Play the environment that training uses, where it is a faster copy of the official one."""
+    num_slots: int = field(default=1024, metadata=RUNTIME)
+    """Dreams that run side by side."""
+    num_workers: int = field(default=0, metadata=RUNTIME)
+    """Processes that play the real environment; 0 is one per CPU core."""
 
     def validate(self) -> None:
         _check("episodes", self.episodes, 1, 10_000_000)
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
         _check("temperature", self.temperature, 0.01, 10)
         _check("num_slots", self.num_slots, 1, 1_000_000)
+        _check("num_workers", self.num_workers, 0, 1024)
 
 
 @dataclass(frozen=True)

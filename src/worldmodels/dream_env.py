@@ -14,9 +14,10 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import Floats, Frame, get_task
 from worldmodels.errors import UserError
-from worldmodels.models.controller import features
+from worldmodels.models.controller import feature_size, features
 from worldmodels.models.world_model import WorldModel, load_model
 from worldmodels.randomness import EpisodeNoise
 from worldmodels.worlds import Mask, Seeds, World
@@ -34,19 +35,26 @@ class DreamEnv(World):
     An episode begins at the first frame of a real one, drawn by the episode's seed. It is terminated when the done head's
     logit is above 0 (not sampled, as in the original), and truncated after as many steps as the real one.
 
-    Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N]; terminated and truncated bool [N].
+    Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
+    head, else the task's constant; terminated and truncated bool [N].
 
     Args:
+        inputs: what C sees of z, h and c.
         temperature: τ: mixture logits are divided by it, the noise is multiplied by its square root.
         precision: the type of M's matrix products; the processor's best by default.
     """
 
     def __init__(
-        self, world_model: WorldModel, num_envs: int, temperature: float, precision: torch.dtype | None = None
+        self,
+        world_model: WorldModel,
+        inputs: ControllerInputs,
+        num_envs: int,
+        temperature: float,
+        precision: torch.dtype | None = None,
     ) -> None:
         check_temperature(temperature)
         spec = world_model.spec
-        self._spec, self._vae, self._initial = spec, world_model.vae, world_model.initial
+        self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
         self._stepper = world_model.rnn.stepper(precision)
         self.temperature = temperature
         self._state = world_model.rnn.initial_state(num_envs)
@@ -57,10 +65,10 @@ class DreamEnv(World):
         env = spec.make_env()
         action_space = env.action_space
         env.close()
-        self._set_spaces(spaces.Box(-np.inf, np.inf, (spec.feature_size,), np.float32), action_space, num_envs)
+        self._set_spaces(spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32), action_space, num_envs)
 
     def _features(self) -> Floats:
-        return features(self.z, self._state.hidden, self._state.cell, self._spec.controller_inputs).numpy()
+        return features(self.z, self._state.hidden, self._state.cell, self._inputs).numpy()
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
@@ -81,11 +89,11 @@ class DreamEnv(World):
         self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         uniform, normal = self._noise.next()
-        self.z, done = self._stepper.sample(self._state.hidden, uniform, normal, self.temperature)
+        self.z, done, reward = self._stepper.sample(self._state.hidden, uniform, normal, self.temperature)
         self._num_steps += 1
         terminated = np.zeros(self.num_envs, np.bool_) if done is None else (done > 0).numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
-        rewards = np.full(self.num_envs, self._spec.dream_reward)
+        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().numpy()
         return self._features(), rewards, terminated, truncated, {}
 
     def shrink(self, keep: Mask) -> None:
@@ -107,10 +115,11 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
     The real environment's.
 
     ### Observation Space
-    ``Box(-inf, inf, (F,), float32)``: C's features; 64 + 512 + 512 for TakeCover ([z, c, h]).
+    ``Box(-inf, inf, (F,), float32)``: what the model's C sees; [z, c, h] of 64 + 512 + 512 for TakeCover, [z, h] of 32 + 256
+    for CarRacing, unless C was trained on other inputs.
 
     ### Rewards
-    The real environment's: +1 a step for TakeCover.
+    +1 a step for TakeCover; what M expects for CarRacing.
 
     ### Starting State
     The first frame of a recorded episode, drawn by the seed.
@@ -133,10 +142,12 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
         if render_mode not in (None, "rgb_array"):
             raise UserError(f"the dream has no render mode '{render_mode}'; use 'rgb_array'")
         path = Path(model)
-        world_model = load_model(path / "model" if (path / "model").is_dir() else path).world_model
-        if world_model.spec != get_task(task):
-            raise UserError(f"{model}: a model of {world_model.spec.name}, not of {task}")
-        self._dream = DreamEnv(world_model, 1, temperature)
+        loaded = load_model(path / "model" if (path / "model").is_dir() else path)
+        found = loaded.world_model.spec
+        if found != get_task(task):
+            raise UserError(f"{model}: a model of {found.name}, not of {task}")
+        self._dream = DreamEnv(loaded.world_model, loaded.inputs, 1, temperature)
+        self.metadata = {**self.metadata, "render_fps": found.render_fps}
         self.observation_space = self._dream.single_observation_space
         self.action_space = self._dream.single_action_space
         self.render_mode = render_mode

@@ -13,8 +13,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import Floats, Frame
-from worldmodels.models.controller import features
+from worldmodels.models.controller import feature_size, features, uses_memory
 from worldmodels.models.precision import device_of
 from worldmodels.models.world_model import WorldModel
 from worldmodels.randomness import EpisodeNoise
@@ -24,15 +25,16 @@ from worldmodels.worlds import Mask, PixelEnvs, Seeds, World
 class LatentEnv(World):
     """Pixel environments behind V and M.
 
-    Observations are features, float32 [N, F]: [z, h] or [z, c, h], z drawn from V's (mu, logvar) as in the original.
+    Observations are features, float32 [N, F]: what ``inputs`` names of z, h and c; z is drawn from V's (mu, logvar) as in the
+    original.
     ``frames`` holds the last frames, uint8 [N, 64, 64, 3], and ``z`` their latents [N, Z], for whoever shows them.
 
-    M runs in float32 here: beside the game its cost does not show.
+    M runs in float32 here: beside the game its cost does not show. A C that sees nothing of M does without it.
     """
 
-    def __init__(self, envs: PixelEnvs, world_model: WorldModel) -> None:
+    def __init__(self, envs: PixelEnvs, world_model: WorldModel, inputs: ControllerInputs) -> None:
         spec = world_model.spec
-        self._envs, self._spec, self._vae = envs, spec, world_model.vae
+        self._envs, self._inputs, self._vae = envs, inputs, world_model.vae
         self._device = device_of(world_model.vae)
         self._stepper = world_model.rnn.stepper(torch.float32)
         self._state = world_model.rnn.initial_state(envs.num_envs)
@@ -40,7 +42,7 @@ class LatentEnv(World):
         self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
         self.z = torch.zeros(envs.num_envs, spec.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
-        obs_space = spaces.Box(-np.inf, np.inf, (spec.feature_size,), np.float32)
+        obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
         self._set_spaces(obs_space, envs.single_action_space, envs.num_envs)
 
     def _see(self, normal: Tensor) -> Tensor:
@@ -49,7 +51,7 @@ class LatentEnv(World):
         return mu + torch.exp(0.5 * logvar) * normal.to(self._device)
 
     def _features(self) -> Floats:
-        return features(self.z, self._state.hidden, self._state.cell, self._spec.controller_inputs).cpu().numpy()
+        return features(self.z, self._state.hidden, self._state.cell, self._inputs).cpu().numpy()
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
@@ -64,7 +66,8 @@ class LatentEnv(World):
         return self._features(), {}
 
     def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
-        self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
+        if uses_memory(self._inputs):
+            self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
         self.z = self._see(self._noise.next()[1])

@@ -12,7 +12,6 @@ N is the number of slots, A the number of action components.
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -72,12 +71,12 @@ class World(VectorEnv[Any, Any, Any]):
 class PixelEnvs(World):
     """Several real environments side by side, stepped by a few threads.
 
-    Threads, not processes: ViZDoom's game is a process already and its interface releases the interpreter's lock.
+    Threads help where a step waits for another process, as ViZDoom's does, whose interface releases the interpreter's lock.
 
     Observations are uint8 [N, 64, 64, 3]; rewards float64 [N]; terminated and truncated bool [N].
     """
 
-    def __init__(self, envs: Sequence[gym.Env[Frame, Floats]], num_threads: int | None = None) -> None:
+    def __init__(self, envs: Sequence[gym.Env[Frame, Floats]], num_threads: int = 1) -> None:
         self.envs = list(envs)
         self._idle: list[gym.Env[Frame, Floats]] = []
         obs_space = self.envs[0].observation_space
@@ -85,7 +84,7 @@ class PixelEnvs(World):
         assert obs_space.shape is not None
         self._obs = np.zeros((self.num_envs, *obs_space.shape), np.uint8)
         self._over = np.ones(self.num_envs, np.bool_)
-        self._threads = min(num_threads or os.cpu_count() or 1, self.num_envs)
+        self._threads = min(num_threads, self.num_envs)
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
     def _for_slots(self, work: Any, slots: NDArray[np.intp]) -> None:
@@ -132,8 +131,12 @@ class PixelEnvs(World):
         self._obs, self._over = self._obs[keep], self._over[keep]
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.envs))
 
-    def close_extras(self, **kwargs: Any) -> None:
+    def release(self) -> None:
+        """Ends the threads and leaves the environments open, for whoever gave them."""
         if self._pool is not None:
             self._pool.shutdown()
+
+    def close_extras(self, **kwargs: Any) -> None:
+        self.release()
         for env in self.envs + self._idle:
             env.close()

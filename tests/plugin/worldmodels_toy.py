@@ -60,7 +60,7 @@ class MovingDot(gym.Env[Any, Any]):
 
 
 def random_policy(rng: np.random.Generator, config: CollectConfig) -> Any:
-    return lambda: rng.uniform(-1, 1, 1).astype(np.float32)
+    return lambda obs: rng.uniform(-1, 1, 1).astype(np.float32)
 
 
 SMOKE = Preset(

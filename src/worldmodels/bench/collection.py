@@ -71,10 +71,11 @@ class _OriginalCollection:
     def _episode(self) -> int:
         """Plays and writes an episode; returns its frames, 0 if it was too short to be kept."""
         policy = self._bench.spec.random_policy(self._rng, self._bench.preset.collect)
-        frames, actions = [self._env.reset(seed=int(self._rng.integers(2**31)))[0]], []
+        frame, _ = self._env.reset(seed=int(self._rng.integers(2**31)))
+        frames, actions = [frame], []
         over = False
         while not over:
-            actions.append(policy())
+            actions.append(policy(frame))
             frame, _, terminated, truncated, _ = self._env.step(actions[-1])
             frames.append(frame)
             over = terminated or truncated

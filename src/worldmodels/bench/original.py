@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 from torch.nn import functional as F
 
+from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, Floats, Frame
+from worldmodels.models.controller import feature_size, features
 
 #: The original plays, and records, at this resolution.
 RESOLUTION = "640x480"
@@ -78,10 +80,12 @@ class PlainRNN(nn.Module):
 class PlainStepper:
     """M in float32 one step at a time, N slots (the original: one), from PyTorch's own cell."""
 
-    def __init__(self, spec: EnvSpec, num_slots: int) -> None:
-        inputs = spec.latent_size + spec.action_size + int(spec.restart_input)
+    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, num_slots: int) -> None:
+        self.inputs = inputs
+        size = spec.latent_size + spec.action_size + int(spec.restart_input)
         self.spec = spec
-        self.cell = nn.LSTMCell(inputs, spec.hidden_size)
+        self.restart_input = spec.restart_input
+        self.cell = nn.LSTMCell(size, spec.hidden_size)
         self.out = nn.Linear(spec.hidden_size, 1 + 3 * spec.latent_size * spec.num_mixtures)
         self.state = (torch.zeros(num_slots, spec.hidden_size), torch.zeros(num_slots, spec.hidden_size))
         self.restart = torch.zeros(num_slots, 1)
@@ -89,7 +93,8 @@ class PlainStepper:
     @torch.no_grad()
     def step(self, z: Tensor, action: Tensor) -> None:
         """Advances the state with z [N, Z] and action [N, A]."""
-        self.state = self.cell(torch.cat([z, action, self.restart], 1), self.state)
+        parts = [z, action, self.restart] if self.restart_input else [z, action]
+        self.state = self.cell(torch.cat(parts, 1), self.state)
 
     @torch.no_grad()
     def mixture(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,18 +104,18 @@ class PlainStepper:
         return logits, mean, log_std
 
     def features(self, z: Tensor) -> Tensor:
-        """Returns what C sees, [z, c, h], [N, F]."""
-        return torch.cat([z, self.state[1], self.state[0]], 1)
+        """Returns what C sees, [N, F]."""
+        return features(z, self.state[0], self.state[1], self.inputs)
 
 
 class OriginalDream:
     """The original's dream: one episode, and a Python loop over the latents at every step."""
 
-    def __init__(self, spec: EnvSpec, temperature: float) -> None:
-        self._stepper = PlainStepper(spec, 1)
+    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, temperature: float) -> None:
+        self._stepper = PlainStepper(spec, inputs, 1)
         self._temperature = temperature
         self._rng = np.random.default_rng(0)
-        self._weight = self._rng.standard_normal(spec.feature_size).astype(np.float32) * 0.1
+        self._weight = self._rng.standard_normal(feature_size(spec, inputs)).astype(np.float32) * 0.1
         self._z = torch.zeros(1, spec.latent_size)
 
     def _pick(self, x: float, probabilities: NDArray[np.float64]) -> int:
@@ -141,8 +146,8 @@ class OriginalDream:
 class NaiveDream:
     """N slots at once, as one writes it first: `nn.LSTMCell` in float32, softmax, `torch.multinomial`, gather."""
 
-    def __init__(self, spec: EnvSpec, num_slots: int, temperature: float, solutions: Tensor) -> None:
-        self._stepper = PlainStepper(spec, num_slots)
+    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, num_slots: int, temperature: float, solutions: Tensor) -> None:
+        self._stepper = PlainStepper(spec, inputs, num_slots)
         self._temperature = temperature
         self._weight = solutions[torch.arange(num_slots) % len(solutions)]  # [N, F]
         self._z = torch.zeros(num_slots, spec.latent_size)
@@ -160,17 +165,19 @@ class NaiveDream:
 
 
 class OriginalAgent:
-    """V, M and C beside one real game, a frame at a time in float32."""
+    """V, M and C beside one real environment, a frame at a time in float32."""
 
-    def __init__(self, spec: EnvSpec) -> None:
-        self._vae, self._stepper = PlainVAE(spec.latent_size), PlainStepper(spec, 1)
-        self._weight = torch.randn(spec.feature_size, generator=torch.Generator().manual_seed(0)) * 0.1
+    def __init__(self, spec: EnvSpec, inputs: ControllerInputs) -> None:
+        self._vae, self._stepper = PlainVAE(spec.latent_size), PlainStepper(spec, inputs, 1)
+        shape = (feature_size(spec, inputs), spec.action_size)
+        self._weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.1
+        self._squash = spec.squash
 
     @torch.no_grad()
     def act(self, frame: Frame) -> Floats:
         """Returns the action float32 [A] for a frame uint8 [64, 64, 3], and advances M."""
         mu, logvar = self._vae.encode(torch.from_numpy(frame.astype(np.float32) / 255).permute(2, 0, 1)[None])
         z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
-        action = torch.tanh(self._stepper.features(z) @ self._weight)
-        self._stepper.step(z, action[None])
-        return np.asarray(action.numpy(), np.float32)
+        action = self._squash(torch.tanh(self._stepper.features(z) @ self._weight).numpy())
+        self._stepper.step(z, torch.from_numpy(action))
+        return np.asarray(action[0], np.float32)

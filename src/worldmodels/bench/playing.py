@@ -35,10 +35,13 @@ def measure_dream(bench: Bench) -> list[Row]:
     model = bench.model()
     candidates, seeds = preset.population_size, DREAM_SLOTS // preset.population_size
     jobs = [EpisodeJob(candidate, seed) for candidate in range(candidates) for seed in range(seeds)]
-    solutions = torch.randn(candidates, num_parameters(spec)) * 0.1
+    solutions = torch.randn(candidates, num_parameters(spec, preset.inputs)) * 0.1
     # Nothing may end while it is timed.
     endless = dataclasses.replace(model, spec=dataclasses.replace(spec, max_episode_steps=2**31))
-    world, policy = DreamEnv(endless, len(jobs), preset.temperature), ControllerPolicy(spec, solutions)
+    world, policy = (
+        DreamEnv(endless, preset.inputs, len(jobs), preset.temperature),
+        ControllerPolicy(spec, preset.inputs, solutions),
+    )
     obs, _ = world.reset(seed=[job.seed for job in jobs])
     policy.begin(np.ones(len(jobs), np.bool_), jobs)
 
@@ -49,14 +52,14 @@ def measure_dream(bench: Bench) -> list[Row]:
             obs, *_ = world.step(policy.act(obs))
         return float(BLOCK_STEPS * len(jobs))
 
-    first = original.OriginalDream(spec, preset.temperature)
+    first = original.OriginalDream(spec, preset.inputs, preset.temperature)
 
     def one_by_one() -> float:
         for _ in range(BLOCK_STEPS):
             first.step()
         return float(BLOCK_STEPS)
 
-    wide = original.NaiveDream(spec, len(jobs), preset.temperature, solutions)
+    wide = original.NaiveDream(spec, preset.inputs, len(jobs), preset.temperature, solutions)
 
     def naive() -> float:
         for _ in range(BLOCK_STEPS // 4):
@@ -91,12 +94,13 @@ def measure_game(bench: Bench) -> Row:
     """Agent steps/s in the real game with V, M and C, resets included."""
     spec = bench.spec
     env = spec.make_env(resolution=original.RESOLUTION)
-    world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], os.cpu_count()), bench.model())
+    inputs = bench.preset.controller.inputs
+    world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], os.cpu_count() or 1), bench.model(), inputs)
     try:
-        policy = ControllerPolicy(spec, torch.randn(1, num_parameters(spec)) * 0.1)
+        policy = ControllerPolicy(spec, inputs, torch.randn(1, num_parameters(spec, inputs)) * 0.1)
         policy.begin(np.ones(GAME_SLOTS, np.bool_), [EpisodeJob(0, seed) for seed in range(GAME_SLOTS)])
         obs, _ = world.reset(seed=list(range(GAME_SLOTS)))
-        agent = original.OriginalAgent(spec)
+        agent = original.OriginalAgent(spec, inputs)
         frame, _ = env.reset(seed=0)
 
         def ours() -> float:
@@ -125,7 +129,7 @@ def measure_game(bench: Bench) -> Row:
 
 def measure_cma_es(bench: Bench) -> Row:
     """Seconds of a generation's ask and tell, without playing."""
-    size, population = num_parameters(bench.spec), bench.preset.controller.population_size
+    size, population = num_parameters(bench.spec, bench.preset.controller.inputs), bench.preset.controller.population_size
     search = CMAES(size, bench.preset.controller.sigma, population, 0)
     rng = np.random.default_rng(0)
 

@@ -17,8 +17,10 @@ from worldmodels.run import derive_seed
 #: Chunks of 128 frames that are in memory together; a batch is drawn from all of them (8,192 frames, 100 MB).
 CHUNKS_IN_MEMORY = 64
 #: Streams of an epoch differ in length by up to an episode, and only what all of them have is used. With fewer episodes a
-#: stream than this, most of a small data set would be left out; the batch is made narrower instead.
+#: stream than this, most of a small data set would be left out; the batch is made narrower instead. Padded episodes are
+#: mostly all of one length, and streams of those hardly differ.
 EPISODES_PER_STREAM = 16
+PADDED_EPISODES_PER_STREAM = 4
 
 
 def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -102,7 +104,8 @@ class SequenceBatch:
     """A window of B streams, T steps each, with the latent that follows each step.
 
     mu, logvar float32 [B, T, Z]; next_mu, next_logvar likewise, meaningless where ``has_next`` (bool [B, T]) is false;
-    action float32 [B, T, A]; restart, done bool [B, T]; reward float32 [B, T]; ``fresh`` says that the streams begin here.
+    action float32 [B, T, A]; restart, done bool [B, T]; reward float32 [B, T]; ``valid`` bool [B, T] is false where an episode
+    is padded; ``fresh`` says that the streams begin here.
     """
 
     mu: NDArray[np.float32]
@@ -114,6 +117,7 @@ class SequenceBatch:
     has_next: NDArray[np.bool_]
     next_mu: NDArray[np.float32]
     next_logvar: NDArray[np.float32]
+    valid: NDArray[np.bool_]
     fresh: bool
 
 
@@ -123,20 +127,34 @@ class SequenceSampler:
     Death comes after several hits and health is not on the screen, so M has to count from the episode's start: the LSTM's
     state is carried from window to window, and streams are only ever cut between episodes.
 
+    A model without a restart input cannot be told where an episode begins inside a window: for it, every episode is
+    ``padded`` to whole windows, by its last step.
+
     Args:
         store: the latents.
         episodes: the numbers of the episodes to use.
         batch_size: B at most; fewer if there are too few episodes.
         sequence_length: T.
         seed: of the run.
+        padded: whether each episode is padded to whole windows.
     """
 
     def __init__(
-        self, store: LatentStore, episodes: NDArray[np.int64], batch_size: int, sequence_length: int, seed: int
+        self,
+        store: LatentStore,
+        episodes: NDArray[np.int64],
+        batch_size: int,
+        sequence_length: int,
+        seed: int,
+        padded: bool = False,
     ) -> None:
         self._store, self._episodes, self._seed = store, episodes, seed
+        unit = sequence_length if padded else 1
+        #: Steps of every episode in a stream, padding included.
+        self._padded_lengths = -(-store.lengths // unit) * unit
         self._length = sequence_length
-        self.batch_size = max(1, min(batch_size, len(episodes) // EPISODES_PER_STREAM))
+        per_stream = PADDED_EPISODES_PER_STREAM if padded else EPISODES_PER_STREAM
+        self.batch_size = max(1, min(batch_size, len(episodes) // per_stream))
         self._first = np.zeros(len(store.mu), np.bool_)
         self._first[store.offsets[:-1]] = True
         self._last = np.zeros(len(store.mu), np.bool_)
@@ -144,8 +162,8 @@ class SequenceSampler:
         self._epoch = -1
         self._streams: list[NDArray[np.int64]] = []
         # Streams of an epoch differ in length by an episode at most; every epoch gives this many windows.
-        steps = int(store.lengths[episodes].sum())
-        longest = int(store.lengths[episodes].max())
+        steps = int(self._padded_lengths[episodes].sum())
+        longest = int(self._padded_lengths[episodes].max())
         self.windows_per_epoch = max(1, (steps // self.batch_size - longest) // sequence_length)
 
     def _lay_out(self, epoch: int) -> None:
@@ -157,8 +175,12 @@ class SequenceSampler:
         totals = np.zeros(self.batch_size, np.int64)
         for episode in rng.permutation(self._episodes):
             stream = int(totals.argmin())
-            dealt[stream].append(np.arange(self._store.offsets[episode], self._store.offsets[episode + 1]))
-            totals[stream] += self._store.lengths[episode]
+            first, length = self._store.offsets[episode], self._padded_lengths[episode]
+            steps = np.arange(first, first + length)
+            end = self._store.offsets[episode + 1]
+            # A padded step is the complement of the episode's last one: negative, so that it can be told apart.
+            dealt[stream].append(np.where(steps < end, steps, ~(end - 1)))
+            totals[stream] += length
         needed = self.windows_per_epoch * self._length
         # A stream that is too short for its last window (tiny data sets only) begins again.
         self._streams = [np.resize(np.concatenate(parts), max(needed, 1))[:needed] for parts in dealt]
@@ -170,6 +192,8 @@ class SequenceSampler:
         self._lay_out(epoch)
         start = window * self._length
         index = np.stack([stream[start : start + self._length] for stream in self._streams])  # [B, T]
+        valid = index >= 0
+        index = np.where(valid, index, ~index)
         store = self._store
         last = self._last[index]
         following = np.minimum(index + 1, len(store.mu) - 1)
@@ -180,8 +204,9 @@ class SequenceSampler:
             reward=store.reward[index],
             restart=self._first[index],
             done=store.terminated[index],
-            has_next=~last,
+            has_next=~last & valid,
             next_mu=store.mu[following].astype(np.float32),
             next_logvar=store.logvar[following].astype(np.float32),
+            valid=valid,
             fresh=window == 0,
         )

@@ -25,9 +25,19 @@ ENTRY_POINTS = "worldmodels.tasks"
 
 
 class RandomPolicy(Protocol):
-    """A random policy for one episode: called once a step, returns an action, float32 of shape [A]."""
+    """A random policy for one episode: called once a step with the frame, uint8 [64, 64, 3]; returns an action, float32 [A]."""
 
-    def __call__(self) -> Floats: ...
+    def __call__(self, obs: Frame) -> Floats: ...
+
+
+def same_action(actions: Floats) -> Floats:
+    """The environment takes what C says as it is."""
+    return actions
+
+
+def same_env(env: gym.Env[Any, Any]) -> gym.Env[Frame, Floats]:
+    """The official environment gives frames of 64×64 by itself."""
+    return env
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class EnvSpec:
     summary: str
     """One line for ``worldmodels tasks``."""
     env_id: str
-    """The Gymnasium id; the environment gives uint8 frames [64, 64, 3] and takes float32 actions [A]."""
+    """The Gymnasium id of what training plays; the environment gives uint8 frames [64, 64, 3] and takes float32 actions [A]."""
     dream_id: str
     """The Gymnasium id of the single-environment dream."""
     latent_size: int
@@ -63,40 +73,52 @@ class EnvSpec:
     solved_at: float
     """The mean return over 100 episodes at which the task counts as solved."""
     random_policy: Callable[[np.random.Generator, CollectConfig], RandomPolicy]
-    """Makes the random policy of one episode of the data, from that episode's own generator."""
+    """Makes the held random policy of one episode of the data, from that episode's own generator."""
     presets: Mapping[str, Preset]
     """The scales: smoke, laptop, paper."""
-    controller_inputs: Literal["zh", "zch"] = "zh"
-    """What C sees: [z, h] or [z, c, h]."""
+    official_id: str = ""
+    """The Gymnasium id that scores are taken on, where training plays a faster copy of it; else empty."""
+    official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] = same_env
+    """Makes frames of 64×64 of the official environment's observations."""
+    squash: Callable[[Floats], Floats] = same_action
+    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions."""
     controller_bias: bool = True
-    """Whether C has a bias."""
+    """Whether C has biases."""
     restart_input: bool = False
     """Whether M is told the first step of an episode."""
     done_head: bool = False
     """Whether M predicts termination."""
+    reward_head: bool = False
+    """Whether M predicts the reward, which is then the dream's."""
     dream_reward: float = 0.0
-    """The reward of every step of the dream."""
+    """The reward of every step of the dream, without a reward head."""
+    env_threads: int = 1
+    """Threads of a process that step environments side by side: more than one where a step waits for another process."""
+    render_fps: int = 35
+    """Steps per second of real time."""
     num_mixtures: int = 5
     """K, the Gaussians per latent dimension."""
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of ``gymnasium.make`` for training and for scores."""
+    start_anywhere_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` that let episodes start at random places; empty where there are none."""
     published: tuple[PublishedScore, ...] = ()
     """Figures of the paper, for the table."""
 
-    def make_env(self, **kwargs: Any) -> gym.Env[Frame, Floats]:
-        """Makes one environment, without Gymnasium's passive checker."""
-        return gym.make(self.env_id, disable_env_checker=True, **{**self.env_kwargs, **kwargs})
+    def make_env(self, official: bool = False, **kwargs: Any) -> gym.Env[Frame, Floats]:
+        """Makes one environment, without Gymnasium's passive checker: the official one, or the one that training plays."""
+        env = gym.make(self.score_id(official), disable_env_checker=True, **{**self.env_kwargs, **kwargs})
+        return self.official_wrapper(env) if official and self.official_id else env
+
+    def score_id(self, official: bool) -> str:
+        """Returns the Gymnasium id of what is played."""
+        return self.official_id if official and self.official_id else self.env_id
 
     def preset(self, scale: str) -> Preset:
         """Returns the settings of a scale. Raises `UserError` with the nearest match."""
         if scale not in self.presets:
             raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, self.presets)}")
         return self.presets[scale]
-
-    @property
-    def feature_size(self) -> int:
-        """F, the number of inputs of C."""
-        return self.latent_size + self.hidden_size * (len(self.controller_inputs) - 1)
 
 
 _registry: dict[str, EnvSpec] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 import threading
@@ -26,7 +27,8 @@ from worldmodels.config import (
 )
 from worldmodels.envs import process_guard
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.spec import EnvSpec, Floats, Frame, PublishedScore, RandomPolicy, register
+from worldmodels.envs.held_random import held_random_policy
+from worldmodels.envs.spec import EnvSpec, Floats, Frame, PublishedScore, register
 from worldmodels.errors import EnvironmentFailure, UserError, nearest
 
 MAX_EPISODE_STEPS = 2100
@@ -196,28 +198,6 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             self.close()
 
 
-def held_random_policy(rng: np.random.Generator, config: CollectConfig) -> RandomPolicy:
-    """The original's data policy: an action from U(-1, 1), held for 1 to ``max_hold_steps`` steps.
-
-    With ``bias_scale`` b > 0 every second episode (by chance) adds a constant from U(-b, b) and clips: an unbiased walk
-    hardly ever stands at a wall, and C would learn to live in the part of the dream that M never saw.
-    """
-    biased = rng.random() < 0.5
-    bias = config.bias_scale * rng.uniform(-1, 1) if biased else 0.0
-    action = np.zeros(1, np.float32)
-    left = 0
-
-    def act() -> Floats:
-        nonlocal action, left
-        if left == 0:
-            action = np.clip(rng.uniform(-1, 1, 1) + bias, -1, 1).astype(np.float32)
-            left = int(rng.integers(1, config.max_hold_steps + 1))
-        left -= 1
-        return action
-
-    return act
-
-
 SMOKE = Preset(
     collect=CollectConfig(num_episodes=300, bias_scale=1.2),
     vae=VAEConfig(num_steps=700, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=350),
@@ -231,7 +211,12 @@ SMOKE = Preset(
         validate_every_steps=250,
     ),
     controller=ControllerConfig(
-        num_generations=4, population_size=32, episodes_per_candidate=4, score_every_generations=4, score_episodes=64
+        inputs="zch",
+        num_generations=4,
+        population_size=32,
+        episodes_per_candidate=4,
+        score_every_generations=4,
+        score_episodes=64,
     ),
     evaluate=EvaluateConfig(),
 )
@@ -247,7 +232,7 @@ LAPTOP = Preset(
         final_learning_rate=1e-4,
         validate_every_steps=250,
     ),
-    controller=ControllerConfig(num_generations=30, score_every_generations=10),
+    controller=ControllerConfig(inputs="zch", num_generations=30, score_every_generations=10),
     evaluate=EvaluateConfig(),
 )
 PAPER = Preset(
@@ -255,7 +240,7 @@ PAPER = Preset(
     vae=VAEConfig(num_steps=320_000),
     encode=EncodeConfig(),
     rnn=RNNConfig(num_steps=12_800, learning_rate=1e-3, final_learning_rate=8.8e-4),
-    controller=ControllerConfig(num_generations=1_500),
+    controller=ControllerConfig(inputs="zch", num_generations=1_500),
     evaluate=EvaluateConfig(),
 )
 
@@ -272,10 +257,10 @@ register(
         action_size=1,
         max_episode_steps=MAX_EPISODE_STEPS,
         solved_at=750,
-        random_policy=held_random_policy,
+        random_policy=functools.partial(held_random_policy, action_size=1),
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
-        controller_inputs="zch",
         controller_bias=False,
+        env_threads=2,
         restart_input=True,
         done_head=True,
         dream_reward=1.0,

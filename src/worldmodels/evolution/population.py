@@ -1,52 +1,109 @@
-"""Where candidates are scored. Nothing above this file knows in which world, or how many play at once."""
+"""Where candidates are scored. Nothing above this file knows how many play at once, or in how many processes."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from typing import Literal
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from worldmodels.config import ControllerInputs
 from worldmodels.dream_env import DreamEnv
-from worldmodels.latent_env import LatentEnv
+from worldmodels.envs.spec import EnvSpec
+from worldmodels.evolution.real_player import (
+    CHUNK_JOBS,
+    OFFICIAL_CHUNK_JOBS,
+    RealPlayer,
+    play_in_worker,
+    prepare_worker,
+    weights_of,
+)
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
-from worldmodels.worlds import PixelEnvs, World
+from worldmodels.workers import Workers
+
+OnResult = Callable[[EpisodeResult], None]
 
 
-class Population:
-    """Plays candidates' episodes in one world, in this process.
+class DreamPopulation:
+    """Plays candidates' episodes in M's dream, in this process, all side by side.
 
     Args:
-        world_model: V, M and the dream's beginnings.
-        world: ``"dream"`` or ``"real"``.
+        inputs: what C sees.
         temperature: the dream's.
-        num_slots: episodes that run side by side; the real world keeps that many games open.
+        num_slots: dreams side by side at most.
     """
 
-    def __init__(self, world_model: WorldModel, world: Literal["dream", "real"], temperature: float, num_slots: int) -> None:
-        self._world_model, self._world = world_model, world
+    def __init__(self, world_model: WorldModel, inputs: ControllerInputs, temperature: float, num_slots: int) -> None:
+        self._world_model, self._inputs = world_model, inputs
         self._temperature, self._num_slots = temperature, num_slots
 
-    def _make_world(self, num_jobs: int) -> World:
-        num_slots = min(self._num_slots, num_jobs)
-        if self._world == "dream":
-            return DreamEnv(self._world_model, num_slots, self._temperature)
-        envs = [self._world_model.spec.make_env() for _ in range(num_slots)]
-        return LatentEnv(PixelEnvs(envs, os.cpu_count()), self._world_model)
-
-    def evaluate(
-        self,
-        solutions: Tensor,
-        jobs: Sequence[EpisodeJob],
-        on_result: Callable[[EpisodeResult], None] | None = None,
-    ) -> list[EpisodeResult]:
+    def evaluate(self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None) -> list[EpisodeResult]:
         """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order."""
-        world = self._make_world(len(jobs))
-        try:
-            policy = ControllerPolicy(self._world_model.spec, solutions)
-            return rollout(world, policy, jobs, on_result=on_result)
-        finally:
-            world.close()
+        world = DreamEnv(self._world_model, self._inputs, min(self._num_slots, len(jobs)), self._temperature)
+        policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
+        return rollout(world, policy, jobs, on_result=on_result)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class RealPopulation:
+    """Plays candidates' episodes in the real environment: chunk by chunk, in a pool of processes with their own environments,
+    V and M. A single chunk, or a single worker, needs no pool.
+
+    Args:
+        world_model: V and M; None for the random agent.
+        inputs: what C sees.
+        official: whether to play the official environment where training has a faster copy.
+        num_workers: processes; 0 is one per CPU core.
+    """
+
+    def __init__(
+        self, spec: EnvSpec, world_model: WorldModel | None, inputs: ControllerInputs, official: bool, num_workers: int
+    ) -> None:
+        weights = None if world_model is None else (weights_of(world_model.vae), weights_of(world_model.rnn))
+        self._workers = Workers(num_workers, prepare_worker, (spec.name, official, weights, inputs))
+        self._chunk_jobs = OFFICIAL_CHUNK_JOBS if official and spec.official_id else CHUNK_JOBS
+        self._player = RealPlayer(spec, official, world_model, inputs)
+
+    def evaluate(self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None) -> list[EpisodeResult]:
+        """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
+
+        They depend on the jobs and their order alone, not on the number of workers.
+        """
+        size = self._chunk_jobs
+        chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        if len(chunks) == 1 or self._workers.num_workers == 1:
+            return [result for chunk in chunks for result in self._player.play(solutions, chunk, on_result)]
+        results: list[list[EpisodeResult]] = [[] for _ in chunks]
+        tasks = [_task(solutions, chunk) for chunk in chunks]
+        for index, played in self._workers.map_unordered(play_in_worker, tasks):
+            # The worker numbered its candidates anew.
+            results[index] = [
+                EpisodeResult(job, result.episode_return, result.length)
+                for job, result in zip(chunks[index], played, strict=True)
+            ]
+            for result in results[index]:
+                if on_result is not None:
+                    on_result(result)
+        return [result for chunk in results for result in chunk]
+
+    @property
+    def num_failures(self) -> int:
+        """How many times workers had died and were replaced."""
+        return self._workers.num_failures
+
+    def close(self) -> None:
+        """Ends the processes and closes the environments."""
+        self._workers.close()
+        self._player.close()
+
+
+def _task(solutions: Tensor, chunk: Sequence[EpisodeJob]) -> tuple[object, list[EpisodeJob]]:
+    """Returns what a worker needs of a chunk: its candidates' weights, and its jobs with the candidates numbered anew."""
+    candidates = sorted({job.candidate for job in chunk})
+    jobs = [EpisodeJob(candidates.index(job.candidate), job.seed) for job in chunk]
+    return np.asarray(solutions[torch.tensor(candidates)]), jobs

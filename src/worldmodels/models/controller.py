@@ -1,6 +1,6 @@
-"""C, the linear controller: action = tanh(W · features + b) (paper, section 2.3).
+"""C, the controller: action = tanh(W · features + b) (paper, section 2.3), or the same with one hidden layer.
 
-Shapes: P population, N slots, F features, A action.
+Shapes: P population, N slots, F features, A action, I and O a layer's inputs and outputs.
 """
 
 from __future__ import annotations
@@ -10,35 +10,67 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.rollout import EpisodeJob
 from worldmodels.worlds import Mask
 
-
-def num_parameters(spec: EnvSpec) -> int:
-    """Returns the length of a solution: 1,088 for TakeCover (no bias, as in the original), 867 for CarRacing."""
-    return spec.action_size * (spec.feature_size + int(spec.controller_bias))
+#: Units of the hidden layer of ``"z+hidden"`` (the paper's "V model with a hidden layer").
+HIDDEN_UNITS = 40
 
 
-def features(z: Tensor, hidden: Tensor, cell: Tensor, inputs: str) -> Tensor:
+def uses_memory(inputs: ControllerInputs) -> bool:
+    """Returns whether C sees anything of M."""
+    return "h" in inputs.split("+")[0] or "c" in inputs
+
+
+def feature_size(spec: EnvSpec, inputs: ControllerInputs) -> int:
+    """Returns F: 1,088 for TakeCover's ``"zch"``, 288 for CarRacing's ``"zh"``."""
+    states = len(inputs.split("+")[0]) - 1
+    return spec.latent_size + spec.hidden_size * states
+
+
+def layer_sizes(spec: EnvSpec, inputs: ControllerInputs) -> list[tuple[int, int]]:
+    """Returns the inputs and outputs of C's layers."""
+    first, last = feature_size(spec, inputs), spec.action_size
+    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == "z+hidden" else [(first, last)]
+
+
+def num_parameters(spec: EnvSpec, inputs: ControllerInputs) -> int:
+    """Returns the length of a solution: 1,088 for TakeCover's ``"zch"`` (no bias, as in the original), 867 for CarRacing's
+    ``"zh"``."""
+    return sum(o * (i + int(spec.controller_bias)) for i, o in layer_sizes(spec, inputs))
+
+
+def features(z: Tensor, hidden: Tensor, cell: Tensor, inputs: ControllerInputs) -> Tensor:
     """Joins what C sees: ``"zh"`` → [N, Z + H], ``"zch"`` → [N, Z + 2H], in that order."""
     parts = {"z": z, "h": hidden, "c": cell}
-    return torch.cat([parts[name] for name in inputs], 1)
+    return torch.cat([parts[name] for name in inputs.split("+")[0]], 1)
 
 
 class ControllerPolicy:
     """Acts for all slots at once, each slot with the weights of its own candidate.
 
     Args:
-        solutions: float [P, parameters]; a solution's first A values are the biases, if the task has them.
+        inputs: what C sees, which decides the shapes of its weights.
+        solutions: float [P, parameters]; of each layer first the O biases, if the task has them, then the weights [O, I].
     """
 
-    def __init__(self, spec: EnvSpec, solutions: Tensor) -> None:
+    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, solutions: Tensor) -> None:
         solutions = solutions.float()
-        biases = spec.action_size if spec.controller_bias else 0
-        self._bias = solutions[:, :biases] if biases else None  # [P, A]
-        self._weight = solutions[:, biases:].reshape(len(solutions), spec.action_size, -1)  # [P, A, F]
-        self._slot_weight: Tensor | None = None
+        self._squash = spec.squash
+        self._layers: list[tuple[Tensor | None, Tensor]] = []  # [P, O] or None, and [P, O, I]
+        start = 0
+        for size_in, size_out in layer_sizes(spec, inputs):
+            bias = None
+            if spec.controller_bias:
+                bias = solutions[:, start : start + size_out]
+                start += size_out
+            weight = solutions[:, start : start + size_out * size_in].reshape(-1, size_out, size_in)
+            start += size_out * size_in
+            self._layers.append((bias, weight))
+        self._num_candidates = len(solutions)
+        self._slot_layers: list[tuple[Tensor | None, Tensor]] = []  # [N, O] or None, and [N, O, I]
         self._candidate = torch.zeros(0, dtype=torch.int64)
 
     def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
@@ -56,14 +88,16 @@ class ControllerPolicy:
         self._gather()
 
     def _gather(self) -> None:
-        self._slot_weight = self._weight[self._candidate] if len(self._weight) > 1 else None  # [N, A, F]
+        if self._num_candidates > 1:
+            chosen = self._candidate
+            self._slot_layers = [(None if b is None else b[chosen], w[chosen]) for b, w in self._layers]
 
     def act(self, obs: Floats) -> Floats:
-        """Features float32 [N, F] → actions float32 [N, A] in [-1, 1]."""
+        """Features float32 [N, F] → the environment's actions, float32 [N, A]."""
         x = torch.from_numpy(obs)
         # One candidate in all slots is a matrix product; several are a row of weights a slot.
-        weight = self._slot_weight
-        out = x @ self._weight[0].T if weight is None else (x[:, None] * weight).sum(2)
-        if self._bias is not None:
-            out = out + self._bias[self._candidate]
-        return torch.tanh(out).numpy()
+        one = self._num_candidates == 1
+        for bias, weight in self._layers if one else self._slot_layers:
+            out = x @ weight[0].T if one else (x[:, None] * weight).sum(2)
+            x = torch.tanh(out if bias is None else out + bias)
+        return self._squash(x.numpy())

@@ -2,8 +2,8 @@
 
 Shapes: B batch, T time, N slots, Z latent, A action, H hidden, K mixtures, R = B·T rows.
 
-The output layer's columns are [done logit], mixture logits [K, Z], means [K, Z], log standard deviations [K, Z]: mixtures
-first, so that one mixture of all latents is contiguous. (The original has them last; `docs/fidelity.md`.)
+The output layer's columns are [done logit], [reward], mixture logits [K, Z], means [K, Z], log standard deviations [K, Z]:
+mixtures first, so that one mixture of all latents is contiguous. (The original has them last; `docs/fidelity.md`.)
 """
 
 from __future__ import annotations
@@ -25,6 +25,15 @@ LIKELIHOOD_ROWS = 256
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
+class Dreamt(NamedTuple):
+    """What M says of the next step: ``z`` float32 [N, Z]; the done logit and the expected reward, float32 [N] each, where M
+    has those heads."""
+
+    z: Tensor
+    done: Tensor | None
+    reward: Tensor | None
+
+
 class RNNState(NamedTuple):
     """The LSTM's state: ``hidden`` and ``cell``, float32 [N, H] each."""
 
@@ -42,6 +51,7 @@ class RNNSizes:
     num_mixtures: int = 5
     restart_input: bool = False
     done_head: bool = False
+    reward_head: bool = False
 
     @property
     def input_size(self) -> int:
@@ -50,12 +60,17 @@ class RNNSizes:
 
     @property
     def output_size(self) -> int:
-        """Three numbers for every mixture of every latent, and the done logit if there is one."""
-        return 3 * self.num_mixtures * self.latent_size + int(self.done_head)
+        """Three numbers for every mixture of every latent, and one for each other head."""
+        return 3 * self.num_mixtures * self.latent_size + self.num_heads
+
+    @property
+    def num_heads(self) -> int:
+        """How many columns come before the mixtures: the done logit and the reward, if they are there."""
+        return int(self.done_head) + int(self.reward_head)
 
 
 class MDNRNN(nn.Module):
-    """The LSTM and its mixture output; 1,678,785 parameters for TakeCover, 422,368 for CarRacing.
+    """The LSTM and its mixture output; 1,678,785 parameters for TakeCover, 422,368 for CarRacing without its two heads.
 
     One bias vector for the gates, as in TensorFlow's cell (torch's own LSTM has two that only ever act as a sum).
     """
@@ -98,9 +113,12 @@ class MDNRNN(nn.Module):
         next_z: Tensor,
         has_next: Tensor,
         done: Tensor,
+        reward: Tensor,
+        valid: Tensor,
         done_weight: float,
     ) -> tuple[Tensor, dict[str, Tensor], RNNState]:
-        """Negative log-likelihood per latent of the next z, plus the done head's weighted cross-entropy.
+        """Negative log-likelihood per latent of the next z, plus the done head's weighted cross-entropy, plus half the squared
+        error of the reward.
 
         Args:
             inputs: [B, T, I], from `inputs`.
@@ -108,26 +126,36 @@ class MDNRNN(nn.Module):
             next_z: [B, T, Z], the latents to predict.
             has_next: bool [B, T]; False where the episode ended and nothing follows.
             done: bool [B, T], termination at this step.
+            reward: float32 [B, T], of this step.
+            valid: bool [B, T]; False where an episode is padded.
             done_weight: weight of the steps with done = 1.
 
         Returns:
-            The loss; its parts ``nll`` (nats per latent, mean over steps that have a next) and ``done_loss``; the last state.
+            The loss; its parts ``nll`` (nats per latent, mean over steps that have a next), ``done_loss`` and ``reward_loss``
+            (means over valid steps, where M has those heads); the last state.
         """
         with autocast(device_of(self)):
             hidden, state = self(inputs, state)
             outputs = F.linear(hidden.flatten(0, 1), self.weight_out, self.bias_out)  # [R, output_size]
-        first = int(self.sizes.done_head)
+        first = self.sizes.num_heads
         rows = has_next.flatten().float()
         total = MixtureNLL.apply(outputs[:, first:], next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
         nll = total / (rows.sum().clamp(min=1) * self.sizes.latent_size)
         metrics = {"nll": nll.detach()}
         loss = nll
+        counted = valid.flatten().float()
+        num_counted = counted.sum().clamp(min=1)
         if self.sizes.done_head:
             logit, target = outputs[:, 0].float(), done.flatten().float()
-            weight = 1 + (done_weight - 1) * target
-            done_loss = F.binary_cross_entropy_with_logits(logit, target, weight)
+            weight = (1 + (done_weight - 1) * target) * counted
+            done_loss = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / num_counted
             metrics["done_loss"] = done_loss.detach()
             loss = loss + done_loss
+        if self.sizes.reward_head:
+            error = outputs[:, first - 1].float() - reward.flatten()
+            reward_loss = 0.5 * (error.square() * counted).sum() / num_counted
+            metrics["reward_loss"] = reward_loss.detach()
+            loss = loss + reward_loss
         return loss, metrics, RNNState(state.hidden.detach(), state.cell.detach())
 
     def stepper(self, dtype: torch.dtype | None = None) -> MDNStepper:
@@ -223,7 +251,7 @@ class MDNStepper:
         return RNNState(hidden, cell)
 
     @torch.no_grad()
-    def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> tuple[Tensor, Tensor | None]:
+    def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Dreamt:
         """Draws the next latent: logits divided by the temperature, the noise multiplied by its square root.
 
         Args:
@@ -231,12 +259,9 @@ class MDNStepper:
             uniform: [N, Z] in [0, 1), picks each latent's mixture.
             normal: [N, Z], the Gaussian's noise.
             temperature: τ > 0.
-
-        Returns:
-            z, float32 [N, Z], and the done logit, float32 [N] (None without a done head).
         """
         outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
-        first, mixtures, latent = int(self.sizes.done_head), self.sizes.num_mixtures, self.sizes.latent_size
+        first, mixtures, latent = self.sizes.num_heads, self.sizes.num_mixtures, self.sizes.latent_size
         logits, mean, log_std = outputs[:, first:].view(-1, 3, mixtures, latent).unbind(1)  # [N, K, Z] each
         logits = logits.float()
         weight = (logits - logits.amax(1, keepdim=True)).div_(temperature).exp_()
@@ -252,4 +277,6 @@ class MDNStepper:
         chosen = chosen[:, None]
         std = log_std.gather(1, chosen)[:, 0].float().clamp_(*LOG_STD_RANGE).exp_()
         z = mean.gather(1, chosen)[:, 0].float() + std * normal * math.sqrt(temperature)
-        return z, outputs[:, 0].float() if self.sizes.done_head else None
+        done = outputs[:, 0].float() if self.sizes.done_head else None
+        reward = outputs[:, first - 1].float() if self.sizes.reward_head else None
+        return Dreamt(z, done, reward)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor
 
 from worldmodels import files
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
+from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import BadFileError, UserError
 from worldmodels.models.controller import num_parameters
@@ -35,7 +36,15 @@ def make_vae(spec: EnvSpec) -> VAE:
 def make_rnn(spec: EnvSpec) -> MDNRNN:
     """Makes M for a task, with weights from torch's global generator."""
     return MDNRNN(
-        RNNSizes(spec.latent_size, spec.action_size, spec.hidden_size, spec.num_mixtures, spec.restart_input, spec.done_head)
+        RNNSizes(
+            spec.latent_size,
+            spec.action_size,
+            spec.hidden_size,
+            spec.num_mixtures,
+            spec.restart_input,
+            spec.done_head,
+            spec.reward_head,
+        )
     )
 
 
@@ -59,9 +68,10 @@ class WorldModel:
 
 @dataclass(frozen=True)
 class Model:
-    """A world model and the controller that was found in it: ``solution`` float32 [parameters]."""
+    """A world model and a controller for it: what C sees, and ``solution`` float32 [parameters]."""
 
     world_model: WorldModel
+    inputs: ControllerInputs
     solution: Tensor
     sha256: dict[str, str]
 
@@ -82,17 +92,11 @@ def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:
     return InitialLatents(mu, logvar)
 
 
-def save_model(
-    folder: Path, spec: EnvSpec, sources: dict[str, Path], solution: Tensor, initial: InitialLatents
-) -> dict[str, str]:
-    """Writes a model's folder; returns the SHA-256 of each part.
-
-    Args:
-        sources: the weights of ``vae`` and ``rnn``, copied as they are.
-        solution: C's parameters, float [parameters].
-    """
-    for name in ("vae", "rnn"):
-        save_tensors(folder / f"{name}.safetensors", load_tensors(sources[name]))
+def save_model(folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor) -> dict[str, str]:
+    """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part."""
+    spec, initial = world_model.spec, world_model.initial
+    save_tensors(folder / "vae.safetensors", dict(world_model.vae.named_parameters()))
+    save_tensors(folder / "rnn.safetensors", dict(world_model.rnn.named_parameters()))
     save_tensors(folder / "controller.safetensors", {"solution": solution.float()})
     save_tensors(folder / "initial_latents.safetensors", {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
     hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
@@ -103,7 +107,7 @@ def save_model(
             "task": spec.name,
             "latent_size": spec.latent_size,
             "hidden_size": spec.hidden_size,
-            "controller_inputs": spec.controller_inputs,
+            "controller_inputs": inputs,
             "sha256": hashes,
         },
     )
@@ -125,7 +129,11 @@ def load_model(folder: Path) -> Model:
         raise BadFileError(f"{file}: not a model's configuration")
     if config.get("format") != FORMAT:
         raise UserError(f"{file}: format {config.get('format')!r}; this version reads format {FORMAT}")
-    spec = get_task(config["task"])
+    spec, inputs = get_task(config["task"]), cast(ControllerInputs, config.get("controller_inputs"))
+    if inputs not in get_args(ControllerInputs):
+        raise BadFileError(
+            f"{file}: 'controller_inputs' is {inputs!r}; expected one of {', '.join(get_args(ControllerInputs))}"
+        )
     for name in PARTS:
         path = folder / f"{name}.safetensors"
         if not path.is_file():
@@ -140,11 +148,12 @@ def load_model(folder: Path) -> Model:
     load_module(folder / "vae.safetensors", vae)
     load_module(folder / "rnn.safetensors", rnn)
     solution = load_tensors(folder / "controller.safetensors").get("solution")
-    if solution is None or solution.shape != (num_parameters(spec),):
-        raise UserError(f"{folder}/controller.safetensors: not a controller of {num_parameters(spec)} parameters")
+    wanted = num_parameters(spec, inputs)
+    if solution is None or solution.shape != (wanted,):
+        raise UserError(f"{folder}/controller.safetensors: not a controller of {wanted} parameters")
     if not torch.isfinite(solution).all():
         raise BadFileError(f"{folder}/controller.safetensors: 'solution' holds a value that is not finite")
     initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
     vae.eval()
     rnn.eval()
-    return Model(WorldModel(spec, vae, rnn, initial), solution.float(), dict(config["sha256"]))
+    return Model(WorldModel(spec, vae, rnn, initial), inputs, solution.float(), dict(config["sha256"]))

@@ -6,28 +6,25 @@ whatever order; a killed collection goes on with the shards that are missing.
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, Shard, shard_sha256, write_shard
 from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
-from worldmodels.errors import EnvironmentFailure
+from worldmodels.errors import EnvironmentFailure, UserError
 from worldmodels.files import fingerprint
+from worldmodels.models.random_nets import RandomNets
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, derive_seed
+from worldmodels.workers import Workers
 from worldmodels.worlds import Mask, PixelEnvs
 
 #: An episode that is too short this many times over means a configuration, not bad luck.
@@ -49,7 +46,7 @@ class Recorder:
 
     def act(self, obs: Any) -> Floats:
         """Returns the random policy's action, float32 [1, A]."""
-        return self._policy()[None]
+        return self._policy(obs[0])[None]
 
     def shrink(self, keep: Mask) -> None:
         """Never happens: the only slot is busy until the end."""
@@ -67,7 +64,8 @@ def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: i
     for attempt in range(MAX_ATTEMPTS):
         env_seed = derive_seed(seed, "collect/env", index, attempt)
         rng = np.random.default_rng(derive_seed(seed, "collect/policy", index, attempt))
-        recorder = Recorder(spec.random_policy(rng, config))
+        policy = RandomNets(spec, rng) if config.policy == "nets" else spec.random_policy(rng, config)
+        recorder = Recorder(policy)
         rollout(world, recorder, [EpisodeJob(0, env_seed)], on_step=recorder)
         if len(recorder.frames) > config.max_short_steps:
             return Episode(
@@ -80,40 +78,33 @@ def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: i
     raise EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
 
 
-_worker_world: PixelEnvs | None = None
+_world: PixelEnvs | None = None
 
 
-def _start_worker(task_modules: list[str]) -> None:
-    """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    for module in task_modules:
-        __import__(module)
+def _prepare_worker(task: str, start_anywhere: bool) -> None:
+    """Opens a worker's environment."""
+    global _world
+    torch.set_num_threads(1)
+    spec = get_task(task)
+    _world = PixelEnvs([spec.make_env(**(spec.start_anywhere_kwargs if start_anywhere else {}))])
 
 
 def _play_shard(folder: Path, task: str, config: CollectConfig, seed: int, indices: range) -> int:
     """Plays and writes one shard; returns its number of frames."""
-    global _worker_world
+    assert _world is not None
     spec = get_task(task)
-    if _worker_world is None:
-        _worker_world = PixelEnvs([spec.make_env()])
-    episodes = [play_episode(_worker_world, spec, config, seed, index) for index in indices]
-    write_shard(folder, episodes)
-    return sum(len(e.frames) for e in episodes)
+    if not folder.exists():  # a worker may have died right after it
+        write_shard(folder, [play_episode(_world, spec, config, seed, index) for index in indices])
+    return Shard(folder).num_frames
 
 
 def run(config: CollectConfig, run: Run) -> None:
-    """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``."""
+    """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``. Raises `UserError` for an option without use."""
+    spec = get_task(run.task)
+    if config.start_anywhere and not spec.start_anywhere_kwargs:
+        raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
     if not run.begin("collect", config, {}):
         return
-    spec = get_task(run.task)
     folder = run.stage_path("collect")
     per_shard = config.episodes_per_shard
     plan = {
@@ -124,29 +115,17 @@ def run(config: CollectConfig, run: Run) -> None:
     num_done = config.num_episodes - sum(map(len, missing.values()))
     progress = Progress("collect", config.num_episodes, "episodes", num_done)
     num_frames = 0
-    num_workers = min(config.num_workers or 2 * (os.cpu_count() or 1), max(1, len(missing)))
     if missing:
-        with ProcessPoolExecutor(
-            num_workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=([spec.random_policy.__module__],),
-        ) as pool:
-            try:
-                waiting: dict[Future[int], range] = {
-                    pool.submit(_play_shard, path, run.task, config, run.seed, indices): indices
-                    for path, indices in missing.items()
-                }
-                while waiting:
-                    finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        num_frames += future.result()
-                        num_done += len(waiting.pop(future))
-                    progress.update(num_done, f"{num_frames:,} frames")
-            except BrokenProcessPool as error:
-                raise EnvironmentFailure("collect: a worker process died; the same command goes on where it stopped") from error
-            finally:
-                pool.shutdown(cancel_futures=True)
+        num_workers = config.num_workers or spec.env_threads * (os.cpu_count() or 1)
+        workers = Workers(min(num_workers, len(missing)), _prepare_worker, (run.task, config.start_anywhere))
+        tasks = [(path, run.task, config, run.seed, indices) for path, indices in missing.items()]
+        try:
+            for index, frames in workers.map_unordered(_play_shard, tasks):
+                num_frames += frames
+                num_done += len(tasks[index][-1])
+                progress.update(num_done, f"{num_frames:,} frames")
+        finally:
+            workers.close()
     shards = [Shard(path) for path in plan]
     for shard in shards:
         shard.verify()

@@ -9,6 +9,7 @@ controller/
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,11 +17,11 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
-from worldmodels.config import ControllerConfig
+from worldmodels.config import ControllerConfig, Memory
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, WorldModelsError
 from worldmodels.evolution.cma_es import CMAES
-from worldmodels.evolution.population import Population
+from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.world_model import (
@@ -35,26 +36,47 @@ from worldmodels.rollout import EpisodeJob
 from worldmodels.run import MetricsLog, Run, read_jsonl
 from worldmodels.training import WEIGHTS
 
+Population = DreamPopulation | RealPopulation
 
-def load_world_model(run: Run) -> WorldModel:
-    """Reads V, M and the initial latents of a run."""
+
+def load_world_model(run: Run, memory: Memory) -> WorldModel:
+    """Reads V, M and the initial latents of a run; an untrained M is made from the run's seed."""
     spec = get_task(run.task)
+    torch.manual_seed(run.derive_seed("controller/untrained"))
     vae, rnn = make_vae(spec), make_rnn(spec)
     load_module(run.stage_path("vae") / WEIGHTS, vae)
-    load_module(run.stage_path("rnn") / WEIGHTS, rnn)
+    if memory == "trained":
+        load_module(run.stage_path("rnn") / WEIGHTS, rnn)
     initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
     return WorldModel(spec, vae.eval(), rnn.eval(), initial)
 
 
+def make_population(world_model: WorldModel, config: ControllerConfig) -> Population:
+    """Makes what scores the candidates."""
+    if config.world == "dream":
+        return DreamPopulation(world_model, config.inputs, config.temperature, config.num_slots)
+    return RealPopulation(world_model.spec, world_model, config.inputs, official=False, num_workers=config.num_workers)
+
+
 def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
-    inputs = {**run.require("vae")["outputs"], **run.require("rnn")["outputs"]}
+    inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"]}
+    if config.memory == "trained":
+        inputs |= run.require("rnn")["outputs"]
     if not run.begin("controller", config, inputs):
         return
-    world_model = load_world_model(run)
+    world_model = load_world_model(run, config.memory)
+    population = make_population(world_model, config)
+    try:
+        _evolve(config, run, world_model, population)
+    finally:
+        population.close()
+
+
+def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, population: Population) -> None:
+    """Asks and tells to the last generation, from wherever the history ends."""
     folder = run.stage_path("controller")
-    population = Population(world_model, config.world, config.temperature, config.num_slots)
-    search = CMAES(num_parameters(world_model.spec), config.sigma, config.population_size, run.seed)
+    search = CMAES(num_parameters(world_model.spec, config.inputs), config.sigma, config.population_size, run.seed)
 
     history = folder / "history.jsonl"
     rows = read_jsonl(history) if history.exists() else []
@@ -110,13 +132,12 @@ def run(config: ControllerConfig, run: Run) -> None:
     board.close()
 
     solution = load_tensors(folder / "best.safetensors")["solution"]
-    sources = {name: run.stage_path(name) / WEIGHTS for name in ("vae", "rnn")}
-    save_model(run.path / "model", world_model.spec, sources, solution, world_model.initial)
+    save_model(run.path / "model", world_model, config.inputs, solution)
     run.finish("controller", {"controller": sha256_of(folder / "best.safetensors")}, score=best)
     progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
 
 
-def _scores(folder) -> list[dict[str, float]]:  # type: ignore[no-untyped-def]
+def _scores(folder: Path) -> list[dict[str, float]]:
     path = folder / "scores.jsonl"
     return read_jsonl(path) if path.exists() else []
 

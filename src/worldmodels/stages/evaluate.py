@@ -3,55 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from worldmodels import files
 from worldmodels.config import EvaluateConfig
-from worldmodels.envs.spec import EnvSpec, Floats, get_task
+from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import UserError
-from worldmodels.evolution.population import Population
+from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
-from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
+from worldmodels.rollout import EpisodeJob, EpisodeResult
 from worldmodels.run import Run, versions
-from worldmodels.worlds import Mask, PixelEnvs
 
 #: Two-sided 95% of a normal distribution.
 Z95 = 1.959964
-
-
-class UniformPolicy:
-    """Actions drawn uniformly from the action space's [-1, 1], anew every step: Gymnasium's random agent.
-
-    Each episode's draws come from its own seed.
-    """
-
-    def __init__(self, action_size: int) -> None:
-        self._action_size = action_size
-        self._generators: list[np.random.Generator | None] = []
-
-    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
-        """Seeds the slots whose episodes begin."""
-        self._generators = self._generators or [None] * len(mask)
-        for slot, job in enumerate(jobs):
-            if job is not None:
-                self._generators[slot] = np.random.default_rng([job.seed, 2])
-
-    def act(self, obs: Any) -> Floats:
-        """Returns actions float32 [N, A]."""
-        rows = [g.uniform(-1, 1, self._action_size) if g else np.zeros(self._action_size) for g in self._generators]
-        return np.array(rows, np.float32)
-
-    def shrink(self, keep: Mask) -> None:
-        """Drops the slots where ``keep`` is false."""
-        self._generators = [g for g, kept in zip(self._generators, keep, strict=True) if kept]
 
 
 @dataclass(frozen=True)
@@ -98,16 +69,19 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
         finished.append(result.episode_return)
         progress.update(len(finished), f"mean {np.mean(finished):.1f}")
 
-    if target.model is not None:
-        world_model = target.model.world_model
-        population = Population(world_model, config.world, config.temperature, config.num_slots)
-        results = population.evaluate(target.model.solution[None], jobs, on_result)
+    model = target.model
+    official, inputs = not config.fast, model.inputs if model is not None else "z"
+    population: DreamPopulation | RealPopulation
+    if config.world == "dream" and model is not None:
+        population = DreamPopulation(model.world_model, inputs, config.temperature, config.num_slots)
     else:
-        envs = PixelEnvs([spec.make_env() for _ in range(min(config.num_slots, len(jobs)))], os.cpu_count())
-        try:
-            results = rollout(envs, UniformPolicy(spec.action_size), jobs, on_result=on_result)
-        finally:
-            envs.close()
+        world_model = None if model is None else model.world_model
+        population = RealPopulation(spec, world_model, inputs, official, config.num_workers)
+    try:
+        solutions = torch.zeros(1, 0) if model is None else model.solution[None]
+        results = population.evaluate(solutions, jobs, on_result)
+    finally:
+        population.close()
     summary = summarise(np.array([result.episode_return for result in results]))
     progress.finish(f"{summary['mean']:.1f} ± {summary['std']:.1f}")
     dream = config.world == "dream"
@@ -116,7 +90,7 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
         "world": config.world,
         "agent": config.agent,
         "env": {
-            "id": spec.dream_id if dream else spec.env_id,
+            "id": spec.dream_id if dream else spec.score_id(official),
             "settings": dict(spec.env_kwargs),
             "max_episode_steps": spec.max_episode_steps,
             "versions": versions(),
@@ -124,7 +98,8 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
         **summary,
         "seed": config.seed,
         "temperature": config.temperature if dream else None,
-        "sha256": None if target.model is None else target.model.sha256,
+        "controller_inputs": None if model is None else inputs,
+        "sha256": None if model is None else model.sha256,
         "episodes": [{"seed": r.job.seed, "return": r.episode_return, "length": r.length} for r in results],
     }
 

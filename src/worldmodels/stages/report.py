@@ -84,8 +84,8 @@ def record_video(model: Model, path: Path) -> None:
     """Plays one held-out episode and writes an MP4: the screen, what V sees, what V remembers of it."""
     spec = model.world_model.spec
     env = spec.make_env(render_mode="rgb_array")
-    world = LatentEnv(PixelEnvs([env]), model.world_model)
-    policy = ControllerPolicy(spec, model.solution[None])
+    world = LatentEnv(PixelEnvs([env]), model.world_model, model.inputs)
+    policy = ControllerPolicy(spec, model.inputs, model.solution[None])
     pictures = []
     try:
         obs, _ = world.reset(seed=[VIDEO_SEED])

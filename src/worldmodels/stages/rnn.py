@@ -30,8 +30,11 @@ class RNNTrainee:
         self._config = config
         self._device = next(model.parameters()).device
         training, held_out = split_episodes(store.num_episodes, config.held_out_fraction, seed)
-        self._sampler = SequenceSampler(store, training, config.batch_size, config.sequence_length, seed)
-        self._held_out = SequenceSampler(store, held_out, config.batch_size, config.sequence_length, seed)
+        # Without a restart input, M's state is put back at the start of every episode instead.
+        self._padded = not model.sizes.restart_input
+        sizes = (config.batch_size, config.sequence_length, seed, self._padded)
+        self._sampler = SequenceSampler(store, training, *sizes)
+        self._held_out = SequenceSampler(store, held_out, *sizes)
         self._state = model.initial_state(self._sampler.batch_size)
 
     @property
@@ -55,9 +58,13 @@ class RNNTrainee:
         inputs = self.model.inputs(
             z, torch.from_numpy(batch.action).to(self._device), torch.from_numpy(batch.restart).to(self._device)
         )
-        has_next = torch.from_numpy(batch.has_next).to(self._device)
-        done = torch.from_numpy(batch.done).to(self._device)
-        return self.model.loss(inputs, state, next_z, has_next, done, self._config.done_weight)
+        if self._padded:
+            goes_on = ~torch.from_numpy(batch.restart[:, :1]).to(self._device)
+            state = RNNState(state.hidden * goes_on, state.cell * goes_on)
+        has_next, done, reward, valid = (
+            torch.from_numpy(array).to(self._device) for array in (batch.has_next, batch.done, batch.reward, batch.valid)
+        )
+        return self.model.loss(inputs, state, next_z, has_next, done, reward, valid, self._config.done_weight)
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step's window."""

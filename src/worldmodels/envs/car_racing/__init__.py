@@ -1,13 +1,120 @@
-"""Gymnasium's CarRacing-v3 with its own physics and rules, and a much faster drawing of the state pixels.
+"""CarRacing: Gymnasium's CarRacing-v3 with its own physics and rules, and a much faster drawing of the state pixels.
 
-Importing this package registers ``worldmodels/CarRacing-v3``; Box2D and pygame are imported when one is made.
+Importing this package registers ``worldmodels/CarRacing-v3`` and the task; Box2D and pygame are imported when one is made.
 """
 
+import functools
+
 import gymnasium as gym
+import numpy as np
+
+from worldmodels.config import (
+    CollectConfig,
+    ControllerConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    Preset,
+    RNNConfig,
+    VAEConfig,
+)
+from worldmodels.envs.car_racing.official import OfficialFrames
+from worldmodels.envs.held_random import held_random_policy
+from worldmodels.envs.spec import EnvSpec, Floats, PublishedScore, register
+
+MAX_EPISODE_STEPS = 1000
+
+
+def squash(actions: Floats) -> Floats:
+    """C's outputs [..., 3] in [-1, 1] → steering in [-1, 1], gas (x + 1) / 2, brake x clipped to [0, 1] (the original's)."""
+    steering, gas, brake = np.moveaxis(actions, -1, 0)
+    return np.stack([steering, (gas + 1) / 2, np.clip(brake, 0, 1)], -1)
+
+
+SMOKE = Preset(
+    collect=CollectConfig(num_episodes=48, episodes_per_shard=4, bias_scale=1.0),
+    vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
+    encode=EncodeConfig(),
+    rnn=RNNConfig(
+        num_steps=400,
+        batch_size=12,
+        sequence_length=200,
+        learning_rate=3e-3,
+        final_learning_rate=3e-4,
+        validate_every_steps=200,
+    ),
+    controller=ControllerConfig(
+        world="real",
+        temperature=1.0,
+        num_generations=5,
+        population_size=16,
+        episodes_per_candidate=4,
+        score_every_generations=5,
+        score_episodes=32,
+    ),
+    evaluate=EvaluateConfig(episodes=8, temperature=1.0),
+)
+LAPTOP = Preset(
+    collect=CollectConfig(num_episodes=1_000, episodes_per_shard=4, bias_scale=1.0),
+    vae=VAEConfig(num_steps=10_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
+    encode=EncodeConfig(),
+    rnn=RNNConfig(
+        num_steps=6_000,
+        batch_size=32,
+        sequence_length=250,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+    ),
+    controller=ControllerConfig(
+        world="real",
+        temperature=1.0,
+        num_generations=120,
+        episodes_per_candidate=8,
+        score_every_generations=10,
+        score_episodes=256,
+    ),
+    evaluate=EvaluateConfig(temperature=1.0),
+)
+PAPER = Preset(
+    collect=CollectConfig(policy="nets", episodes_per_shard=4),
+    vae=VAEConfig(num_steps=1_000_000),
+    encode=EncodeConfig(),
+    rnn=RNNConfig(num_steps=4_000, sequence_length=1_000, learning_rate=1e-3, final_learning_rate=1e-4),
+    controller=ControllerConfig(world="real", temperature=1.0, num_generations=1_800),
+    evaluate=EvaluateConfig(temperature=1.0),
+)
 
 gym.register(
     "worldmodels/CarRacing-v3",
     entry_point="worldmodels.envs.car_racing.env:CarRacingEnv",
-    max_episode_steps=1000,
+    max_episode_steps=MAX_EPISODE_STEPS,
     reward_threshold=900,
+)
+gym.register("worldmodels/CarRacingDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "car-racing"})
+register(
+    EnvSpec(
+        name="car-racing",
+        summary="Gymnasium's CarRacing-v3: drive round a track that is new every time",
+        env_id="worldmodels/CarRacing-v3",
+        dream_id="worldmodels/CarRacingDream-v0",
+        official_id="CarRacing-v3",
+        official_wrapper=OfficialFrames,
+        latent_size=32,
+        hidden_size=256,
+        action_size=3,
+        max_episode_steps=MAX_EPISODE_STEPS,
+        solved_at=900,
+        random_policy=functools.partial(held_random_policy, action_size=3, squash=squash),
+        presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
+        squash=squash,
+        done_head=True,
+        reward_head=True,
+        render_fps=50,
+        env_kwargs={"lap_complete_percent": 0.95},
+        start_anywhere_kwargs={"start_anywhere": True},
+        published=(
+            PublishedScore("paper, V only", 632, 251),
+            PublishedScore("paper, V and a hidden layer", 788, 141),
+            PublishedScore("paper, V and M", 906, 21),
+        ),
+    )
 )

@@ -1,0 +1,26 @@
+"""Gymnasium's own CarRacing as V sees it: what published scores are taken on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from worldmodels.envs.area_resize import area_resize
+from worldmodels.envs.spec import Floats, Frame
+
+#: Rows of the state pixels above the indicators, and the edge of V's frames.
+HEIGHT, FRAME_SIZE = 84, 64
+
+
+class OfficialFrames(gym.ObservationWrapper[Frame, Floats, Any]):
+    """Rows 0-83 of the official 96×96 state pixels, averaged over areas down to uint8 [64, 64, 3]; nothing else changes."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
+
+    def observation(self, observation: Any) -> Frame:
+        return area_resize(observation[:HEIGHT], FRAME_SIZE)

@@ -1,0 +1,40 @@
+"""The random policy of the data: an action drawn from U(-1, 1) and held for a while (the original's, in Doom)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from worldmodels.config import CollectConfig
+from worldmodels.envs.spec import Floats, Frame, RandomPolicy, same_action
+
+
+def held_random_policy(
+    rng: np.random.Generator, config: CollectConfig, action_size: int, squash: Callable[[Floats], Floats] = same_action
+) -> RandomPolicy:
+    """Returns one episode's policy: an action from U(-1, 1)^A, held for 1 to ``max_hold_steps`` steps.
+
+    With ``bias_scale`` b > 0 every second episode (by chance) adds a constant from U(-b, b) and clips: an unbiased walk
+    hardly ever stands at a wall, and C would learn to live in the part of the dream that M never saw.
+
+    Args:
+        rng: the episode's own generator.
+        config: its ``bias_scale`` and ``max_hold_steps``.
+        action_size: A.
+        squash: maps [-1, 1]^A to the environment's actions.
+    """
+    biased = rng.random() < 0.5
+    bias = config.bias_scale * rng.uniform(-1, 1, action_size) if biased else np.zeros(action_size)
+    action = np.zeros(action_size, np.float32)
+    left = 0
+
+    def act(obs: Frame) -> Floats:
+        nonlocal action, left
+        if left == 0:
+            action = squash(np.clip(rng.uniform(-1, 1, action_size) + bias, -1, 1).astype(np.float32))
+            left = int(rng.integers(1, config.max_hold_steps + 1))
+        left -= 1
+        return action
+
+    return act

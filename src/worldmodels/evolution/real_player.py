@@ -1,0 +1,129 @@
+"""Plays episodes in the real environment, in one process: a pool's worker, or this one.
+
+A chunk of jobs is played side by side by itself, so that what comes out does not depend on who played it beside what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldmodels.config import ControllerInputs
+from worldmodels.envs.spec import EnvSpec, Floats, Frame, get_task
+from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.vae import VAE
+from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
+from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
+from worldmodels.worlds import Mask, PixelEnvs
+
+#: Jobs that are played side by side, in what training plays and in a slower official environment: wide enough for V, many
+#: enough to share out. Constants, because V's arithmetic may depend on them in the last bit.
+CHUNK_JOBS, OFFICIAL_CHUNK_JOBS = 16, 2
+
+
+class UniformPolicy:
+    """Actions drawn uniformly from the action space, anew every step: Gymnasium's random agent.
+
+    Each episode's draws come from its own seed.
+    """
+
+    def __init__(self, action_space: gym.spaces.Box) -> None:
+        self._low, self._high = action_space.low, action_space.high
+        self._generators: list[np.random.Generator | None] = []
+
+    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
+        """Seeds the slots whose episodes begin."""
+        self._generators = self._generators or [None] * len(mask)
+        for slot, job in enumerate(jobs):
+            if job is not None:
+                self._generators[slot] = np.random.default_rng([job.seed, 2])
+
+    def act(self, obs: Any) -> Floats:
+        """Returns actions float32 [N, A]."""
+        return np.array([g.uniform(self._low, self._high) if g else self._low for g in self._generators], np.float32)
+
+    def shrink(self, keep: Mask) -> None:
+        """Drops the slots where ``keep`` is false."""
+        self._generators = [g for g, kept in zip(self._generators, keep, strict=True) if kept]
+
+
+class RealPlayer:
+    """Environments that stay open, with V and M before them; or without, for the random agent.
+
+    Args:
+        spec: the task.
+        official: whether to play the official environment where training has a faster copy.
+        world_model: V and M; None for the random agent.
+        inputs: what C sees.
+    """
+
+    def __init__(self, spec: EnvSpec, official: bool, world_model: WorldModel | None, inputs: ControllerInputs) -> None:
+        self._spec, self._official, self._world_model, self._inputs = spec, official, world_model, inputs
+        self._envs: list[gym.Env[Frame, Floats]] = []
+
+    def play(
+        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: Callable[[EpisodeResult], None] | None = None
+    ) -> list[EpisodeResult]:
+        """Plays a chunk of jobs side by side, each with its candidate of ``solutions`` (float [P, parameters])."""
+        while len(self._envs) < len(jobs):
+            self._envs.append(self._spec.make_env(self._official))
+        pixels = PixelEnvs(self._envs[: len(jobs)], self._spec.env_threads)
+        threads = torch.get_num_threads()
+        # One thread: the processes share the cores out, and the arithmetic is the same wherever it happens.
+        torch.set_num_threads(1)
+        try:
+            if self._world_model is None:
+                space = pixels.single_action_space
+                assert isinstance(space, gym.spaces.Box)
+                return rollout(pixels, UniformPolicy(space), jobs, on_result=on_result)
+            world = LatentEnv(pixels, self._world_model, self._inputs)
+            policy = ControllerPolicy(self._spec, self._inputs, solutions)
+            return rollout(world, policy, jobs, on_result=on_result)
+        finally:
+            torch.set_num_threads(threads)
+            pixels.release()
+
+    def close(self) -> None:
+        """Closes the environments."""
+        for env in self._envs:
+            env.close()
+        self._envs = []
+
+
+_player: RealPlayer | None = None
+
+
+def prepare_worker(
+    task: str, official: bool, weights: tuple[dict[str, Floats], dict[str, Floats]] | None, inputs: ControllerInputs
+) -> None:
+    """Makes the player of a worker process; ``weights`` are V's and M's."""
+    global _player
+    torch.set_num_threads(1)
+    spec = get_task(task)
+    world_model = None
+    if weights is not None:
+        vae, rnn = make_vae(spec), make_rnn(spec)
+        for module, arrays in zip((vae, rnn), weights, strict=True):
+            module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        # Only dreams begin somewhere.
+        none = torch.zeros(0, spec.latent_size)
+        world_model = WorldModel(spec, vae.eval(), rnn.eval(), InitialLatents(none, none))
+    _player = RealPlayer(spec, official, world_model, inputs)
+
+
+def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob]) -> list[EpisodeResult]:
+    """Plays a chunk in a worker process."""
+    assert _player is not None
+    return _player.play(torch.from_numpy(solutions), jobs)
+
+
+def weights_of(module: VAE | MDNRNN) -> dict[str, Floats]:
+    """Returns a module's weights as arrays, to be sent to the workers."""
+    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}

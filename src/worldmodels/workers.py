@@ -1,0 +1,100 @@
+"""Worker processes that play environments: spawned, quiet on Ctrl-C, gone when their parent is, replaced when they die.
+
+Tasks must be pure functions of their arguments: one that was lost with its worker is simply done again elsewhere.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from worldmodels.errors import EnvironmentFailure
+
+#: A pool that breaks this many times over without finishing anything is not bad luck.
+MAX_FAILURES = 3
+
+
+def _start_worker(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    prepare(*arguments)
+
+
+class Workers:
+    """A pool of spawned processes.
+
+    Args:
+        num_workers: how many; 0 is one per CPU core.
+        prepare: called once in each process, with ``arguments``.
+    """
+
+    def __init__(self, num_workers: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self.num_workers = num_workers or os.cpu_count() or 1
+        self._start = (prepare, arguments)
+        self._pool: ProcessPoolExecutor | None = None
+        #: How many times the pool had to be made anew because a worker had died.
+        self.num_failures = 0
+
+    def _ensure_pool(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.num_workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=self._start,
+            )
+        return self._pool
+
+    def map_unordered(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """Yields (index of the task, ``function(*task)``) as the tasks are done. Tasks of dead workers are done again.
+
+        Raises:
+            EnvironmentFailure: workers keep dying.
+        """
+        waiting: dict[Future[Any], int] = {}
+        left = list(range(len(tasks)))
+        failures_in_a_row = 0
+        try:
+            while left:
+                try:
+                    waiting = {self._ensure_pool().submit(function, *tasks[index]): index for index in left}
+                    while waiting:
+                        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                        for future in done:
+                            result, index = future.result(), waiting.pop(future)
+                            left.remove(index)
+                            failures_in_a_row = 0
+                            yield index, result
+                except BrokenProcessPool as error:
+                    self.num_failures += 1
+                    failures_in_a_row += 1
+                    self.close()
+                    if failures_in_a_row == MAX_FAILURES:
+                        raise EnvironmentFailure(
+                            f"worker processes died {MAX_FAILURES} times in a row; the same command goes on where it stopped"
+                        ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
