@@ -216,3 +216,23 @@ def test_tiny_data_repeats_itself(latents):
     batch = sampler.batch(0)
     np.testing.assert_array_equal(batch.mu[0, :, 0] - STARTS[SEVEN], np.resize(np.arange(7), 20))
     assert batch.restart[0].tolist() == [i % 7 == 0 for i in range(20)]
+
+
+def test_padded_windows_hold_one_episode_each(latents):
+    """For an M without a restart input: no window straddles two episodes, and padding is marked."""
+    sampler = SequenceSampler(latents, PLAYED, 3, 7, 0, padded=True)
+    lasts = []
+    for batch in windows(sampler, 0):
+        assert batch.valid[:, 0].all()
+        # Padding ends a window, and an episode begins at a window's start or nowhere.
+        assert (np.diff(batch.valid.astype(int), axis=1) <= 0).all()
+        assert not batch.restart[:, 1:].any() or not batch.valid[:, 1:][batch.restart[:, 1:]].any()
+        assert not batch.has_next[~batch.valid].any()
+        for row in range(3):
+            steps = batch.mu[row, :, 0][batch.valid[row]]
+            assert (np.diff(steps) == 1).all()
+            assert len(set(batch.mu[row, :, 1])) == 1
+            lasts += [step for step, goes_on in zip(steps, batch.has_next[row][batch.valid[row]], strict=True) if not goes_on]
+    # Most episodes are there to their last step, and none is there twice.
+    assert len(lasts) == len(set(lasts)) > 0.7 * len(PLAYED)
+    assert set(lasts) <= set(STARTS[1:] - 1)

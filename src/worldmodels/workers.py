@@ -41,7 +41,7 @@ class Workers:
 
     Args:
         num_workers: how many; 0 is one per CPU core.
-        prepare: called once in each process, with ``arguments``.
+        prepare: called once in each process, with ``arguments`` (small ones: large data goes through files).
     """
 
     def __init__(self, num_workers: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:

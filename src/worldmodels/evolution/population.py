@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +19,7 @@ from worldmodels.evolution.real_player import (
     RealPlayer,
     play_in_worker,
     prepare_worker,
-    weights_of,
+    save_weights,
 )
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
@@ -64,7 +66,12 @@ class RealPopulation:
     def __init__(
         self, spec: EnvSpec, world_model: WorldModel | None, inputs: ControllerInputs, official: bool, num_workers: int
     ) -> None:
-        weights = None if world_model is None else (weights_of(world_model.vae), weights_of(world_model.rnn))
+        # Through files, not through the workers' pipes: a parent that writes more than a pipe holds to a child that has
+        # died waits for ever.
+        self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-workers-")
+        weights = None if world_model is None else Path(self._folder.name)
+        if weights is not None and world_model is not None:
+            save_weights(weights, world_model)
         self._workers = Workers(num_workers, prepare_worker, (spec.name, official, weights, inputs))
         self._chunk_jobs = OFFICIAL_CHUNK_JOBS if official and spec.official_id else CHUNK_JOBS
         self._player = RealPlayer(spec, official, world_model, inputs)
@@ -100,6 +107,7 @@ class RealPopulation:
         """Ends the processes and closes the environments."""
         self._workers.close()
         self._player.close()
+        self._folder.cleanup()
 
 
 def _task(solutions: Tensor, chunk: Sequence[EpisodeJob]) -> tuple[object, list[EpisodeJob]]:

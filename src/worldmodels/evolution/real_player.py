@@ -6,6 +6,7 @@ A chunk of jobs is played side by side by itself, so that what comes out does no
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,12 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.checkpoint import load_module, save_tensors
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, get_task
 from worldmodels.latent_env import LatentEnv
 from worldmodels.models.controller import ControllerPolicy
-from worldmodels.models.mdn_rnn import MDNRNN
-from worldmodels.models.vae import VAE
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
 from worldmodels.worlds import Mask, PixelEnvs
@@ -100,18 +100,22 @@ class RealPlayer:
 _player: RealPlayer | None = None
 
 
-def prepare_worker(
-    task: str, official: bool, weights: tuple[dict[str, Floats], dict[str, Floats]] | None, inputs: ControllerInputs
-) -> None:
-    """Makes the player of a worker process; ``weights`` are V's and M's."""
+def save_weights(folder: Path, world_model: WorldModel) -> None:
+    """Leaves V and M for the workers."""
+    for name, module in (("vae", world_model.vae), ("rnn", world_model.rnn)):
+        save_tensors(folder / f"{name}.safetensors", dict(module.named_parameters()))
+
+
+def prepare_worker(task: str, official: bool, weights: Path | None, inputs: ControllerInputs) -> None:
+    """Makes the player of a worker process; ``weights`` is the folder of V and M, None for the random agent."""
     global _player
     torch.set_num_threads(1)
     spec = get_task(task)
     world_model = None
     if weights is not None:
         vae, rnn = make_vae(spec), make_rnn(spec)
-        for module, arrays in zip((vae, rnn), weights, strict=True):
-            module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+        load_module(weights / "vae.safetensors", vae)
+        load_module(weights / "rnn.safetensors", rnn)
         # Only dreams begin somewhere.
         none = torch.zeros(0, spec.latent_size)
         world_model = WorldModel(spec, vae.eval(), rnn.eval(), InitialLatents(none, none))
@@ -122,8 +126,3 @@ def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob]) -> list[Episod
     """Plays a chunk in a worker process."""
     assert _player is not None
     return _player.play(torch.from_numpy(solutions), jobs)
-
-
-def weights_of(module: VAE | MDNRNN) -> dict[str, Floats]:
-    """Returns a module's weights as arrays, to be sent to the workers."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}

@@ -1,0 +1,94 @@
+"""Candidates in the real environment: the same results whoever plays them, and whoever dies while playing."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from worldmodels.envs.spec import get_task
+from worldmodels.errors import EnvironmentFailure
+from worldmodels.evolution.population import RealPopulation
+from worldmodels.models.controller import num_parameters
+from worldmodels.rollout import EpisodeJob
+from worldmodels.workers import MAX_FAILURES, Workers
+
+# More jobs than two chunks hold, candidates that straddle chunks, and one that plays only once.
+JOBS = [EpisodeJob(candidate, 100 + seed) for candidate in (4, 0, 2) for seed in range(13)] + [EpisodeJob(1, 7)]
+
+
+@pytest.fixture(scope="module")
+def solutions():
+    spec = get_task("toy")
+    return torch.randn(5, num_parameters(spec, "zh"), generator=torch.Generator().manual_seed(0))
+
+
+def play(world_model, solutions, num_workers, on_result=None):
+    population = RealPopulation(get_task("toy"), world_model, "zh", official=True, num_workers=num_workers)
+    try:
+        return population.evaluate(solutions, JOBS, on_result), population
+    finally:
+        population.close()
+
+
+def test_any_number_of_workers_gives_the_same_results(toy_world_model, solutions):
+    alone, _ = play(toy_world_model, solutions, 1)
+    assert [result.job for result in alone] == JOBS
+    assert len({result.episode_return for result in alone}) > 3
+    told = []
+    pool, _ = play(toy_world_model, solutions, 3, told.append)
+    assert pool == alone
+    assert sorted(map(repr, told)) == sorted(map(repr, alone))
+
+
+def test_a_killed_worker_is_replaced_and_its_work_done_again(toy_world_model, solutions):
+    expected, _ = play(toy_world_model, solutions, 1)
+
+    def kill_one():
+        # Whatever else this process has started (the resource tracker) is not a worker.
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            workers = [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
+            if workers:
+                os.kill(workers[0].pid, signal.SIGKILL)
+                return
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    found, population = play(toy_world_model, solutions, 2)
+    thread.join()
+    assert found == expected
+    assert population.num_failures == 1
+
+
+def _prepare():
+    pass
+
+
+def _die():
+    os._exit(1)
+
+
+def test_workers_that_always_die_are_given_up():
+    workers = Workers(1, _prepare, ())
+    with pytest.raises(EnvironmentFailure, match="died"):
+        list(workers.map_unordered(_die, [()]))
+    assert workers.num_failures == MAX_FAILURES
+
+
+def test_the_random_agent_draws_from_the_action_space():
+    spec = get_task("car-racing")
+    population = RealPopulation(spec, None, "z", official=False, num_workers=1)
+    try:
+        first, second, again = population.evaluate(torch.zeros(1, 0), [EpisodeJob(0, seed) for seed in (1, 2, 1)])
+    finally:
+        population.close()
+    assert first.episode_return == again.episode_return != second.episode_return
+    assert np.isfinite(first.episode_return)
+    # Idle driving costs 100 and random driving visits a few tiles: far from what any agent reaches.
+    assert -110 < first.episode_return < 50
