@@ -1,6 +1,6 @@
 """The fast CarRacing beside the official one, as a picture: official above, ours below it, their difference last.
 
-    python benchmarks/car_racing_sheet.py [--out car_racing_sheet.png] [--seeds 20] [--steps 1000] [--every 10]
+    python benchmarks/car_racing_sheet.py [--out car_racing_sheet.png] [--json FILE] [--seeds 20] [--steps 1000] [--every 8]
 
 Plays the mixed driving in both, prints how far the pictures differ, and draws the ten frames that differ most and thirty
 spread evenly over the play. The differences are shown four times as strong. It takes the processor about a minute.
@@ -9,6 +9,7 @@ spread evenly over the play. The differences are shown four times as strong. It 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -39,20 +40,35 @@ def main() -> None:
     """Plays, prints and draws; exit code 1 when the two were not the same game."""
     parser = argparse.ArgumentParser(description="Pictures and figures of how alike the fast CarRacing is.")
     parser.add_argument("--out", type=Path, default=Path("car_racing_sheet.png"))
+    parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--every", type=int, default=10, help="compare the pictures of every such step")
+    parser.add_argument("--every", type=int, default=8, help="compare the pictures of every such step")
     arguments = parser.parse_args()
-    pairs = []
+    pairs, num_steps = [], 0
     for seed in range(arguments.seeds):
         episode = list(play_both(seed, arguments.steps, arguments.every))
         pairs += episode
+        num_steps += episode[-1].step
         print(f"seed {seed}: {episode[-1].step} steps, {'equal' if episode[-1].same else 'NOT EQUAL'}", flush=True)
-    print(f"{len(pairs)} frames: mean difference {np.mean([pair.mean_difference() for pair in pairs]):.3f} of 255, ", end="")
-    print(f"{np.mean([pair.share_far_off() for pair in pairs]):.3%} of the pixels off by more than 32")
-    sheet(pairs).save(arguments.out)
+    figures = {
+        "seeds": arguments.seeds,
+        "steps": num_steps,
+        "frames": len(pairs),
+        "mean_difference": float(np.mean([pair.mean_difference() for pair in pairs])),
+        "share_far_off": float(np.mean([pair.share_far_off() for pair in pairs])),
+        "all_equal": all(pair.same for pair in pairs),
+    }
+    print(
+        f"{figures['frames']} frames of {figures['steps']} steps: mean difference {figures['mean_difference']:.3f} of 255, ",
+        end="",
+    )
+    print(f"{figures['share_far_off']:.3%} of the pixels off by more than 32")
+    sheet(pairs).save(arguments.out, optimize=True)
     print(f"{arguments.out}")
-    sys.exit(0 if all(pair.same for pair in pairs) else 1)
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    sys.exit(0 if figures["all_equal"] else 1)
 
 
 if __name__ == "__main__":

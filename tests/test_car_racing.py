@@ -1,6 +1,6 @@
 """The fast CarRacing beside Gymnasium's own: the same game to the last bit, and nearly the same picture.
 
-CAR_RACING_SEEDS and CAR_RACING_STEPS lengthen the comparison: 20 and 1000 are the full form (about five minutes).
+CAR_RACING_SEEDS and CAR_RACING_STEPS lengthen the comparison: 20 and 1000 are the full form (about two minutes).
 """
 
 import os

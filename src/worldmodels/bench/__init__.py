@@ -19,6 +19,7 @@ from rich.table import Table
 
 from worldmodels.bench import bounds
 from worldmodels.bench.collection import measure_collection
+from worldmodels.bench.driving import measure_driving
 from worldmodels.bench.learning import measure_encoding, measure_rnn_training, measure_vae_training
 from worldmodels.bench.plan import Bench
 from worldmodels.bench.playing import measure_cma_es, measure_dream, measure_game
@@ -62,6 +63,8 @@ def run_bench(seconds: float = SECONDS) -> dict[str, Any]:
             print(f"bench: {measure.__name__.removeprefix('measure_').replace('_', ' ')}", file=sys.stderr, flush=True)
             found = measure(bench)
             rows += [found] if isinstance(found, Row) else found
+        print("bench: driving", file=sys.stderr, flush=True)
+        rows += measure_driving(Path(folder), seconds)
     result = {"machine": machine, "rows": [row.to_dict() for row in rows]}
     _print(result)
     return result

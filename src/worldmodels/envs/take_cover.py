@@ -199,16 +199,17 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
 
 
 SMOKE = Preset(
-    collect=CollectConfig(num_episodes=300, bias_scale=1.2),
+    # Holds of up to 40 steps let M see what standing still and running into a wall lead to; C finds out first otherwise.
+    collect=CollectConfig(num_episodes=500, bias_scale=1.2, max_hold_steps=40),
     vae=VAEConfig(num_steps=700, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=350),
     encode=EncodeConfig(),
     rnn=RNNConfig(
-        num_steps=500,
+        num_steps=330,
         batch_size=32,
         sequence_length=100,
         learning_rate=3e-3,
         final_learning_rate=3e-4,
-        validate_every_steps=250,
+        validate_every_steps=165,
     ),
     controller=ControllerConfig(
         inputs="zch",

@@ -14,12 +14,11 @@ from worldmodels.config import ControllerInputs
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.evolution.real_player import (
-    CHUNK_JOBS,
-    OFFICIAL_CHUNK_JOBS,
     RealPlayer,
     play_in_worker,
     prepare_worker,
     save_weights,
+    split_jobs,
 )
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
@@ -73,7 +72,6 @@ class RealPopulation:
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
         self._workers = Workers(num_workers, prepare_worker, (spec.name, official, weights, inputs))
-        self._chunk_jobs = OFFICIAL_CHUNK_JOBS if official and spec.official_id else CHUNK_JOBS
         self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None) -> list[EpisodeResult]:
@@ -81,8 +79,7 @@ class RealPopulation:
 
         They depend on the jobs and their order alone, not on the number of workers.
         """
-        size = self._chunk_jobs
-        chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        chunks = split_jobs(jobs)
         if len(chunks) == 1 or self._workers.num_workers == 1:
             return [result for chunk in chunks for result in self._player.play(solutions, chunk, on_result)]
         results: list[list[EpisodeResult]] = [[] for _ in chunks]

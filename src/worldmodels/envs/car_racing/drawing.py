@@ -23,9 +23,10 @@ Points = NDArray[np.float64]
 WIDTH = STATE_W
 #: The indicators begin 5/40 of the window above its lower edge: exactly at row 84 of 96.
 HEIGHT = 84
-#: V's frame, and how many rows of pixels one of its rows covers.
+#: V's frame. One of its cells is 21/16 of a pixel high and 3/2 wide, so a cell is a sum of 63 parts, and rounds at 31.
 FRAME_SIZE = 64
-ROWS_PER_CELL = HEIGHT / FRAME_SIZE
+CELL_HEIGHT, PIXEL_HEIGHT = 21, 16
+CELL_PARTS = CELL_HEIGHT * 3
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 4, 4
 NUM_ROWS, NUM_COLUMNS = HEIGHT * SAMPLE_ROWS, WIDTH * SAMPLE_COLUMNS
@@ -59,10 +60,12 @@ PACKED = PALETTE[:, 0] | PALETTE[:, 1] << 20 | PALETTE[:, 2] << 40
 FLAT_LOSS = 2
 FLAT = np.maximum(PALETTE - FLAT_LOSS, 0)
 PACKED_FLAT = FLAT[:, 0] | FLAT[:, 1] << 20 | FLAT[:, 2] << 40
-#: Two cells of the small frame, of one and a half flat pixels each, times 2.
-FLAT_CELLS = np.tile(3 * FLAT, 2).astype(np.float32)
 #: A block of several colours loses half a level less on average: its first sum is no whole number.
 MIXED_LOSS = 1
+#: For arithmetic on three packed channels at once: a one in each, half a cell, all bits of a byte, the bit above it, 14 bits.
+ONES = 1 | 1 << 20 | 1 << 40
+HALF_CELL = CELL_PARTS // 2 * ONES
+BYTES, BORROW, QUOTIENTS = 0xFF * ONES, 0x100 * ONES, 0x3FFF * ONES
 
 #: How far SDL's filled and anti-aliased polygons reach beyond their ideal edges, in pixels of the surface: sideways at
 #: edges nearer to the vertical, up and down at the others. The polygons of `pygame.draw` (the car's) differ.
@@ -137,9 +140,9 @@ def _fill(samples: Frame, scratch: Points, count: int, color: int, view: Points,
             high = min(high, right[i, 0] * row + right[i, 1])
         # Both are above -1, where cutting towards zero and rounding down part ways only harmlessly.
         start, stop = int(low + 0.9999999), int(high + 1)
-        line = samples[row]
-        for column in range(start, stop):
-            line[column] = color
+        # A slice, because it is compiled to `memset`; a loop stores byte after byte.
+        if start < stop:
+            samples[row, start:stop] = color
 
 
 @numba.njit(fastmath=True)
@@ -251,16 +254,14 @@ def _draw_car(samples: Frame, scratch: Points, view: Points, bodies: Points) -> 
 
 @numba.njit(fastmath=True)
 def _mix(samples: Frame, top: int, x: int) -> int:
-    """Averages one pixel's block; the three channels are packed as in `PACKED`."""
+    """Averages one pixel's block; the three channels are packed as in `PACKED`, here and in the result."""
     total = 0
     for row in range(SAMPLE_ROWS):
         for column in range(SAMPLE_COLUMNS):
             total += PACKED[samples[top + row, x * SAMPLE_COLUMNS + column]]
-    packed = 0
-    for channel in range(3):
-        mean = ((total >> (20 * channel)) & 0xFFFFF) // (SAMPLE_ROWS * SAMPLE_COLUMNS)
-        packed |= max(mean - MIXED_LOSS, 0) << (20 * channel)
-    return packed
+    # All channels at once: a bit above each byte is borrowed by the subtraction where the mean is below the loss.
+    mean = ((total >> 4) & BYTES | BORROW) - MIXED_LOSS * ONES
+    return mean & ((mean >> 8 & ONES) * 0xFF)
 
 
 @numba.njit(fastmath=True)
@@ -270,10 +271,10 @@ def _average(samples: Frame, blocks: NDArray[np.uint32], uneven: NDArray[np.uint
     ``blocks`` is the memory of ``samples``, with the 4 samples of a block's row in one word; ``uneven`` is one line of it.
     """
     small = out.shape[0] == FRAME_SIZE
-    line = np.empty(FRAME_SIZE * 3, np.float32)
-    total = np.full(FRAME_SIZE * 3, np.float32(0.5))
-    pixels = np.empty(9, np.int64)
-    cell, share = 0, np.float32(1 / ROWS_PER_CELL / 3)
+    pixels = np.empty(WIDTH, np.int64)
+    line = np.empty(FRAME_SIZE, np.int64)
+    total = np.full(FRAME_SIZE, HALF_CELL)
+    cell = 0
     for y in range(HEIGHT):
         top = y * SAMPLE_ROWS
         # Zero where all samples of a block are one colour: the words of its rows are equal, and equal to themselves rotated.
@@ -283,41 +284,34 @@ def _average(samples: Frame, blocks: NDArray[np.uint32], uneven: NDArray[np.uint
             for row in range(1, SAMPLE_ROWS):
                 differs |= word ^ blocks[top + row, x]
             uneven[x] = differs
-        # Three pixels make two cells of the small frame.
+            pixels[x] = PACKED_FLAT[word & 0xFF]
+        for x in range(WIDTH):
+            if uneven[x]:
+                pixels[x] = _mix(samples, top, x)
+        if not small:
+            for x in range(WIDTH):
+                for channel in range(3):
+                    out[y, 3 * x + channel] = (pixels[x] >> (20 * channel)) & 0xFF
+            continue
+        # Three pixels make two cells of the small frame; all counts are whole: thirds of a pixel, sixteenths of a row.
         for group in range(WIDTH // 3):
-            x = 3 * group
-            first = blocks[top, x]
-            if (
-                small
-                and (uneven[x] | uneven[x + 1] | uneven[x + 2] | (first ^ blocks[top, x + 1]) | (first ^ blocks[top, x + 2]))
-                == 0
-            ):
-                color = samples[top, x * SAMPLE_COLUMNS]
-                for i in range(6):
-                    line[6 * group + i] = FLAT_CELLS[color, i]
-                continue
-            for i in range(3):
-                packed = _mix(samples, top, x + i) if uneven[x + i] else PACKED_FLAT[samples[top, (x + i) * SAMPLE_COLUMNS]]
+            left, middle, right = pixels[3 * group], pixels[3 * group + 1], pixels[3 * group + 2]
+            line[2 * group] = 2 * left + middle
+            line[2 * group + 1] = middle + 2 * right
+        # A row of pixels belongs to one row of cells, or to two.
+        end = CELL_HEIGHT * (cell + 1) - PIXEL_HEIGHT * y
+        here = min(PIXEL_HEIGHT, end)
+        for i in range(FRAME_SIZE):
+            total[i] += here * line[i]
+        if end <= PIXEL_HEIGHT:
+            for i in range(FRAME_SIZE):
+                # All channels divided by 63 at once, as 1/64 + 1/64² + ...: exact for every sum up to 16,065 + 31.
+                sums = total[i]
+                mean = (sums + ONES + (sums + (sums >> 6 & QUOTIENTS) >> 6 & QUOTIENTS)) >> 6
                 for channel in range(3):
-                    pixels[3 * i + channel] = (packed >> (20 * channel)) & 0xFF
-            if small:
-                for channel in range(3):
-                    line[6 * group + channel] = 2 * pixels[channel] + pixels[3 + channel]
-                    line[6 * group + 3 + channel] = pixels[3 + channel] + 2 * pixels[6 + channel]
-            else:
-                for i in range(9):
-                    out[y, 3 * x + i] = pixels[i]
-        if small:
-            # A row of pixels belongs to one row of cells, or to two.
-            end = np.float32((cell + 1) * ROWS_PER_CELL)
-            here = min(np.float32(1), end - y)
-            for i in range(FRAME_SIZE * 3):
-                total[i] += here * share * line[i]
-            if y + 1 >= end:
-                for i in range(FRAME_SIZE * 3):
-                    out[cell, i] = np.uint8(total[i])
-                    total[i] = np.float32(0.5) + (1 - here) * share * line[i]
-                cell += 1
+                    out[cell, 3 * i + channel] = (mean >> (20 * channel)) & 0xFF
+                total[i] = HALF_CELL + (PIXEL_HEIGHT - here) * line[i]
+            cell += 1
 
 
 @numba.njit(fastmath=True, cache=True)

@@ -34,7 +34,8 @@ class MixedDriving:
         if self.kind == "edge":
             return np.array([self._bend, 1, 0], np.float32)
         if self._left == 0:
-            self._held = self._rng.uniform([-1, 0, -0.5], [1, 1, 0.5]).clip([-1, 0, 0], 1).astype(np.float32)
+            # One action in three brakes, and some of those block the wheels (from 0.9).
+            self._held = self._rng.uniform([-1, 0, -2], [1, 1, 1]).clip([-1, 0, 0], 1).astype(np.float32)
             self._left = 1 if self.kind == "random" else int(self._rng.integers(1, 31))
         self._left -= 1
         return self._held
