@@ -1,6 +1,6 @@
 """The fast CarRacing beside the official one, as a picture: official above, ours below it, their difference last.
 
-    python benchmarks/car_racing_sheet.py [--out car_racing_sheet.png] [--json FILE] [--seeds 20] [--steps 1000] [--every 8]
+    python benchmarks/car_racing_sheet.py [--out car_racing_sheet.png] [--json FILE] [--seeds 20] [--steps 1000] [--every 7]
 
 Plays the mixed driving in both, prints how far the pictures differ, and draws the ten frames that differ most and thirty
 spread evenly over the play. The differences are shown four times as strong. It takes the processor about a minute.
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--every", type=int, default=8, help="compare the pictures of every such step")
+    parser.add_argument("--every", type=int, default=7, help="compare the pictures of every such step")
     arguments = parser.parse_args()
     pairs, num_steps = [], 0
     for seed in range(arguments.seeds):

@@ -6,9 +6,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from conftest import random_world_model
 from gymnasium.utils.env_checker import check_env
 
+from conftest import random_world_model
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig
 from worldmodels.envs.area_resize import area_resize

@@ -81,8 +81,8 @@ class QuickCar(Car):
 class CarRacingEnv(CarRacing):
     """Gymnasium's CarRacing-v3, seen as the paper sees it, and drawn some fifty times as fast.
 
-    Track, physics, contacts, rewards and terminations are Gymnasium's own code, but for `QuickCar`. Seeds, actions, rewards and the car's
-    state are equal to the official environment's, bit for bit; the pixels are alike.
+    Track, physics, contacts, rewards and terminations are Gymnasium's own code, but for `QuickCar`. Seeds, actions, rewards
+    and the car's state are equal to the official environment's, bit for bit; the pixels are alike.
 
     ### Action Space
     ``Box([-1, 0, 0], [1, 1, 1], (3,), float32)``: steering (-1 is full left), gas, brake.
