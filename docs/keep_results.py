@@ -19,6 +19,7 @@ KEPT = (
     "evaluation/random.json",
     "evaluation/dream.json",
     "evaluation/real.json",
+    "evaluation/fast.json",
     "evaluation/results.json",
     "evaluation/curve.png",
     "evaluation/reconstructions.png",
@@ -30,10 +31,12 @@ def main(path: Path) -> None:
     run = Run.open(path)
     target = ROOT / "results" / run.task / run.scale
     target.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
+    # Not every task has a faster copy of its environment to be scored on.
+    kept = [name for name in KEPT if name != "evaluation/fast.json" or (path / name).exists()]
+    for name in kept:
         stage, _, file = name.rpartition("/")
         shutil.copyfile(path / name, target / (f"{stage}-{file}" if file == "metrics.jsonl" else file))
-    print(f"kept {len(KEPT)} files in {target.relative_to(ROOT)}")
+    print(f"kept {len(kept)} files in {target.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -68,14 +68,16 @@ def draw_curve(run: Run, spec: EnvSpec, evaluations: dict[str, dict[str, Any]], 
         generations, [r["min"] for r in history], [r["max"] for r in history], alpha=0.2, label="population, min to max"
     )
     plt.plot(generations, [r["mean"] for r in history], label="population, mean")
-    where = run.preset.controller.world
+    where, temperature = run.preset.controller.world, run.preset.controller.temperature
     plt.plot([r["generation"] for r in scores], [r["mean"] for r in scores], "o-", label=f"CMA-ES's mean, scored ({where})")
     plt.axhline(evaluations["real"]["mean"], color="black", linestyle="--", label="final agent, real environment")
     plt.axhline(evaluations["random"]["mean"], color="grey", linestyle=":", label="random policy, real environment")
     plt.axhline(spec.solved_at, color="green", linewidth=0.8, label="solved")
     plt.xlabel("generation")
     plt.ylabel("return")
-    plt.title(f"{spec.name}: C in the {where}, temperature {run.preset.controller.temperature:g}")
+    plt.title(
+        f"{spec.name}: C trained in the " + (f"dream, temperature {temperature:g}" if where == "dream" else "real environment")
+    )
     plt.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     _save_figure(path)
 
@@ -131,9 +133,10 @@ def print_table(spec: EnvSpec, evaluations: dict[str, dict[str, Any]]) -> None:
         ("95% interval", "right"),
     ):
         table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for label, name in (("random policy", "random"), ("agent", "dream"), ("agent", "real")):
-        row = evaluations[name]
-        world = row["world"] if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
+    names = {"random": "random policy", "dream": "agent", "real": "agent", "fast": "agent"}
+    for name, row in evaluations.items():
+        worlds = {"dream": f"dream, τ {evaluations['dream']['temperature']:g}", "fast": "real, training's copy"}
+        label, world = names[name], worlds.get(name, "real")
         low, high = row["ci95"]
         table.add_row(
             label, world, f"{row['mean']:.0f} ± {row['std']:.0f}", str(row["num_episodes"]), f"{low:.0f} to {high:.0f}"

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from worldmodels import files
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Config
+from worldmodels.envs.spec import get_task
 from worldmodels.run import STAGES, Run, read_jsonl
 from worldmodels.stages import collect, controller, encode, evaluate, report, rnn, vae
 
@@ -69,6 +70,9 @@ def reproduce(run: Run) -> dict[str, Any]:
         ),
         "real": evaluate.run(dataclasses.replace(base, world="real"), run, "real"),
     }
+    if get_task(run.task).official_id:
+        # The same seeds on the copy that training plays: the two scores should hardly differ.
+        evaluations["fast"] = evaluate.run(dataclasses.replace(base, world="real", fast=True), run, "fast")
     paths = report.run(run, evaluations)
     note_time(run, "evaluate", time.monotonic() - start)
     seconds = stage_seconds(run)
