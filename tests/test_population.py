@@ -70,6 +70,20 @@ def _prepare():
     pass
 
 
+def _sleep(seconds):
+    time.sleep(seconds)
+
+
+def test_nobody_waits_for_work_that_is_given_up():
+    workers = Workers(2, _prepare, ())
+    results = workers.map_unordered(_sleep, [(0,), (60,), (60,)])
+    next(results)
+    start = time.monotonic()
+    results.close()  # as an exception between two results does
+    workers.close()
+    assert time.monotonic() - start < 10
+
+
 def _die():
     os._exit(1)
 

@@ -90,8 +90,10 @@ class Workers:
                             f"worker processes died {MAX_FAILURES} times in a row; the same command goes on where it stopped"
                         ) from error
         finally:
-            for future in waiting:
-                future.cancel()
+            if left and self._pool is not None:
+                # Interrupted, or given up: nobody waits for what the workers are at. (Python 3.14 has `kill_workers`.)
+                for process in list((self._pool._processes or {}).values()):
+                    process.kill()
 
     def close(self) -> None:
         """Ends the processes."""

@@ -23,14 +23,14 @@ from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn,
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
 from worldmodels.worlds import Mask, PixelEnvs
 
-#: Jobs that are played side by side at least and at most; between them, so many that there are this many chunks to share out.
-#: Never a matter of how many workers there are: V's arithmetic may depend on the width in the last bit.
-MIN_CHUNK_JOBS, MAX_CHUNK_JOBS, NUM_CHUNKS = 4, 32, 4
+#: Jobs that are played side by side at most, and how many chunks there are at least, to be shared out. Never a matter of how
+#: many workers there are: V's arithmetic may depend on the width in the last bit.
+MAX_CHUNK_JOBS, MIN_CHUNKS = 32, 4
 
 
 def split_jobs(jobs: Sequence[EpisodeJob]) -> list[Sequence[EpisodeJob]]:
     """Returns the chunks of jobs that are played side by side."""
-    size = min(max(MIN_CHUNK_JOBS, -(-len(jobs) // NUM_CHUNKS)), MAX_CHUNK_JOBS)
+    size = min(max(1, -(-len(jobs) // MIN_CHUNKS)), MAX_CHUNK_JOBS)
     return [jobs[start : start + size] for start in range(0, len(jobs), size)]
 
 

@@ -35,23 +35,24 @@ SMOKE = Preset(
     vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
     encode=EncodeConfig(),
     rnn=RNNConfig(
-        num_steps=400,
+        num_steps=300,
         batch_size=12,
         sequence_length=200,
         learning_rate=3e-3,
         final_learning_rate=3e-4,
-        validate_every_steps=200,
+        validate_every_steps=150,
     ),
     controller=ControllerConfig(
         world="real",
         temperature=1.0,
-        num_generations=5,
+        num_generations=4,
         population_size=16,
-        episodes_per_candidate=4,
-        score_every_generations=5,
-        score_episodes=32,
+        episodes_per_candidate=3,
+        score_every_generations=4,
+        score_episodes=16,
     ),
-    evaluate=EvaluateConfig(episodes=8, temperature=1.0),
+    # Gymnasium's own environment draws some hundred frames a second: a hundred episodes would take longer than all the rest.
+    evaluate=EvaluateConfig(episodes=4, temperature=1.0),
 )
 LAPTOP = Preset(
     collect=CollectConfig(num_episodes=1_000, episodes_per_shard=4, bias_scale=1.0),
