@@ -14,7 +14,7 @@ import pytest
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 from gymnasium.utils.env_checker import check_env
 
-from worldmodels.envs import car_racing as _registers  # noqa: F401
+import worldmodels as _registers  # noqa: F401
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.car_racing.comparison import Pair, play_both
 from worldmodels.envs.car_racing.drawing import Drawing
@@ -133,8 +133,15 @@ def test_bad_arguments_are_refused_in_one_line(arguments: dict[str, object]) -> 
     assert "\n" not in str(error.value)
 
 
-def test_it_needs_no_torch_and_prints_nothing() -> None:
-    code = "import sys, worldmodels.envs.car_racing.env; assert 'torch' not in sys.modules"
+def test_importing_the_package_registers_it_and_loads_nothing_heavy() -> None:
+    code = """
+import sys, gymnasium, worldmodels
+loaded = {"torch", "pygame", "Box2D"} & set(sys.modules)
+assert not loaded, loaded
+env = gymnasium.make("worldmodels/CarRacing-v3", disable_env_checker=True)
+env.reset(seed=0)
+assert "torch" not in sys.modules
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""

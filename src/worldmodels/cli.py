@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from worldmodels.config import Config, EvaluateConfig
+from worldmodels.config import Config, EvaluateConfig, FidelityConfig
 from worldmodels.errors import UserError, WorldModelsError, nearest
 from worldmodels.run import VERBS, Run, RunLock
 
@@ -66,6 +66,17 @@ class EvaluateArgs:
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
     json: Path | None = None
     """Also write the result, every episode's seed, return and length included, to this file."""
+
+
+@dataclass(frozen=True)
+class FidelityArgs:
+    """Measure how true a run's dream is: the same policies in the dream and in reality, and M's predictions."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder with a finished controller."""
+    settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
+    json: Path | None = None
+    """Also write the result to this file."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +252,15 @@ def _evaluate(args: Sequence[str]) -> None:
     )
 
 
+def _fidelity(args: Sequence[str]) -> None:
+    parsed = _parse(FidelityArgs, "fidelity", args)
+    parsed.settings.validate()
+    _check_writable(parsed.json)
+    from worldmodels.stages.fidelity import run
+
+    _write_result(parsed.json, run(parsed.settings, Run.open(parsed.path)))
+
+
 def _bench(args: Sequence[str]) -> None:
     parsed = _parse(BenchArgs, "bench", args)
     _check_writable(parsed.json)
@@ -257,6 +277,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train-rnn": ("train M on the latents", _stage("rnn")),
     "train-controller": ("evolve C", _stage("controller")),
     "evaluate": ("score an agent on held-out seeds", _evaluate),
+    "fidelity": ("measure how true a run's dream is", _fidelity),
     "tasks": ("list what can be learned", _tasks),
     "bench": ("measure this machine", _bench),
 }

@@ -248,6 +248,26 @@ class EvaluateConfig(Config):
 
 
 @dataclass(frozen=True)
+class FidelityConfig(Config):
+    """How true the dream is: the same policies played in both worlds."""
+
+    real_episodes: int = 64
+    """Episodes of each policy in the real environment."""
+    dream_episodes: int = 256
+    """Episodes of each policy in the dream."""
+    temperature: float = 1.15
+    """The dream's temperature."""
+    num_workers: int = field(default=0, metadata=RUNTIME)
+    """Processes that play the real environment; 0 is one per CPU core."""
+
+    def validate(self) -> None:
+        _check("real_episodes", self.real_episodes, 2, 1_000_000)
+        _check("dream_episodes", self.dream_episodes, 2, 1_000_000)
+        _check("temperature", self.temperature, 0.01, 10)
+        _check("num_workers", self.num_workers, 0, 1024)
+
+
+@dataclass(frozen=True)
 class Preset(Config):
     """One scale of a task: the settings of every stage."""
 

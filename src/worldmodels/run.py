@@ -56,7 +56,7 @@ def derive_seed(seed: int, stage: str, *index: int) -> int:
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the libraries that a result depends on."""
     found = {"python": platform.python_version()}
-    for name in ("worldmodels-vmc", "torch", "numpy", "gymnasium", "vizdoom", "cma", "opencv-python-headless"):
+    for name in ("worldmodels-vmc", "torch", "numpy", "gymnasium", "vizdoom", "box2d", "pygame-ce", "cma"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

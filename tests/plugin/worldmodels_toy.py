@@ -98,5 +98,6 @@ register(
         restart_input=True,
         done_head=True,
         dream_reward=1.0,
+        fixed_actions={"stay": (0.0,), "always left": (-1.0,)},
     )
 )

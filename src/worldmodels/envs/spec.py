@@ -102,6 +102,8 @@ class EnvSpec:
     """Arguments of ``gymnasium.make`` for training and for scores."""
     start_anywhere_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of ``gymnasium.make`` that let episodes start at random places; empty where there are none."""
+    fixed_actions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The environment's actions that, taken for ever, tell whether a dream is true (``worldmodels fidelity``), by name."""
     published: tuple[PublishedScore, ...] = ()
     """Figures of the paper, for the table."""
 

@@ -112,6 +112,12 @@ register(
         render_fps=50,
         env_kwargs={"lap_complete_percent": 0.95},
         start_anywhere_kwargs={"start_anywhere": True},
+        fixed_actions={
+            "stand": (0.0, 0.0, 0.0),
+            "straight on": (0.0, 0.3, 0.0),
+            "always left": (-0.3, 0.3, 0.0),
+            "always right": (0.3, 0.3, 0.0),
+        },
         published=(
             PublishedScore("paper, V only", 632, 251),
             PublishedScore("paper, V and a hidden layer", 788, 141),

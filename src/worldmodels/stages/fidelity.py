@@ -1,0 +1,240 @@
+"""How true the dream is: the same policies played in both worlds, and M's predictions against what really came.
+
+This tells a better M from a worse one in minutes, before hours of evolution. The fixed policies come first: a dream may be true
+nearly everywhere and have one hole, and CMA-ES finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from worldmodels import files
+from worldmodels.checkpoint import load_tensors
+from worldmodels.config import CollectConfig, FidelityConfig
+from worldmodels.data.latents import LatentStore
+from worldmodels.data.sampling import split_episodes
+from worldmodels.dream_env import DreamEnv
+from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
+from worldmodels.evolution.cma_es import CMAES
+from worldmodels.evolution.population import DreamPopulation, RealPopulation
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.world_model import WorldModel
+from worldmodels.progress import Progress
+from worldmodels.rollout import EpisodeJob, rollout
+from worldmodels.run import Run, read_jsonl
+from worldmodels.stages.controller import load_world_model
+from worldmodels.stages.evaluate import summarise
+from worldmodels.worlds import Mask, PixelEnvs
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+
+#: Steps that M is told before it is left alone, and how long it is left alone.
+WARM_UP_STEPS, HORIZON = 50, 100
+#: Held-out episodes that the open-loop error is averaged over.
+OPEN_LOOP_EPISODES = 256
+#: Which parts of the evolution are looked at: the search's mean after this share of its generations.
+MOMENTS = {"early": 0.1, "middle": 0.4, "late": 1.0}
+
+
+class BlindPolicy:
+    """Acts without looking: each slot by an episode's policy of its own.
+
+    Args:
+        make: makes an episode's policy from its seed.
+    """
+
+    def __init__(self, make: Callable[[int], RandomPolicy], action_size: int) -> None:
+        self._make = make
+        self._idle = np.zeros(action_size, np.float32)
+        self._policies: list[RandomPolicy | None] = []
+
+    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
+        """Makes the policies of the slots whose episodes begin."""
+        self._policies = self._policies or [None] * len(mask)
+        for slot, job in enumerate(jobs):
+            if job is not None:
+                self._policies[slot] = self._make(job.seed)
+
+    def act(self, obs: Any) -> Floats:
+        """Returns actions float32 [N, A]."""
+        nothing = np.zeros((64, 64, 3), np.uint8)
+        return np.stack([policy(nothing) if policy else self._idle for policy in self._policies])
+
+    def shrink(self, keep: Mask) -> None:
+        """Drops the slots where ``keep`` is false."""
+        self._policies = [policy for policy, kept in zip(self._policies, keep, strict=True) if kept]
+
+
+def blind_policies(spec: EnvSpec, collect: CollectConfig) -> dict[str, Callable[[int], RandomPolicy]]:
+    """Returns the task's fixed actions and the data's random policy, by name."""
+
+    def always(action: Sequence[float]) -> Callable[[int], RandomPolicy]:
+        fixed = np.array(action, np.float32)
+        return lambda seed: lambda obs: fixed
+
+    found: dict[str, Callable[[int], RandomPolicy]] = {name: always(action) for name, action in spec.fixed_actions.items()}
+    found["held random"] = lambda seed: spec.random_policy(np.random.default_rng([seed, 3]), collect)
+    return found
+
+
+def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
+    """Returns the search's mean at a few moments of the evolution, told anew from the history, and the controller kept."""
+    config, folder = run.preset.controller, run.stage_path("controller")
+    rows = read_jsonl(folder / "history.jsonl")
+    search = CMAES(num_parameters(get_task(run.task), config.inputs), config.sigma, config.population_size, run.seed)
+    wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
+    found = {}
+    for row in rows:
+        search.ask()
+        search.tell(np.array(row["fitness"], np.float64))
+        if search.generation in wanted:
+            found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
+    best = load_tensors(folder / "best.safetensors")["solution"].double().numpy()
+    return {**found, "C, kept": np.asarray(best)}
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
+    """Returns Spearman's rank correlation (ties get the mean of their ranks)."""
+
+    def ranks(values: Sequence[float]) -> NDArray[np.float64]:
+        array = np.asarray(values, np.float64)
+        return np.array([(array < x).sum() + ((array == x).sum() - 1) / 2 for x in array])
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+@torch.no_grad()
+def open_loop_error(world_model: WorldModel, store: LatentStore, episodes: NDArray[np.int64]) -> dict[str, list[float]]:
+    """Returns M's error against the horizon, 1 to `HORIZON` steps after it was last told what came.
+
+    M reads `WARM_UP_STEPS` real latents from the episode's start, then its own most likely ones, with the recorded actions. The
+    error is the root mean square over latents and episodes; beside it that of standing still, and that of the frame of another
+    episode, which nothing should be worse than. Empty where no held-out episode is long enough.
+    """
+    total = WARM_UP_STEPS + HORIZON
+    long = [int(e) for e in episodes if store.lengths[e] > total][:OPEN_LOOP_EPISODES]
+    if len(long) < 2:
+        return {"m": [], "standing_still": [], "another_episode": []}
+    index = np.stack([store.offsets[e] + np.arange(total + 1) for e in long])
+    z = torch.from_numpy(store.mu[index].astype(np.float32))  # [E, T + 1, Z]
+    action = torch.from_numpy(store.action[index])
+    stepper, state = world_model.rnn.stepper(torch.float32), world_model.rnn.initial_state(len(long))
+    restart, zeros = torch.ones(len(long)), torch.zeros(len(long), z.shape[2])
+    errors: dict[str, list[float]] = {"m": [], "standing_still": [], "another_episode": []}
+    current = z[:, 0]
+    for step in range(total):
+        state = stepper.step(current, action[:, step], restart, state)
+        restart = torch.zeros(len(long))
+        real = z[:, step + 1]
+        if step < WARM_UP_STEPS:
+            current = real
+            continue
+        # A low temperature and no noise: the mean of the likeliest mixture.
+        current = stepper.sample(state.hidden, torch.full_like(zeros, 0.5), zeros, 0.01).z
+        others = {"m": current, "standing_still": z[:, WARM_UP_STEPS], "another_episode": real.roll(1, 0)}
+        for name, guess in others.items():
+            errors[name].append(float((guess - real).square().mean().sqrt()))
+    return errors
+
+
+def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
+    """Plays every policy in both worlds and returns the result as JSON values; see `report` for its keys."""
+    spec = get_task(run.task)
+    run.require("controller")
+    controller = run.preset.controller
+    world_model = load_world_model(run, controller.memory)
+    real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
+    dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
+    blind, evolved = blind_policies(spec, run.preset.collect), evolved_solutions(run)
+    progress = Progress("fidelity", len(blind) + len(evolved), "policies")
+    rows: list[dict[str, Any]] = []
+
+    def note(name: str, dream: NDArray[np.float64], real: NDArray[np.float64]) -> None:
+        rows.append({"policy": name, "dream": summarise(dream), "real": summarise(real)})
+        progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
+
+    for name, make in blind.items():
+        dream = DreamEnv(world_model, controller.inputs, len(dream_jobs), config.temperature)
+        dreamt = rollout(dream, BlindPolicy(make, spec.action_size), dream_jobs)
+        pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
+        try:
+            played = rollout(pixels, BlindPolicy(make, spec.action_size), real_jobs)
+        finally:
+            pixels.close()
+        note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
+    asleep = DreamPopulation(world_model, controller.inputs, config.temperature, len(dream_jobs))
+    awake = RealPopulation(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
+    try:
+        for name, solution in evolved.items():
+            weights = torch.from_numpy(solution)[None]
+            dreamt, played = asleep.evaluate(weights, dream_jobs), awake.evaluate(weights, real_jobs)
+            note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
+    finally:
+        awake.close()
+    store = LatentStore(run.stage_path("encode"))
+    _, held_out = split_episodes(store.num_episodes, run.preset.rnn.held_out_fraction, run.seed)
+    dreams, reals = [row["dream"]["mean"] for row in rows], [row["real"]["mean"] for row in rows]
+    progress.finish(f"{len(rows)} policies")
+    return {
+        "task": spec.name,
+        "temperature": config.temperature,
+        "policies": rows,
+        "rank_correlation": rank_correlation(dreams, reals),
+        "bias": float(np.mean(np.array(dreams) - np.array(reals))),
+        "open_loop_error": open_loop_error(world_model, store, held_out),
+        "warm_up_steps": WARM_UP_STEPS,
+    }
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Draws the policies' returns in both worlds, and M's error against the horizon."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5))
+    highest = 0.0
+    for row in result["policies"]:
+        x, y = row["real"]["mean"], row["dream"]["mean"]
+        spread = [abs(row[world]["ci95"][1] - row[world]["mean"]) for world in ("real", "dream")]
+        left.errorbar(x, y, xerr=spread[0], yerr=spread[1], fmt="o", label=row["policy"])
+        highest = max(highest, x, y)
+    left.plot([0, highest], [0, highest], color="grey", linewidth=0.8)
+    left.set(xlabel="return in the real environment", ylabel=f"return in the dream, τ {result['temperature']:g}")
+    left.legend(fontsize=7)
+    for name, errors in result["open_loop_error"].items():
+        right.plot(range(1, len(errors) + 1), errors, label="M" if name == "m" else name.replace("_", " "))
+    right.set(xlabel="steps without looking", ylabel="error of z (root mean square)")
+    right.legend(fontsize=8)
+    figure.tight_layout()
+    with files.written_beside(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    plt.close(figure)
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Prints the policies' returns in both worlds."""
+    table = Table(title=f"{result['task']}: the dream at τ {result['temperature']:g} beside the real environment")
+    for column in ("policy", "dream", "real"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
+    for row in result["policies"]:
+        table.add_row(row["policy"], *(f"{row[world]['mean']:.0f} ± {row[world]['std']:.0f}" for world in ("dream", "real")))
+    Console().print(table)
+    print(f"rank correlation {result['rank_correlation']:.2f}; the dream is {result['bias']:+.0f} too high on average")
+
+
+def run(config: FidelityConfig, run: Run) -> dict[str, Any]:
+    """Measures a finished run's dream into ``evaluation/fidelity.json`` and ``evaluation/fidelity.png``."""
+    result = measure(config, run)
+    folder = run.path / "evaluation"
+    files.write_json(folder / "fidelity.json", result)
+    draw(result, folder / "fidelity.png")
+    print_table(result)
+    print(f"picture: {folder / 'fidelity.png'}")
+    return result
