@@ -56,7 +56,7 @@ SMOKE = Preset(
 )
 LAPTOP = Preset(
     collect=CollectConfig(num_episodes=1_000, episodes_per_shard=4, bias_scale=1.0),
-    vae=VAEConfig(num_steps=10_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
+    vae=VAEConfig(num_steps=8_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
     encode=EncodeConfig(),
     rnn=RNNConfig(
         num_steps=6_000,
@@ -68,7 +68,7 @@ LAPTOP = Preset(
     controller=ControllerConfig(
         world="real",
         temperature=1.0,
-        num_generations=120,
+        num_generations=75,
         episodes_per_candidate=8,
         score_every_generations=10,
         score_episodes=256,
