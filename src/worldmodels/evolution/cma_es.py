@@ -73,6 +73,11 @@ class CMAES:
         self._strategy.tell(self._asked, list(-ranked))
         self.generation += 1
 
+    def replay(self, fitness: NDArray[np.float64]) -> None:
+        """Goes through a recorded generation again: its candidates are asked for and told their ``fitness``, float64 [P]."""
+        self.ask()
+        self.tell(fitness)
+
     @property
     def mean(self) -> NDArray[np.float64]:
         """The centre of the search distribution, float64 [parameters]."""

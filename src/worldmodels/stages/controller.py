@@ -86,8 +86,7 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     # A scoring belongs to the generation before it; one that was cut off is played again.
     score_log = MetricsLog(folder / "scores.jsonl", "generation", len(rows))
     for row in rows:
-        search.ask()
-        search.tell(np.array(row["fitness"], np.float64))
+        search.replay(np.array(row["fitness"], np.float64))
         if row["generation"] != search.generation:
             raise BadFileError(f"{history}: generation {search.generation} is missing")
     board = SummaryWriter(str(run.path / "tensorboard" / "controller"), purge_step=len(rows))

@@ -95,8 +95,7 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
     found = {}
     for row in rows:
-        search.ask()
-        search.tell(np.array(row["fitness"], np.float64))
+        search.replay(np.array(row["fitness"], np.float64))
         if search.generation in wanted:
             found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
     best = load_tensors(folder / "best.safetensors")["solution"].double().numpy()
@@ -148,7 +147,7 @@ def open_loop_error(world_model: WorldModel, store: LatentStore, episodes: NDArr
 
 
 def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
-    """Plays every policy in both worlds and returns the result as JSON values; see `report` for its keys."""
+    """Plays every policy in both worlds and returns the result as JSON values."""
     spec = get_task(run.task)
     run.require("controller")
     controller = run.preset.controller
