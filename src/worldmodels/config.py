@@ -86,7 +86,7 @@ class CollectConfig(Config):
     max_hold_steps: int = 10
     """The random action is held for 1 to this many steps."""
     bias_scale: float = 0.0
-    """Half of the episodes add a constant drawn from U(-b, b) to every action; 0 is the original's policy."""
+    """Half of the episodes scale the draws by a factor from U(0, 1) and add a constant from U(-b, b); 0: the original."""
     episodes_per_shard: int = 16
     """Episodes written together: the unit of work, and what a kill can lose."""
     num_workers: int = field(default=0, metadata=RUNTIME)

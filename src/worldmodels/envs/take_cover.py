@@ -222,18 +222,19 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(),
 )
 LAPTOP = Preset(
-    collect=CollectConfig(num_episodes=8_000, bias_scale=1.2, max_hold_steps=20),
-    vae=VAEConfig(num_steps=6_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5, validate_every_steps=500),
+    # Small batches: as many updates as the paper's batch of 100 would make in three times the frames.
+    collect=CollectConfig(num_episodes=7_000, bias_scale=1.2, max_hold_steps=30),
+    vae=VAEConfig(num_steps=7_000, batch_size=32, learning_rate=5e-4, final_learning_rate=5e-5, validate_every_steps=1_000),
     encode=EncodeConfig(),
     rnn=RNNConfig(
-        num_steps=3_500,
-        batch_size=64,
+        num_steps=5_500,
+        batch_size=32,
         sequence_length=128,
         learning_rate=1e-3,
         final_learning_rate=1e-4,
-        validate_every_steps=250,
+        validate_every_steps=500,
     ),
-    controller=ControllerConfig(inputs="zch", num_generations=30, score_every_generations=10),
+    controller=ControllerConfig(inputs="zch", num_generations=16, score_every_generations=8),
     evaluate=EvaluateConfig(),
 )
 PAPER = Preset(
