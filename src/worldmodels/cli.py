@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from worldmodels.config import Config, EvaluateConfig, FidelityConfig
+from worldmodels.config import Config, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
 from worldmodels.errors import UserError, WorldModelsError, nearest
 from worldmodels.run import VERBS, Run, RunLock
 
@@ -61,8 +61,8 @@ class ReproduceArgs:
 class EvaluateArgs:
     """Score an agent on held-out seeds: episode i has seed S + i."""
 
-    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL_OR_RUN")]
-    """A run's folder or a model's folder."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A task's name (its shipped agent), a run's folder or a model's folder."""
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
     json: Path | None = None
     """Also write the result, every episode's seed, return and length included, to this file."""
@@ -77,6 +77,46 @@ class FidelityArgs:
     settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
     json: Path | None = None
     """Also write the result to this file."""
+
+
+@dataclass(frozen=True)
+class PlayArgs:
+    """Play in a window, or let the agent: reality or the dream. The keys are on 'h'."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
+    settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
+
+
+@dataclass(frozen=True)
+class VideoArgs:
+    """Write a video of the agent, without a display."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
+    out: Path
+    """The file to write: .mp4 or .gif."""
+    settings: VideoConfig = VideoConfig()  # noqa: RUF009 (frozen)
+
+
+@dataclass(frozen=True)
+class PlotArgs:
+    """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run's folder, also half-trained: what is there is drawn."""
+    out: Path | None = None
+    """The folder to draw into (default: RUN/plots)."""
+
+
+@dataclass(frozen=True)
+class InspectArgs:
+    """Say what a run, an episode shard, a model or a result is: sizes, seeds, versions, hashes, health."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]
+    """A run's folder, a stage's folder, a shard, a model's folder, a safetensors file or a result."""
+    json: Path | None = None
+    """Also write what was found to this file."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +283,7 @@ def _evaluate(args: Sequence[str]) -> None:
     _check_writable(parsed.json)
     from worldmodels.stages.evaluate import evaluate, load_target
 
-    result = evaluate(parsed.settings, load_target(parsed.path, parsed.settings.agent))
+    result = evaluate(parsed.settings, load_target(parsed.target, parsed.settings.agent))
     _write_result(parsed.json, result)
     low, high = result["ci95"]
     print(
@@ -259,6 +299,48 @@ def _fidelity(args: Sequence[str]) -> None:
     from worldmodels.stages.fidelity import run
 
     _write_result(parsed.json, run(parsed.settings, Run.open(parsed.path)))
+
+
+def _play(args: Sequence[str]) -> None:
+    parsed = _parse(PlayArgs, "play", args)
+    parsed.settings.validate()
+    from worldmodels.viewer.window import play
+
+    play(parsed.settings, parsed.target)
+
+
+def _watch(args: Sequence[str]) -> None:
+    parsed = _parse(PlayArgs, "watch", args)
+    settings = dataclasses.replace(parsed.settings, player="agent")
+    settings.validate()
+    from worldmodels.viewer.window import play
+
+    play(settings, parsed.target)
+
+
+def _video(args: Sequence[str]) -> None:
+    parsed = _parse(VideoArgs, "video", args)
+    parsed.settings.validate()
+    _check_writable(parsed.out)
+    from worldmodels.viewer.video import write_video
+
+    write_video(parsed.settings, parsed.target, parsed.out)
+
+
+def _plot(args: Sequence[str]) -> None:
+    parsed = _parse(PlotArgs, "plot", args)
+    from worldmodels.plots import plot
+
+    for path in plot(parsed.path, parsed.out or parsed.path / "plots"):
+        print(path)
+
+
+def _inspect(args: Sequence[str]) -> None:
+    parsed = _parse(InspectArgs, "inspect", args)
+    _check_writable(parsed.json)
+    from worldmodels.inspection import inspect_path
+
+    _write_result(parsed.json, inspect_path(parsed.path))
 
 
 def _bench(args: Sequence[str]) -> None:
@@ -278,6 +360,11 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train-controller": ("evolve C", _stage("controller")),
     "evaluate": ("score an agent on held-out seeds", _evaluate),
     "fidelity": ("measure how true a run's dream is", _fidelity),
+    "play": ("play in a window: you or the agent, reality or dream", _play),
+    "watch": ("watch the agent in a window", _watch),
+    "video": ("write a video of the agent, without a display", _video),
+    "plot": ("draw a run", _plot),
+    "inspect": ("say what a file or folder is", _inspect),
     "tasks": ("list what can be learned", _tasks),
     "bench": ("measure this machine", _bench),
 }

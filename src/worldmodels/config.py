@@ -267,6 +267,49 @@ class FidelityConfig(Config):
         _check("num_workers", self.num_workers, 0, 1024)
 
 
+Player = Literal["human", "agent"]
+
+
+@dataclass(frozen=True)
+class PlayConfig(Config):
+    """A window to play or watch in. Everything here can be changed while it is open."""
+
+    world: World = "real"
+    """Which world opens first."""
+    player: Player = "human"
+    """Who acts first."""
+    seed: int = 0
+    """The first episode's seed; the next ones have S + 1, S + 2, …"""
+    temperature: float = 1.15
+    """The dream's temperature."""
+
+    def validate(self) -> None:
+        _check("seed", self.seed, 0, 2**31 - 1)
+        _check("temperature", self.temperature, 0.01, 10)
+
+
+@dataclass(frozen=True)
+class VideoConfig(Config):
+    """A video of the agent, made without a display."""
+
+    world: World = "real"
+    """Where the agent plays."""
+    steps: int = 500
+    """Steps to show; an episode that ends is followed by the next seed's."""
+    seed: int = 0
+    """The first episode's seed."""
+    grid: int = 1
+    """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
+    temperature: float = 1.15
+    """The dream's temperature."""
+
+    def validate(self) -> None:
+        _check("steps", self.steps, 1, 1_000_000)
+        _check("seed", self.seed, 0, 2**31 - 1)
+        _check("grid", self.grid, 1, 64)
+        _check("temperature", self.temperature, 0.01, 10)
+
+
 @dataclass(frozen=True)
 class Preset(Config):
     """One scale of a task: the settings of every stage."""

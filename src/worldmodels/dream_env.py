@@ -18,6 +18,7 @@ from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import Floats, Frame, get_task
 from worldmodels.errors import UserError
 from worldmodels.models.controller import feature_size, features
+from worldmodels.models.shipped import model_folder
 from worldmodels.models.world_model import WorldModel, load_model
 from worldmodels.randomness import EpisodeNoise
 from worldmodels.worlds import Mask, Seeds, World
@@ -128,7 +129,7 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
     Terminated when M's done head says so; truncated after the real environment's limit of steps.
 
     ### Arguments
-    - ``model``: a model's folder, or a run's folder with a finished controller.
+    - ``model``: a model's folder, a run's folder with a finished controller, or a task's name: its shipped agent.
     - ``temperature``: how uncertain the dream is (1.15, the paper's, by default).
     - ``render_mode``: ``"rgb_array"`` gives frames decoded by V, uint8 [64, 64, 3].
 
@@ -141,8 +142,7 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
     def __init__(self, task: str, model: str | Path, temperature: float = 1.15, render_mode: str | None = None) -> None:
         if render_mode not in (None, "rgb_array"):
             raise UserError(f"the dream has no render mode '{render_mode}'; use 'rgb_array'")
-        path = Path(model)
-        loaded = load_model(path / "model" if (path / "model").is_dir() else path)
+        loaded = load_model(model_folder(str(model)))
         found = loaded.world_model.spec
         if found != get_task(task):
             raise UserError(f"{model}: a model of {found.name}, not of {task}")

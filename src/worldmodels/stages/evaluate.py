@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from worldmodels import files
 from worldmodels.config import EvaluateConfig
-from worldmodels.envs.spec import EnvSpec, get_task
+from worldmodels.envs.spec import EnvSpec, get_task, tasks
 from worldmodels.errors import UserError
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
+from worldmodels.models.shipped import model_folder
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, EpisodeResult
@@ -33,17 +34,20 @@ class Target:
     model: Model | None
 
 
-def load_target(path: Path, agent: str) -> Target:
-    """Finds what a path means: a run's folder or a model's folder. Raises `UserError` if it is neither."""
-    if not path.exists():
-        raise UserError(f"{path}: no such folder; give a run's folder or a model's folder")
-    if agent == "random" and (path / "episodes").is_dir():
-        return Target(get_task(Run.open(path).task), None)
-    if (path / "vae.safetensors").exists():
-        model = load_model(path)
-    else:
-        Run.open(path).require("controller")
-        model = load_model(path / "model")
+def load_target(target: str, agent: str) -> Target:
+    """Finds what ``target`` means: a task (its shipped agent), a run's folder or a model's folder.
+
+    Raises:
+        UserError: it is none of them, or there is no finished agent.
+        BadFileError: a part of the model is damaged.
+    """
+    if agent == "random":
+        # Chance needs no model.
+        if target in tasks():
+            return Target(get_task(target), None)
+        if (Path(target) / "episodes").is_dir():
+            return Target(get_task(Run.open(Path(target)).task), None)
+    model = load_model(model_folder(target))
     return Target(model.world_model.spec, None if agent == "random" else model)
 
 
@@ -106,7 +110,7 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
 
 def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
-    target = load_target(run.path, config.agent)
+    target = load_target(str(run.path), config.agent)
     path = run.path / "evaluation" / f"{name}.json"
     asked = {
         "config": config.fingerprint_fields(),
