@@ -80,6 +80,24 @@ class FidelityArgs:
 
 
 @dataclass(frozen=True)
+class TableArgs:
+    """Make one of the paper's tables: a controller a row, evolved on the same V and M. The same command again resumes."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
+    """temperature (of the dream that C is evolved in) or ablation (what C sees)."""
+    model: Annotated[str, tyro.conf.arg(metavar="TASK|RUN|MODEL")] = "take-cover"
+    """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
+    scale: str = "smoke"
+    """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
+    run: Path | None = None
+    """The folder to work in (default: runs/table-TABLE-SCALE)."""
+    seed: int = 0
+    """The seed that every row's evolution derives from."""
+    json: Path | None = None
+    """Also write the table to this file."""
+
+
+@dataclass(frozen=True)
 class PlayArgs:
     """Play in a window, or let the agent: reality or the dream. The keys are on 'h'."""
 
@@ -301,6 +319,23 @@ def _fidelity(args: Sequence[str]) -> None:
     _write_result(parsed.json, run(parsed.settings, Run.open(parsed.path)))
 
 
+def _table(args: Sequence[str]) -> None:
+    parsed = _parse(TableArgs, "table", args)
+    _check_writable(parsed.json)
+    from worldmodels.models.shipped import model_folder
+    from worldmodels.models.world_model import load_model
+    from worldmodels.stages.table import check_table, make_table, to_markdown
+
+    check_table(parsed.name)
+    model = load_model(model_folder(parsed.model))
+    model.world_model.spec.preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{parsed.scale}"
+    with RunLock(path):
+        result = make_table(parsed.name, model, path, parsed.scale, parsed.seed)
+    _write_result(parsed.json, result)
+    print(to_markdown(result) + f"\npicture: {path / 'table.png'}")
+
+
 def _play(args: Sequence[str]) -> None:
     parsed = _parse(PlayArgs, "play", args)
     parsed.settings.validate()
@@ -360,6 +395,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "train-controller": ("evolve C", _stage("controller")),
     "evaluate": ("score an agent on held-out seeds", _evaluate),
     "fidelity": ("measure how true a run's dream is", _fidelity),
+    "table": ("make one of the paper's tables", _table),
     "play": ("play in a window: you or the agent, reality or dream", _play),
     "watch": ("watch the agent in a window", _watch),
     "video": ("write a video of the agent, without a display", _video),

@@ -63,9 +63,12 @@ def run(config: ControllerConfig, run: Run) -> None:
     inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"]}
     if config.memory == "trained":
         inputs |= run.require("rnn")["outputs"]
-    if not run.begin("controller", config, inputs):
-        return
-    world_model = load_world_model(run, config.memory)
+    if run.begin("controller", config, inputs):
+        evolve(config, run, load_world_model(run, config.memory))
+
+
+def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
+    """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
     population = make_population(world_model, config)
     try:
         _evolve(config, run, world_model, population)

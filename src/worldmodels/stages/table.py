@@ -1,0 +1,207 @@
+"""The paper's tables: one controller a row, evolved on the same V and M, and scored.
+
+DIR/
+  <row>/        a run's folder with controller/, model/ and evaluation/ only: V and M are the given model's
+  table.json    every row's scores and seconds    table.md    the same to read    table.png    the same to look at
+
+The same command again goes on where it stopped; a row that is done is not evolved again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodels import files
+from worldmodels.allocator import keep_freed_memory
+from worldmodels.config import ControllerConfig, EvaluateConfig
+from worldmodels.envs.spec import EnvSpec
+from worldmodels.errors import UserError, nearest
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.world_model import Model, WorldModel, make_rnn
+from worldmodels.plots.table import draw_ablation, draw_temperatures
+from worldmodels.run import Run, derive_seed, versions
+from worldmodels.stages import controller, evaluate
+from worldmodels.stages.reproduce import note_time, stage_seconds
+
+#: Shown beside ours: mean and standard deviation over 100 episodes.
+Score = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One controller: how it is evolved, and what the paper says of it."""
+
+    name: str
+    label: str
+    config: ControllerConfig
+    paper_dream: Score | None = None
+    paper_real: Score | None = None
+
+
+#: τ → (dream, real): paper, table 2 (DoomTakeCover).
+PAPER_TEMPERATURES: dict[float, tuple[Score, Score]] = {
+    0.10: ((2086, 140), (193, 58)),
+    0.50: ((2060, 277), (196, 50)),
+    1.00: ((1145, 690), (868, 511)),
+    1.15: ((918, 546), (1092, 556)),
+    1.30: ((732, 269), (753, 139)),
+}
+
+
+def temperature_rows(spec: EnvSpec, base: ControllerConfig) -> list[Row]:
+    """One controller per temperature of the dream it is evolved in (paper, table 2)."""
+    rows = []
+    for temperature, (dream, real) in PAPER_TEMPERATURES.items():
+        config = dataclasses.replace(base, world="dream", temperature=temperature)
+        known = spec.name == "take-cover"
+        rows.append(
+            Row(f"tau-{temperature:.2f}", f"τ {temperature:.2f}", config, dream if known else None, real if known else None)
+        )
+    return rows
+
+
+def ablation_rows(spec: EnvSpec, base: ControllerConfig) -> list[Row]:
+    """What C sees (paper, table 1, and an untrained M as a control, which only the real environment can train on)."""
+    paper: dict[str, Score] = {"z": (632, 251), "z+hidden": (788, 141), "zh": (906, 21)} if spec.name == "car-racing" else {}
+    rows = [
+        Row("v", "V only", dataclasses.replace(base, inputs="z"), paper_real=paper.get("z")),
+        Row("v-hidden", "V, hidden layer", dataclasses.replace(base, inputs="z+hidden"), paper_real=paper.get("z+hidden")),
+        Row("v-m", "V and M", base, paper_real=paper.get(base.inputs)),
+    ]
+    if base.world == "real":
+        rows.append(Row("v-untrained-m", "V, untrained M", dataclasses.replace(base, memory="untrained")))
+    return rows
+
+
+TABLES: dict[str, Callable[[EnvSpec, ControllerConfig], list[Row]]] = {
+    "temperature": temperature_rows,
+    "ablation": ablation_rows,
+}
+DRAW = {"temperature": draw_temperatures, "ablation": draw_ablation}
+
+
+def check_table(name: str) -> None:
+    """Raises `UserError` with the nearest match if there is no such table."""
+    if name not in TABLES:
+        raise UserError(f"there is no table '{name}'{nearest(name, TABLES)}")
+
+
+def make_table(name: str, model: Model, path: Path, scale: str, seed: int) -> dict[str, Any]:
+    """Evolves and scores every row of a table into ``path``; returns what ``table.json`` holds.
+
+    Args:
+        name: a key of `TABLES`.
+        model: its V, M and initial latents are what every row is evolved on; its C is not used.
+        scale: whose settings of the controller and of the evaluation are used.
+        seed: of every row's evolution.
+
+    Raises:
+        UserError: a row in ``path`` was made with other settings or from another model.
+    """
+    spec = model.world_model.spec
+    preset = spec.preset(scale)
+    rows = TABLES[name](spec, preset.controller)
+    keep_freed_memory()
+    found = [_make_row(row, model, path / row.name, scale, seed, preset.evaluate) for row in rows]
+    asked = dataclasses.replace(preset.evaluate, agent="random", world="real")
+    chance = evaluate.run(asked, Run.open(path / rows[0].name), "random")
+    result = {
+        "table": name,
+        "task": spec.name,
+        "scale": scale,
+        "seed": seed,
+        "model": {part: digest for part, digest in model.sha256.items() if part != "controller"},
+        "versions": versions(),
+        "random": _short(chance),
+        "rows": found,
+        "seconds": round(sum(row["seconds"] for row in found), 2),
+    }
+    files.write_json(path / "table.json", result)
+    files.write_bytes(path / "table.md", to_markdown(result).encode())
+    DRAW[name](result, path / "table.png")
+    return result
+
+
+def _make_row(row: Row, model: Model, path: Path, scale: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
+    """Evolves one controller and scores it, or reads what an earlier call left."""
+    world_model = _with_memory(model.world_model, row.config, seed)
+    spec = world_model.spec
+    if (path / "config.json").exists():
+        run = Run.open(path)
+        if (run.task, run.scale, run.seed) != (spec.name, scale, seed):
+            raise UserError(f"{path}: holds {run.task} at the scale {run.scale} with seed {run.seed}; use another --run")
+        run.refuse_other_settings("controller", row.config)
+    else:
+        preset = dataclasses.replace(spec.preset(scale), controller=row.config)
+        run = Run.create(path, spec.name, scale, seed, preset)
+    inputs = {part: model.sha256[part] for part in ("vae", "rnn", "initial_latents")}
+    start = time.monotonic()
+    try:
+        print(f"{row.label}:", flush=True)
+        if run.begin("controller", row.config, inputs):
+            controller.evolve(row.config, run, world_model)
+    finally:
+        note_time(run, "controller", time.monotonic() - start)
+    dream = None
+    if row.config.memory == "trained":
+        asked = dataclasses.replace(base, world="dream", temperature=row.config.temperature)
+        dream = evaluate.run(asked, run, "dream")
+    real = evaluate.run(dataclasses.replace(base, world="real"), run, "real")
+    return {
+        "row": row.name,
+        "label": row.label,
+        "controller": row.config.to_dict(),
+        "parameters": num_parameters(spec, row.config.inputs),
+        "dream": None if dream is None else _short(dream),
+        "real": _short(real),
+        "paper_dream": row.paper_dream,
+        "paper_real": row.paper_real,
+        "seconds": stage_seconds(run)["controller"],
+    }
+
+
+def _with_memory(world_model: WorldModel, config: ControllerConfig, seed: int) -> WorldModel:
+    """Puts an M with random weights in the trained one's place where a row asks for it."""
+    if config.memory == "trained":
+        return world_model
+    torch.manual_seed(derive_seed(seed, "controller/untrained"))
+    return dataclasses.replace(world_model, rnn=make_rnn(world_model.spec).eval())
+
+
+def _short(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: result[key] for key in ("num_episodes", "mean", "std", "ci95")}
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Returns the table for people."""
+
+    def score(row: dict[str, Any] | None) -> str:
+        return "" if row is None else f"{row['mean']:.0f} ± {row['std']:.0f}"
+
+    def paper(found: Score | None) -> str:
+        return "" if found is None else f"{found[0]:g} ± {found[1]:g}"
+
+    lines = ["| | parameters of C | dream | real | paper, dream | paper, real |", "| --- | --: | --: | --: | --: | --: |"]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['label']} | {row['parameters']:,} | {score(row['dream'])} | {score(row['real'])} | "
+            f"{paper(row['paper_dream'])} | {paper(row['paper_real'])} |"
+        )
+    lines.append(f"| random policy | | | {score(result['random'])} | | |")
+    episodes = result["random"]["num_episodes"]
+    config = result["rows"][0]["controller"]
+    lines += [
+        "",
+        f"{result['task']}: mean ± standard deviation over {episodes} held-out episodes; every C evolved for "
+        f"{config['num_generations']} generations of "
+        f"{config['population_size']} × {config['episodes_per_candidate']} episodes, "
+        f"{result['seconds'] / 60:.0f} minutes in all; seed {result['seed']}.",
+    ]
+    return "\n".join(lines) + "\n"
