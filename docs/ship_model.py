@@ -1,0 +1,176 @@
+"""Ships a finished run's agent with the package: ``python docs/ship_model.py RUN`` → src/worldmodels/shipped/TASK/.
+
+Weights are rounded to float16 first and scored afterwards, so that the scores are those of the files. ``--check`` writes
+nothing: it makes every shipped model's card anew from the JSON beside it, and returns 1 if one differs or a hash does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from worldmodels import files
+from worldmodels.config import EvaluateConfig
+from worldmodels.models.shipped import SHIPPED
+from worldmodels.models.world_model import PARTS, InitialLatents, load_model, save_model
+from worldmodels.run import Run, read_jsonl
+from worldmodels.stages.evaluate import Target, evaluate
+from worldmodels.stages.reproduce import stage_seconds
+
+#: The dream's beginnings that are shipped: enough that they do not repeat much, few enough for the package's size.
+NUM_INITIAL_LATENTS = 1_000
+
+
+def compact(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without its repeated keys: episode i has the seed ``seed`` + i."""
+    episodes = result["episodes"]
+    assert [e["seed"] for e in episodes] == list(range(result["seed"], result["seed"] + len(episodes)))
+    short = {key: value for key, value in result.items() if key not in ("episodes", "sha256", "task")}
+    return {**short, "returns": [round(e["return"], 4) for e in episodes], "lengths": [e["length"] for e in episodes]}
+
+
+def training_record(run: Run) -> dict[str, Any]:
+    """How the run was made: its settings, the time of every stage, and where each stage's measure ended."""
+    last = {}
+    for stage in ("vae", "rnn"):
+        rows = read_jsonl(run.stage_path(stage) / "metrics.jsonl")
+        last[stage] = {key: value for key, value in rows[-1].items() if key.startswith("held_out") or key == "step"}
+    scores = read_jsonl(run.stage_path("controller") / "scores.jsonl")
+    return {
+        "config": files.read_json(run.path / "config.json"),
+        "seconds": stage_seconds(run),
+        "held_out": last,
+        "scored_means": [{key: row[key] for key in ("generation", "mean", "std", "episodes")} for row in scores],
+    }
+
+
+def ship(path: Path, episodes: int) -> Path:
+    """Writes the model's folder, scores what is in it, and writes the card."""
+    run = Run.open(path)
+    model = load_model(path / "model")
+    world_model = model.world_model
+    initial = InitialLatents(*(part[:NUM_INITIAL_LATENTS] for part in (world_model.initial.mu, world_model.initial.logvar)))
+    rounded = dataclasses.replace(world_model, vae=world_model.vae.half(), rnn=world_model.rnn.half(), initial=initial)
+    folder = SHIPPED / run.task
+    save_model(folder, rounded, model.inputs, model.solution)
+
+    shipped = load_model(folder)
+    target, chance = Target(shipped.world_model.spec, shipped), Target(shipped.world_model.spec, None)
+    base = dataclasses.replace(EvaluateConfig(), episodes=100, temperature=run.preset.controller.temperature)
+    results = {
+        "random": evaluate(dataclasses.replace(base, agent="random"), chance),
+        "dream": evaluate(dataclasses.replace(base, world="dream"), target),
+        "real": evaluate(dataclasses.replace(base, episodes=episodes), target),
+    }
+    for name, value in (("evaluation", {k: compact(v) for k, v in results.items()}), ("training", training_record(run))):
+        files.write_bytes(folder / f"{name}.json", (json.dumps(value, separators=(",", ":")) + "\n").encode())
+    files.write_bytes(folder / "MODEL_CARD.md", make_card(folder).encode())
+    return folder
+
+
+def make_card(folder: Path) -> str:
+    """Returns the card of a shipped model, made from the JSON in its folder alone."""
+    config, training, scores = (files.read_json(folder / f"{name}.json") for name in ("config", "training", "evaluation"))
+    asked, seconds = training["config"], training["seconds"]
+    stages = asked["stages"]
+    collect, vae, rnn, controller = (stages[name] for name in ("collect", "vae", "rnn", "controller"))
+    real, v, m = scores["real"], training["held_out"]["vae"], training["held_out"]["rnn"]
+    rows = []
+    labels = {
+        "random": "random policy, real environment",
+        "dream": "agent, in its dream",
+        "real": "**agent, real environment**",
+    }
+    for name, label in labels.items():
+        row = scores[name]
+        low, high = row["ci95"]
+        where = f", τ {row['temperature']:g}" if row["temperature"] else ""
+        rows.append(
+            f"| {label}{where} | {row['mean']:.0f} ± {row['std']:.0f} | {row['num_episodes']:,} | {low:.0f} to {high:.0f} |"
+        )
+    where = f"in M's dream at τ {controller['temperature']:g}" if controller["world"] == "dream" else "in the real environment"
+    hours = sum(seconds[name] for name in ("collect", "vae", "encode", "rnn", "controller")) / 3600
+    return "\n".join(
+        [
+            f"# {asked['task']}: V, M and C",
+            "",
+            "The agent that comes with the package: Ha & Schmidhuber's V (a convolutional variational autoencoder), M (a",
+            "recurrent mixture density network) and C (a linear controller). Made by `docs/ship_model.py`; every figure is read",
+            "from the JSON beside it.",
+            "",
+            "## Scores",
+            "",
+            "| | mean ± std | episodes | 95% interval of the mean |",
+            "| --- | --: | --: | --: |",
+            *rows,
+            "",
+            f"Environment `{real['env']['id']}`, at most {real['env']['max_episode_steps']:,} steps; episode i has seed "
+            f"{real['seed']} + i, seeds that no training uses. The float16 weights of this folder were scored.",
+            "",
+            "## How it was made",
+            "",
+            f"`worldmodels reproduce {asked['task']} --scale {asked['scale']} --seed {asked['seed']}`,",
+            f"{hours:.1f} hours without the scores:",
+            "",
+            f"- {collect['num_episodes']:,} episodes of a random policy;",
+            f"- V: {vae['num_steps']:,} batches of {vae['batch_size']}; squared error {v['held_out_recon_loss']:.2f} and KL "
+            f"{v['held_out_kl_loss']:.2f} on held-out frames;",
+            f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-likelihood "
+            f"{m['held_out_nll']:.4f} a dimension on held-out episodes;",
+            f"- C ({config['controller_inputs']}): {controller['num_generations']} generations of "
+            f"{controller['population_size']} × {controller['episodes_per_candidate']} episodes, {where}; the mean that scored",
+            "  best there is kept.",
+            "",
+            "## Files",
+            "",
+            "| part | SHA-256 |",
+            "| --- | --- |",
+            *(f"| `{name}.safetensors` | `{config['sha256'][name]}` |" for name in PARTS),
+            "",
+            "Made with " + ", ".join(f"{name} {version}" for name, version in asked["versions"].items()) + ".",
+            "",
+            "## Limits",
+            "",
+            "The agent knows this task at this difficulty and nothing else. Its scores spread widely from episode to episode. On",
+            "another processor single episodes may differ: one rounding can turn one action.",
+            "",
+            "## Licence",
+            "",
+            "MIT, like the package. No weights of the original authors are used.",
+            "",
+        ]
+    )
+
+
+def check(folder: Path) -> list[str]:
+    """Returns what is wrong with a shipped model's folder."""
+    faults = []
+    load_model(folder)  # refuses wrong hashes
+    if (folder / "MODEL_CARD.md").read_text(encoding="utf-8") != make_card(folder):
+        faults.append(f"{folder / 'MODEL_CARD.md'}: is not what its JSON says; run docs/ship_model.py")
+    return faults
+
+
+def main() -> int:
+    """Ships a run, or checks what is shipped."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--episodes", type=int, default=1_000, help="held-out episodes in the real environment")
+    parser.add_argument("--check", action="store_true")
+    parsed = parser.parse_args()
+    if parsed.check:
+        faults = [fault for folder in sorted(SHIPPED.iterdir()) for fault in check(folder)]
+        print("\n".join(faults) or "every card is what its JSON says")
+        return int(bool(faults))
+    if parsed.run is None:
+        parser.error("name a run, or --check")
+    print(ship(parsed.run, parsed.episodes))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
