@@ -99,8 +99,8 @@ def make_card(folder: Path) -> str:
             f"# {asked['task']}: V, M and C",
             "",
             "The agent that comes with the package: Ha & Schmidhuber's V (a convolutional variational autoencoder), M (a",
-            "recurrent mixture density network) and C (a linear controller). Made by `docs/ship_model.py`; every figure is read",
-            "from the JSON beside it.",
+            "recurrent mixture density network) and C (a linear controller). Made by `docs/ship_model.py`; every figure is",
+            "read from the JSON beside it.",
             "",
             "## Scores",
             "",
@@ -119,8 +119,8 @@ def make_card(folder: Path) -> str:
             f"- {collect['num_episodes']:,} episodes of a random policy;",
             f"- V: {vae['num_steps']:,} batches of {vae['batch_size']}; squared error {v['held_out_recon_loss']:.2f} and KL "
             f"{v['held_out_kl_loss']:.2f} on held-out frames;",
-            f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-likelihood "
-            f"{m['held_out_nll']:.4f} a dimension on held-out episodes;",
+            f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-"
+            f"likelihood {m['held_out_nll']:.4f} a dimension on held-out episodes;",
             f"- C ({config['controller_inputs']}): {controller['num_generations']} generations of "
             f"{controller['population_size']} × {controller['episodes_per_candidate']} episodes, {where}; the mean that scored",
             "  best there is kept.",
@@ -135,8 +135,8 @@ def make_card(folder: Path) -> str:
             "",
             "## Limits",
             "",
-            "The agent knows this task at this difficulty and nothing else. Its scores spread widely from episode to episode. On",
-            "another processor single episodes may differ: one rounding can turn one action.",
+            "The agent knows this task at this difficulty and nothing else. Its scores spread widely from episode to episode.",
+            "On another processor single episodes may differ: one rounding can turn one action.",
             "",
             "## Licence",
             "",
