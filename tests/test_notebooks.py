@@ -1,0 +1,38 @@
+"""The notebooks run from top to bottom on the shipped models, and hold no output that such a run does not give."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def kinds_of_output(cell):
+    """Printed text as it is, of pictures only that they are there: their bytes are the fonts' and the processor's."""
+    found = []
+    for output in cell.get("outputs", []):
+        assert output.output_type in ("stream", "display_data"), output
+        found.append(output.text if output.output_type == "stream" else sorted(output.data))
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_clean_run_gives_what_is_committed(path):
+    committed = nbformat.read(path, as_version=4)
+    fresh = nbformat.read(path, as_version=4)
+    for cell in fresh.cells:
+        cell.pop("outputs", None)
+        if cell.cell_type == "code":
+            cell.outputs = []
+    NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    pictures = 0
+    for old, new in zip(committed.cells, fresh.cells, strict=True):
+        assert kinds_of_output(old) == kinds_of_output(new), old.source
+        pictures += sum("image/png" in kinds for kinds in kinds_of_output(new))
+    assert pictures >= 3
+
+
+def test_there_are_three():
+    assert len(list(NOTEBOOKS.glob("*.ipynb"))) == 3
