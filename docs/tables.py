@@ -17,6 +17,10 @@ def _read(name: str) -> Any:
     return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
 
 
+def _shipped(task: str) -> Any:
+    return json.loads((ROOT / "src/worldmodels/shipped" / task / "evaluation.json").read_text(encoding="utf-8"))
+
+
 def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
 
@@ -47,6 +51,21 @@ def scores_table(task: str) -> str:
         lines.append(f"| `SCALE={scale}` | dream, τ {rows['dream']['temperature']:g} | {_score(rows['dream'])} | |")
         lines.append(f"| `SCALE={scale}` | **real** | {_score(rows['real'])} | {_minutes(summary['seconds']['total'])} |")
     return "\n".join(lines + PAPER[task])
+
+
+def shipped_table(task: str) -> str:
+    """The shipped agent's scores, from the evaluation.json beside its weights."""
+    lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
+    for name, row in _shipped(task).items():
+        where = "real game" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
+        who = "random policy" if name == "random" else "shipped agent"
+        lines.append(f"| {who} | {where} | {_score(row)} |")
+    return "\n".join(lines)
+
+
+def temperature_table() -> str:
+    """The table of temperatures as the command wrote it."""
+    return (ROOT / "results/take-cover/temperature/table.md").read_text(encoding="utf-8").rstrip()
 
 
 def environment_table() -> str:
@@ -85,6 +104,8 @@ def speed_table() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
+    "shipped TakeCover agent": lambda: shipped_table("take-cover"),
+    "temperatures": temperature_table,
     "CarRacing environment": environment_table,
     "speed": speed_table,
 }

@@ -19,7 +19,7 @@ from worldmodels.envs.spec import Floats, Frame, get_task
 from worldmodels.errors import UserError
 from worldmodels.models.controller import feature_size, features
 from worldmodels.models.shipped import model_folder
-from worldmodels.models.world_model import WorldModel, load_model
+from worldmodels.models.world_model import Moment, WorldModel, copy_moment, load_model
 from worldmodels.randomness import EpisodeNoise
 from worldmodels.worlds import Mask, Seeds, World
 
@@ -68,7 +68,8 @@ class DreamEnv(World):
         env.close()
         self._set_spaces(spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32), action_space, num_envs)
 
-    def _features(self) -> Floats:
+    def features(self) -> Floats:
+        """Returns the current observations, float32 [N, F]."""
         return features(self.z, self._state.hidden, self._state.cell, self._inputs).numpy()
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -84,7 +85,7 @@ class DreamEnv(World):
         self._num_steps[mask] = 0
         for part in self._state:
             part[begun] = 0
-        return self._features(), {}
+        return self.features(), {}
 
     def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
@@ -95,7 +96,7 @@ class DreamEnv(World):
         terminated = np.zeros(self.num_envs, np.bool_) if done is None else (done > 0).numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
         rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().numpy()
-        return self._features(), rewards, terminated, truncated, {}
+        return self.features(), rewards, terminated, truncated, {}
 
     def shrink(self, keep: Mask) -> None:
         kept = torch.from_numpy(keep)
@@ -103,6 +104,16 @@ class DreamEnv(World):
         self._state = type(self._state)(*(part[kept] for part in self._state))
         self.z, self._restart, self._num_steps = self.z[kept], self._restart[kept], self._num_steps[keep]
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.z))
+
+    def moment(self) -> Moment:
+        """Returns where all slots are, to go back to (`begin_at`)."""
+        return copy_moment(Moment(self.z, self._state, self._restart, self._num_steps))
+
+    def begin_at(self, moment: Moment, seeds: list[int | None]) -> None:
+        """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
+        here = copy_moment(moment)
+        self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
+        self.z, self._state, self._restart, self._num_steps = here.z, here.state, here.restart, here.num_steps
 
     def decode(self) -> Frame:
         """Returns what V makes of the current latents, uint8 [N, 64, 64, 3]."""

@@ -17,7 +17,7 @@ from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import Floats, Frame
 from worldmodels.models.controller import feature_size, features, uses_memory
 from worldmodels.models.precision import device_of
-from worldmodels.models.world_model import WorldModel
+from worldmodels.models.world_model import Moment, WorldModel, copy_moment
 from worldmodels.randomness import EpisodeNoise
 from worldmodels.worlds import Mask, PixelEnvs, Seeds, World
 
@@ -30,15 +30,23 @@ class LatentEnv(World):
     ``frames`` holds the last frames, uint8 [N, 64, 64, 3], and ``z`` their latents [N, Z], for whoever shows them.
 
     M runs in float32 here: beside the game its cost does not show. A C that sees nothing of M does without it.
+
+    Args:
+        inputs: what C sees.
+        always_remember: M follows the game even if C sees nothing of it, so that a dream can go on from any `moment`.
     """
 
-    def __init__(self, envs: PixelEnvs, world_model: WorldModel, inputs: ControllerInputs) -> None:
+    def __init__(
+        self, envs: PixelEnvs, world_model: WorldModel, inputs: ControllerInputs, always_remember: bool = False
+    ) -> None:
         spec = world_model.spec
+        self._remembers = always_remember or uses_memory(inputs)
         self._envs, self._inputs, self._vae = envs, inputs, world_model.vae
         self._device = device_of(world_model.vae)
         self._stepper = world_model.rnn.stepper(torch.float32)
         self._state = world_model.rnn.initial_state(envs.num_envs)
         self._restart = torch.ones(envs.num_envs)
+        self._num_steps = np.zeros(envs.num_envs, np.int64)
         self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
         self.z = torch.zeros(envs.num_envs, spec.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
@@ -50,7 +58,8 @@ class LatentEnv(World):
         mu, logvar = self._vae.encode_frames(torch.from_numpy(self.frames).to(self._device))
         return mu + torch.exp(0.5 * logvar) * normal.to(self._device)
 
-    def _features(self) -> Floats:
+    def features(self) -> Floats:
+        """Returns the current observations, float32 [N, F]."""
         return features(self.z, self._state.hidden, self._state.cell, self._inputs).cpu().numpy()
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -61,17 +70,23 @@ class LatentEnv(World):
         begun = torch.from_numpy(mask)
         self.z = torch.where(begun[:, None], self._see(normal), self.z)
         self._restart[begun] = 1
+        self._num_steps[mask] = 0
         for part in self._state:
             part[begun] = 0
-        return self._features(), {}
+        return self.features(), {}
 
     def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
-        if uses_memory(self._inputs):
+        if self._remembers:
             self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
         self.z = self._see(self._noise.next()[1])
-        return self._features(), rewards, terminated, truncated, infos
+        self._num_steps += 1
+        return self.features(), rewards, terminated, truncated, infos
+
+    def moment(self) -> Moment:
+        """Returns where all slots are; a dream can go on from there (`DreamEnv.begin_at`)."""
+        return copy_moment(Moment(self.z.cpu(), self._state, self._restart, self._num_steps))
 
     def shrink(self, keep: Mask) -> None:
         self._envs.shrink(keep)
@@ -79,6 +94,7 @@ class LatentEnv(World):
         kept = torch.from_numpy(keep)
         self._state = type(self._state)(*(part[kept] for part in self._state))
         self.z, self._restart, self.frames = self.z[kept], self._restart[kept], self.frames[keep]
+        self._num_steps = self._num_steps[keep]
         self._set_spaces(self.single_observation_space, self.single_action_space, self._envs.num_envs)
 
     def close_extras(self, **kwargs: Any) -> None:

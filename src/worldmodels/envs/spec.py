@@ -104,6 +104,10 @@ class EnvSpec:
     """Arguments of ``gymnasium.make`` that let episodes start at random places; empty where there are none."""
     fixed_actions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """The environment's actions that, taken for ever, tell whether a dream is true (``worldmodels fidelity``), by name."""
+    keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What a person's keys add to the environment's action, by pygame's name of the key (``worldmodels play``)."""
+    key_ramp: float = 2.0
+    """How far a person's action moves towards what the keys say in one step, each component."""
     published: tuple[PublishedScore, ...] = ()
     """Figures of the paper, for the table."""
 

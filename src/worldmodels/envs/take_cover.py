@@ -267,6 +267,7 @@ register(
         done_head=True,
         dream_reward=1.0,
         fixed_actions={"stay": (0.0,), "always left": (-1.0,), "always right": (1.0,)},
+        keys={"left": (-1.0,), "right": (1.0,)},
         published=(
             PublishedScore("paper, random policy", 210, 108),
             PublishedScore("paper, agent, τ 1.15", 918, 546, "dream"),

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels import files
@@ -21,7 +23,7 @@ from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import BadFileError, UserError
 from worldmodels.models.controller import num_parameters
-from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes, RNNState
 from worldmodels.models.vae import VAE
 
 FORMAT = 1
@@ -67,6 +69,19 @@ class WorldModel:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """Where slots are in a world: what V saw last and what M remembers, so that a dream can go on from there.
+
+    ``z`` float32 [N, Z], ``state`` M's, ``restart`` float32 [N] (1 before an episode's first step), ``num_steps`` int64 [N].
+    """
+
+    z: Tensor
+    state: RNNState
+    restart: Tensor
+    num_steps: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Model:
     """A world model and a controller for it: what C sees, and ``solution`` float32 [parameters]."""
 
@@ -74,6 +89,12 @@ class Model:
     inputs: ControllerInputs
     solution: Tensor
     sha256: dict[str, str]
+
+
+def copy_moment(moment: Moment) -> Moment:
+    """Returns a moment that nobody else changes."""
+    state = RNNState(*(part.clone() for part in moment.state))
+    return Moment(moment.z.clone(), state, moment.restart.clone(), moment.num_steps.copy())
 
 
 def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:

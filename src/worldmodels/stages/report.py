@@ -5,25 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import matplotlib
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from worldmodels.config import VideoConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.sampling import held_out_frames, split_episodes
-from worldmodels.envs.spec import EnvSpec, Frame, get_task
-from worldmodels.errors import EnvironmentFailure
+from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.files import written_beside
-from worldmodels.latent_env import LatentEnv
-from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import Model, load_model
-from worldmodels.rollout import EpisodeJob
 from worldmodels.run import Run, read_jsonl
-from worldmodels.worlds import PixelEnvs
+from worldmodels.viewer.parts import whole
+from worldmodels.viewer.video import record
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -82,44 +77,11 @@ def draw_curve(run: Run, spec: EnvSpec, evaluations: dict[str, dict[str, Any]], 
     _save_figure(path)
 
 
-def record_video(model: Model, path: Path) -> None:
-    """Plays one held-out episode and writes an MP4: the screen, what V sees, what V remembers of it."""
+def record_video(model: Model, temperature: float, path: Path) -> None:
+    """Plays one held-out episode into an MP4: the screen, what V sees, what V keeps of it, and M dreaming on."""
     spec = model.world_model.spec
-    env = spec.make_env(render_mode="rgb_array")
-    world = LatentEnv(PixelEnvs([env]), model.world_model, model.inputs)
-    policy = ControllerPolicy(spec, model.inputs, model.solution[None])
-    pictures = []
-    try:
-        obs, _ = world.reset(seed=[VIDEO_SEED])
-        policy.begin(np.ones(1, np.bool_), [EpisodeJob(0, VIDEO_SEED)])
-        over = False
-        while not over:
-            reconstruction = model.world_model.vae.decode_frames(world.z)[0].numpy()
-            pictures.append(_panels(env.render(), world.frames[0], reconstruction))
-            obs, _, terminated, truncated, _ = world.step(policy.act(obs))
-            over = bool(terminated[0] or truncated[0])
-    finally:
-        world.close()
-    fps = int(env.metadata.get("render_fps", 30))
-    try:
-        with written_beside(path) as temporary:
-            iio.imwrite(temporary, np.stack(pictures), extension=".mp4", fps=fps, codec="libx264", macro_block_size=2)
-    except (RuntimeError, ImportError, ValueError) as error:
-        raise EnvironmentFailure(
-            f"{path}: the video encoder failed ({error}); 'pip install imageio-ffmpeg' brings one"
-        ) from error
-
-
-def _panels(screen: Any, seen: Frame, reconstruction: Frame) -> NDArray[np.uint8]:
-    """Puts three pictures side by side, 256 pixels high."""
-
-    def enlarge(picture: Frame, width: int) -> NDArray[np.uint8]:
-        rows = np.arange(256) * picture.shape[0] // 256
-        columns = np.arange(width) * picture.shape[1] // width
-        return np.asarray(picture[rows][:, columns], np.uint8)
-
-    width = round(256 * screen.shape[1] / screen.shape[0] / 2) * 2
-    return np.concatenate([enlarge(screen, width), enlarge(seen, 256), enlarge(reconstruction, 256)], 1)
+    settings = VideoConfig("real", spec.max_episode_steps, VIDEO_SEED, 1, temperature)
+    record(whole(model), settings, path, one_episode=True)
 
 
 def print_table(spec: EnvSpec, evaluations: dict[str, dict[str, Any]]) -> None:
@@ -159,7 +121,7 @@ def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
     }
     draw_reconstructions(run, model, paths["reconstructions"])
     draw_curve(run, spec, evaluations, paths["training curve"])
-    record_video(model, paths["video"])
+    record_video(model, run.preset.controller.temperature, paths["video"])
     print_table(spec, evaluations)
     for label, path in paths.items():
         print(f"{label}: {path}")

@@ -118,6 +118,8 @@ register(
             "always left": (-0.3, 0.3, 0.0),
             "always right": (0.3, 0.3, 0.0),
         },
+        keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0), "down": (0.0, 0.0, 0.8)},
+        key_ramp=0.1,
         published=(
             PublishedScore("paper, V only", 632, 251),
             PublishedScore("paper, V and a hidden layer", 788, 141),

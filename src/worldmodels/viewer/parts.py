@@ -1,0 +1,91 @@
+"""What there is to show of a task's shipped agent, a model's folder, or a run, also one that is half-trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from worldmodels.checkpoint import load_module, load_tensors
+from worldmodels.config import ControllerInputs
+from worldmodels.envs.spec import EnvSpec, get_task, tasks
+from worldmodels.errors import UserError
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.shipped import model_folder
+from worldmodels.models.world_model import (
+    InitialLatents,
+    Model,
+    WorldModel,
+    load_initial_latents,
+    load_model,
+    make_rnn,
+    make_vae,
+)
+from worldmodels.run import Run
+from worldmodels.training import WEIGHTS
+
+
+@dataclass(frozen=True)
+class Parts:
+    """V, M and C as far as there are any.
+
+    ``world_model`` is whole: an M that ``can_dream`` is false for has random weights and is never shown. ``solution`` float32
+    [parameters] is C's; None means that the random policy acts in its place.
+    """
+
+    world_model: WorldModel
+    inputs: ControllerInputs
+    can_dream: bool
+    solution: Tensor | None
+
+    @property
+    def spec(self) -> EnvSpec:
+        """The task."""
+        return self.world_model.spec
+
+
+def find_parts(target: str) -> Parts:
+    """Finds what ``target`` (a task, a model's folder or a run's folder) has to show.
+
+    Raises:
+        UserError: there is nothing there, or not even a V yet.
+        BadFileError: a part is damaged.
+    """
+    path = Path(target)
+    if target not in tasks() and (path / "config.json").exists() and not (path / "vae.safetensors").exists():
+        return _parts_of_run(Run.open(path))
+    return whole(load_model(model_folder(target)))
+
+
+def whole(model: Model) -> Parts:
+    """Returns all of a finished model."""
+    return Parts(model.world_model, model.inputs, True, model.solution)
+
+
+def _parts_of_run(run: Run) -> Parts:
+    """Takes each part from the stage that makes it: its newest checkpoint while it is being trained."""
+    spec = get_task(run.task)
+    if run.done("controller"):
+        return whole(load_model(run.path / "model"))
+    weights = run.stage_path("vae") / WEIGHTS
+    if not weights.exists():
+        raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
+    torch.manual_seed(0)
+    vae, rnn = make_vae(spec), make_rnn(spec)
+    load_module(weights, vae)
+    memory = run.stage_path("rnn") / WEIGHTS
+    none = torch.zeros(0, spec.latent_size)
+    initial, solution = InitialLatents(none, none), None
+    if memory.exists():
+        load_module(memory, rnn)
+        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
+        best = run.stage_path("controller") / "best.safetensors"
+        if best.exists():
+            found = load_tensors(best).get("solution")
+            if found is None or found.shape != (num_parameters(spec, run.preset.controller.inputs),):
+                raise UserError(f"{best}: not a controller of this run's settings")
+            solution = found.float()
+    world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
+    return Parts(world_model, run.preset.controller.inputs, memory.exists(), solution)

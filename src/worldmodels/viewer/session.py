@@ -1,0 +1,224 @@
+"""A session: one player, two worlds, one episode after the other. No window here.
+
+Reality is the game behind V and M; a second dream beside it goes on from the latest latent with the same actions and is put
+back on reality's every second. Stepping into the dream goes on from the same latent; stepping back finds reality where it was
+left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from worldmodels.config import CollectConfig, PlayConfig, Player
+from worldmodels.config import World as WorldName
+from worldmodels.dream_env import DreamEnv
+from worldmodels.envs.spec import Floats, Frame
+from worldmodels.errors import UserError
+from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy
+from worldmodels.models.world_model import Moment
+from worldmodels.rollout import EpisodeJob
+from worldmodels.viewer.parts import Parts
+from worldmodels.worlds import PixelEnvs
+
+#: The temperature's keys multiply by this and keep it within these bounds.
+TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a step shows: uint8 frames of any size, None where there is none."""
+
+    screen: Frame
+    """The game's own picture, or the dream's frame."""
+    seen: Frame | None
+    """What V sees, 64×64."""
+    reconstruction: Frame | None
+    """What V makes of it, 64×64."""
+    dream: Frame | None
+    """The dream that goes on beside reality, 64×64."""
+
+
+@dataclass
+class Episode:
+    """How the episode in one world stands."""
+
+    seed: int
+    score: float = 0.0
+    steps: int = 0
+    over: bool = False
+
+
+class Session:
+    """Steps one world at a time.
+
+    Args:
+        parts: V, and M and C as far as there are any.
+        settings: the first world, player, seed and temperature.
+
+    Raises:
+        UserError: the dream is asked for and there is no M.
+    """
+
+    def __init__(self, parts: Parts, settings: PlayConfig) -> None:
+        self.parts, self.spec = parts, parts.spec
+        self.player: Player = settings.player
+        self.temperature = settings.temperature
+        self.world: WorldName = "real"
+        self.action: Floats = np.zeros(self.spec.action_size, np.float32)
+        self.episodes: dict[WorldName, Episode] = {"real": Episode(settings.seed), "dream": Episode(settings.seed)}
+        # Making the game's picture costs more than the game: only when reality is opened.
+        self._reality: LatentEnv | None = None
+        self._game: Any = None
+        self._dream = self._make_dream()
+        self._beside = self._make_dream()
+        self._past: deque[tuple[Moment, Episode]] = deque(maxlen=self.spec.max_episode_steps)
+        self._branches = 0
+        self._agent = None
+        if parts.solution is not None:
+            self._agent = ControllerPolicy(self.spec, parts.inputs, parts.solution[None])
+            self._agent.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
+        if settings.world == "dream":
+            self._refuse_no_dream()
+            self.world = "dream"
+        self.restart()
+
+    @property
+    def episode(self) -> Episode:
+        """The episode of the world that is open."""
+        return self.episodes[self.world]
+
+    @property
+    def who(self) -> str:
+        """Who acts, in words."""
+        return "you" if self.player == "human" else "agent" if self._agent is not None else "random policy (no C yet)"
+
+    @property
+    def action_space(self) -> spaces.Box:
+        """The actions of both worlds."""
+        space = self._dream.single_action_space
+        assert isinstance(space, spaces.Box)
+        return space
+
+    def _make_dream(self) -> DreamEnv:
+        return DreamEnv(self.parts.world_model, self.parts.inputs, 1, self.temperature, torch.float32)
+
+    def _refuse_no_dream(self) -> None:
+        if not self.parts.can_dream:
+            raise UserError(f"{self.spec.name}: nothing can dream yet; 'worldmodels train-rnn' makes M")
+
+    def _open_reality(self) -> LatentEnv:
+        if self._reality is None:
+            self._game = self.spec.make_env(render_mode="rgb_array")
+            model = self.parts.world_model
+            self._reality = LatentEnv(PixelEnvs([self._game]), model, self.parts.inputs, self.parts.can_dream)
+        return self._reality
+
+    def restart(self, seed: int | None = None) -> None:
+        """Begins an episode in the open world, with this one's seed or another."""
+        episode = self.episodes[self.world] = Episode(self.episode.seed if seed is None else seed)
+        self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), CollectConfig())
+        if self.world == "real":
+            self._open_reality().reset(seed=[episode.seed])
+            self._follow()
+        else:
+            self._dream.reset(seed=[episode.seed])
+            self._past.clear()
+
+    def _follow(self) -> None:
+        """Puts the dream beside reality back on reality's latest latent."""
+        if self.parts.can_dream and self._reality is not None:
+            self._branches += 1
+            self._beside.begin_at(self._reality.moment(), [self._branches])
+
+    def switch_world(self) -> None:
+        """Goes to the other world. Raises `UserError` if there is none."""
+        if self.world == "real":
+            self._refuse_no_dream()
+            if not self.episode.over and self._reality is not None:
+                self._branches += 1
+                self._dream.begin_at(self._reality.moment(), [self._branches])
+                self.episodes["dream"] = dataclasses.replace(self.episode)
+                self._past.clear()
+            self.world = "dream"
+            if self.episode.over:
+                self.restart()
+        else:
+            self.world = "real"
+            if self._reality is None or self.episode.over:
+                self.restart()
+
+    def switch_player(self) -> None:
+        """Hands the controls to the other one."""
+        self.player = "agent" if self.player == "human" else "human"
+
+    def change_temperature(self, direction: int) -> None:
+        """Makes the dream hotter (1) or colder (-1)."""
+        changed = float(np.clip(self.temperature * TEMPERATURE_STEP**direction, LOWEST, HIGHEST))
+        self.temperature = self._dream.temperature = self._beside.temperature = changed
+
+    def rewind(self) -> None:
+        """Takes the dream's last step back; what follows is dreamt anew."""
+        if self.world == "dream" and self._past:
+            moment, self.episodes["dream"] = self._past.pop()
+            self._branches += 1
+            self._dream.begin_at(moment, [self.episode.seed + self._branches])
+
+    def step(self, keys: frozenset[str] = frozenset()) -> None:
+        """Plays one step of the open world; ``keys`` are the names of a person's keys that are down."""
+        if self.episode.over:
+            return
+        world = self._open_reality() if self.world == "real" else self._dream
+        self.action = self._choose(world, keys)
+        if isinstance(world, DreamEnv):
+            self._past.append((world.moment(), dataclasses.replace(self.episode)))
+        _, rewards, terminated, truncated, _ = world.step(self.action[None])
+        self.episode.score += float(rewards[0])
+        self.episode.steps += 1
+        self.episode.over = bool(terminated[0] or truncated[0])
+        if self.world == "real" and self.parts.can_dream:
+            if self.episode.steps % self.spec.render_fps == 0:
+                self._follow()
+            else:
+                self._beside.step(self.action[None])
+
+    def _choose(self, world: LatentEnv | DreamEnv, keys: frozenset[str]) -> Floats:
+        """Returns the action of whoever acts, float32 [A]."""
+        if self.player == "human":
+            wanted = np.zeros(self.spec.action_size)
+            for name in keys & self.spec.keys.keys():
+                wanted += self.spec.keys[name]
+            ramp = self.spec.key_ramp
+            moved: Floats = (self.action + np.clip(wanted - self.action, -ramp, ramp)).astype(np.float32)
+            return moved
+        if self._agent is not None:
+            chosen: Floats = self._agent.act(world.features())[0]
+            return chosen
+        random: Floats = self._random(np.zeros((64, 64, 3), np.uint8))
+        return random
+
+    def picture(self) -> Picture:
+        """Returns what there is to see of the open world."""
+        if self.world == "dream":
+            frame = self._dream.decode()[0]
+            return Picture(frame, None, None, None)
+        reality = self._open_reality()
+        reconstruction = self.parts.world_model.vae.decode_frames(reality.z)[0].numpy()
+        dream = self._beside.decode()[0] if self.parts.can_dream else None
+        screen: NDArray[np.uint8] = np.asarray(self._game.render(), np.uint8)
+        return Picture(screen, reality.frames[0], reconstruction, dream)
+
+    def close(self) -> None:
+        """Closes the game."""
+        if self._reality is not None:
+            self._reality.close()
+        self._dream.close()
+        self._beside.close()

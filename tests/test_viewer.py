@@ -1,0 +1,215 @@
+"""Watching and playing, without a display: the session, the video, and the window on SDL's dummy driver."""
+
+import imageio.v3 as iio
+import numpy as np
+import pygame
+import pytest
+
+from worldmodels.cli import main
+from worldmodels.config import PlayConfig
+from worldmodels.errors import UserError
+from worldmodels.viewer.panels import Panels, to_array
+from worldmodels.viewer.parts import find_parts
+from worldmodels.viewer.session import Session
+from worldmodels.viewer.window import Window
+
+
+@pytest.fixture
+def session(toy_run):
+    made = Session(find_parts(str(toy_run)), PlayConfig(player="agent", seed=5))
+    yield made
+    made.close()
+
+
+def play(session, steps, keys=frozenset()):
+    for _ in range(steps):
+        session.step(keys)
+        if session.episode.over:
+            session.restart(session.episode.seed + 1)
+
+
+def test_the_agent_plays_the_episodes_that_are_scored(toy_run, session):
+    """What one watches is what `evaluate` counts."""
+    from worldmodels.config import EvaluateConfig
+    from worldmodels.stages.evaluate import evaluate, load_target
+
+    result = evaluate(EvaluateConfig(episodes=1, seed=5), load_target(str(toy_run), "trained"))
+    while not session.episode.over:
+        session.step()
+    assert session.episode.score == result["episodes"][0]["return"]
+
+
+def test_stepping_into_the_dream_goes_on_from_the_same_latent(session):
+    session.step()
+    session.step()
+    before = session.picture().reconstruction
+    session.switch_world()
+    assert session.world == "dream"
+    assert session.episode.steps == 2
+    np.testing.assert_array_equal(session.picture().screen, before)
+    session.step()
+    session.switch_world()
+    assert session.world == "real"
+    assert session.episode.steps == 2  # reality waited
+
+
+def test_the_dream_beside_reality_is_put_back_every_second(session):
+    session.step()
+    assert (session.picture().dream != session.picture().reconstruction).any()
+    session.restart()
+    np.testing.assert_array_equal(session.picture().dream, session.picture().reconstruction)
+
+
+def test_rewinding_takes_steps_back(session):
+    session.switch_world()
+    session.step()
+    frame, episode = session.picture().screen, session.episode
+    steps = episode.steps
+    session.step()
+    session.rewind()
+    np.testing.assert_array_equal(session.picture().screen, frame)
+    assert session.episode.steps == steps
+    for _ in range(3):
+        session.rewind()  # past the beginning nothing happens
+    assert session.episode.steps == steps - 1
+
+
+def test_the_temperature_stays_within_bounds(session):
+    for _ in range(100):
+        session.change_temperature(1)
+    assert session.temperature == pytest.approx(3.0)
+    for _ in range(100):
+        session.change_temperature(-1)
+    assert session.temperature == pytest.approx(0.05)
+
+
+def test_a_persons_keys_act(toy_run, monkeypatch):
+    parts = find_parts(str(toy_run))
+    monkeypatch.setitem(parts.spec.__dict__, "keys", {"left": (-1.0,), "right": (1.0,)})
+    monkeypatch.setitem(parts.spec.__dict__, "key_ramp", 0.4)
+    session = Session(parts, PlayConfig())
+    try:
+        seen = []
+        for keys in ({"left"}, {"left"}, {"left"}, set(), {"right"}, {"x"}):
+            session.step(frozenset(keys))
+            seen.append(round(float(session.action[0]), 3))
+        assert seen == [-0.4, -0.8, -1.0, -0.6, -0.2, 0.0]
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize("missing", [("controller", "model"), ("controller", "model", "rnn")])
+def test_a_half_trained_run_is_shown(toy_copy, missing):
+    import shutil
+
+    for name in missing:
+        shutil.rmtree(toy_copy / name)
+    session = Session(find_parts(str(toy_copy)), PlayConfig(player="agent"))
+    try:
+        play(session, 5)
+        assert "no C yet" in session.who
+        assert session.picture().reconstruction is not None
+        if "rnn" in missing:
+            assert session.picture().dream is None
+            with pytest.raises(UserError, match="train-rnn"):
+                session.switch_world()
+        else:
+            session.switch_world()
+            play(session, 3)
+    finally:
+        session.close()
+
+
+def test_nothing_to_see_with(toy_copy, capsys):
+    import shutil
+
+    for name in ("controller", "model", "rnn", "vae"):
+        shutil.rmtree(toy_copy / name)
+    assert main(["video", str(toy_copy), "--out", str(toy_copy / "v.mp4")]) == 2
+    assert "train-vae" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ending", "world"), [("mp4", "real"), ("mp4", "dream"), ("gif", "real")])
+def test_a_video_moves(toy_run, tmp_path, ending, world):
+    out = tmp_path / f"video.{ending}"
+    assert main(["video", str(toy_run), "--world", world, "--steps", "30", "--out", str(out)]) == 0
+    frames = iio.imread(out)
+    assert len(frames) == (31 if ending == "mp4" else 16)
+    panel = frames[:, 22:278, :256].astype(int)
+    assert np.abs(np.diff(panel, axis=0)).max(axis=(1, 2, 3)).mean() > 30
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_a_grid_shows_an_episode_a_tile(toy_run, tmp_path):
+    out = tmp_path / "grid.mp4"
+    assert main(["video", str(toy_run), "--grid", "3", "--steps", "5", "--out", str(out)]) == 0
+    frame = iio.imread(out)[-1].astype(int)
+    assert frame.shape == (2 * 278, 2 * 256, 3)
+    first, second = frame[22:278, :256], frame[22:278, 256:]
+    assert np.abs(first - second).max() > 30
+    assert frame[278:, 256:].max() < 10  # the fourth is empty
+
+
+def test_another_ending_is_refused(toy_run, tmp_path, capsys):
+    assert main(["video", str(toy_run), "--out", str(tmp_path / "video.avi")]) == 2
+    assert ".mp4 or .gif" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    session = Session(find_parts(str(toy_run)), PlayConfig(seed=2))
+    window = Window(session, tmp_path)
+
+    def press(key, frames=1):
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+        for _ in range(frames):
+            for event in pygame.event.get():
+                window.handle(event)
+            window.frame()
+        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
+        for event in pygame.event.get():
+            window.handle(event)
+
+    try:
+        press(pygame.K_m)
+        assert session.player == "agent"
+        press(pygame.K_PERIOD)
+        paused_at = session.episode.steps
+        press(pygame.K_x, 3)
+        assert (window.paused, session.episode.steps) == (True, paused_at)
+        press(pygame.K_e)
+        assert session.episode.steps == paused_at + 1
+        before = to_array(Panels(session).draw())
+        press(pygame.K_r)
+        press(pygame.K_PERIOD)
+        press(pygame.K_RIGHTBRACKET)
+        assert session.temperature == pytest.approx(1.15 * 1.1)
+        press(pygame.K_TAB)
+        assert session.world == "dream"
+        assert (to_array(pygame.display.get_surface()) != before).any()
+        press(pygame.K_x, 4)
+        dreamt = session.episode.steps
+        press(pygame.K_BACKSPACE, 3)
+        assert session.episode.steps == dreamt - 3
+        press(pygame.K_r)
+        assert len(iio.imread(tmp_path / "toy-1.mp4")) > 5
+        press(pygame.K_n)
+        assert session.episode.seed == 3
+        press(pygame.K_h)
+        assert window.helping
+        press(pygame.K_h)
+        press(pygame.K_q)
+        assert not window.running
+    finally:
+        window.close()
+        session.close()
+
+
+def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    assert main(["watch", str(toy_run)]) == 4
+    err = capsys.readouterr().err
+    assert "worldmodels video" in err
+    assert len(err.splitlines()) == 1
