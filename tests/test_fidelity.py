@@ -9,7 +9,8 @@ import torch
 from worldmodels.cli import main
 from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.envs.spec import get_task
-from worldmodels.stages.fidelity import HORIZON, WARM_UP_STEPS, open_loop_error, rank_correlation
+from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
+from worldmodels.stages.fidelity import rank_correlation
 
 
 def test_rank_correlation_is_spearmans():

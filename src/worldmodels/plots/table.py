@@ -5,18 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
-from worldmodels.files import written_beside
-
-matplotlib.use("Agg")
-
-
-def _save(figure: Figure, path: Path) -> None:
-    figure.tight_layout()
-    with written_beside(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+from worldmodels.plots.figures import save
 
 
 def _half_interval(row: dict[str, Any]) -> float:
@@ -50,7 +41,7 @@ def draw_temperatures(result: dict[str, Any], path: Path) -> None:
     axis.axhline(result["random"]["mean"], color="grey", linestyle=":", label="random policy")
     axis.set(xlabel="return in the dream it was evolved in", ylabel="return in the real environment", title=result["task"])
     axis.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_ablation(result: dict[str, Any], path: Path) -> None:
@@ -68,4 +59,4 @@ def draw_ablation(result: dict[str, Any], path: Path) -> None:
     axis.set_xticks(range(len(result["rows"])), [row["label"] for row in result["rows"]])
     axis.set(ylabel="return in the real environment", title=result["task"])
     axis.legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +27,8 @@ from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.models.controller import num_parameters
-from worldmodels.models.world_model import WorldModel
+from worldmodels.open_loop import WARM_UP_STEPS, open_loop_error
+from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
@@ -35,13 +36,6 @@ from worldmodels.stages.controller import load_world_model
 from worldmodels.stages.evaluate import summarise
 from worldmodels.worlds import Mask, PixelEnvs
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-#: Steps that M is told before it is left alone, and how long it is left alone.
-WARM_UP_STEPS, HORIZON = 50, 100
-#: Held-out episodes that the open-loop error is averaged over.
-OPEN_LOOP_EPISODES = 256
 #: Which parts of the evolution are looked at: the search's mean after this share of its generations.
 MOMENTS = {"early": 0.1, "middle": 0.4, "late": 1.0}
 
@@ -112,40 +106,6 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
-@torch.no_grad()
-def open_loop_error(world_model: WorldModel, store: LatentStore, episodes: NDArray[np.int64]) -> dict[str, list[float]]:
-    """Returns M's error against the horizon, 1 to `HORIZON` steps after it was last told what came.
-
-    M reads `WARM_UP_STEPS` real latents from the episode's start, then its own most likely ones, with the recorded actions. The
-    error is the root mean square over latents and episodes; beside it that of standing still, and that of the frame of another
-    episode, which nothing should be worse than. Empty where no held-out episode is long enough.
-    """
-    total = WARM_UP_STEPS + HORIZON
-    long = [int(e) for e in episodes if store.lengths[e] > total][:OPEN_LOOP_EPISODES]
-    if len(long) < 2:
-        return {"m": [], "standing_still": [], "another_episode": []}
-    index = np.stack([store.offsets[e] + np.arange(total + 1) for e in long])
-    z = torch.from_numpy(store.mu[index].astype(np.float32))  # [E, T + 1, Z]
-    action = torch.from_numpy(store.action[index])
-    stepper, state = world_model.rnn.stepper(torch.float32), world_model.rnn.initial_state(len(long))
-    restart, zeros = torch.ones(len(long)), torch.zeros(len(long), z.shape[2])
-    errors: dict[str, list[float]] = {"m": [], "standing_still": [], "another_episode": []}
-    current = z[:, 0]
-    for step in range(total):
-        state = stepper.step(current, action[:, step], restart, state)
-        restart = torch.zeros(len(long))
-        real = z[:, step + 1]
-        if step < WARM_UP_STEPS:
-            current = real
-            continue
-        # A low temperature and no noise: the mean of the likeliest mixture.
-        current = stepper.sample(state.hidden, torch.full_like(zeros, 0.5), zeros, 0.01).z
-        others = {"m": current, "standing_still": z[:, WARM_UP_STEPS], "another_episode": real.roll(1, 0)}
-        for name, guess in others.items():
-            errors[name].append(float((guess - real).square().mean().sqrt()))
-    return errors
-
-
 def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     """Plays every policy in both worlds and returns the result as JSON values."""
     spec = get_task(run.task)
@@ -197,7 +157,8 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draws the policies' returns in both worlds, and M's error against the horizon."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5))
+    figure = Figure(figsize=(11, 4.5))
+    left, right = figure.subplots(1, 2)
     highest = 0.0
     for row in result["policies"]:
         x, y = row["real"]["mean"], row["dream"]["mean"]
@@ -212,9 +173,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     right.set(xlabel="steps without looking", ylabel="error of z (root mean square)")
     right.legend(fontsize=8)
     figure.tight_layout()
-    with files.written_beside(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    plt.close(figure)
+    save(figure, path)
 
 
 def print_table(result: dict[str, Any]) -> None:

@@ -5,76 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import torch
 from rich.console import Console
 from rich.table import Table
 
 from worldmodels.config import VideoConfig
-from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import held_out_frames, split_episodes
 from worldmodels.envs.spec import EnvSpec, get_task
-from worldmodels.files import written_beside
 from worldmodels.models.world_model import Model, load_model
-from worldmodels.run import Run, read_jsonl
+from worldmodels.plots.evolution import draw_curve
+from worldmodels.plots.figures import save
+from worldmodels.plots.vision import draw_reconstructions
+from worldmodels.run import Run
 from worldmodels.viewer.parts import whole
 from worldmodels.viewer.video import record
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
-#: Frames on the sheet of reconstructions.
-SHEET_COLUMNS = 10
 #: The seed of the video's episode: the first held-out one.
 VIDEO_SEED = 0
-
-
-def _save_figure(path: Path) -> None:
-    with written_beside(path) as temporary:
-        plt.savefig(temporary, format="png", dpi=120, bbox_inches="tight")
-    plt.close()
-
-
-def draw_reconstructions(run: Run, model: Model, path: Path) -> None:
-    """Draws held-out frames above what V makes of them."""
-    store = EpisodeStore(run.stage_path("collect"))
-    _, held_out = split_episodes(len(store.lengths), run.preset.vae.held_out_fraction, run.seed)
-    frames = held_out_frames(store, held_out, SHEET_COLUMNS, run.seed)
-    vae = model.world_model.vae
-    mu, _ = vae.encode_frames(torch.from_numpy(frames))
-    rows = (("seen", frames), ("V's reconstruction", vae.decode_frames(mu).numpy()))
-    figure, axes = plt.subplots(2, SHEET_COLUMNS, figsize=(1.3 * SHEET_COLUMNS, 3.0))
-    for row, (label, pictures) in zip(axes, rows, strict=True):
-        for axis, picture in zip(row, pictures, strict=True):
-            axis.imshow(picture)
-            axis.set_axis_off()
-        row[0].set_title(label, loc="left", fontsize=10)
-    figure.tight_layout()
-    _save_figure(path)
-
-
-def draw_curve(run: Run, spec: EnvSpec, evaluations: dict[str, dict[str, Any]], path: Path) -> None:
-    """Draws C's evolution: the population's spread, the scored means, and the final real score."""
-    folder = run.stage_path("controller")
-    history, scores = read_jsonl(folder / "history.jsonl"), read_jsonl(folder / "scores.jsonl")
-    generations = [row["generation"] for row in history]
-    plt.figure(figsize=(8, 4.5))
-    plt.fill_between(
-        generations, [r["min"] for r in history], [r["max"] for r in history], alpha=0.2, label="population, min to max"
-    )
-    plt.plot(generations, [r["mean"] for r in history], label="population, mean")
-    where, temperature = run.preset.controller.world, run.preset.controller.temperature
-    plt.plot([r["generation"] for r in scores], [r["mean"] for r in scores], "o-", label=f"CMA-ES's mean, scored ({where})")
-    plt.axhline(evaluations["real"]["mean"], color="black", linestyle="--", label="final agent, real environment")
-    plt.axhline(evaluations["random"]["mean"], color="grey", linestyle=":", label="random policy, real environment")
-    plt.axhline(spec.solved_at, color="green", linewidth=0.8, label="solved")
-    plt.xlabel("generation")
-    plt.ylabel("return")
-    plt.title(
-        f"{spec.name}: C trained in the " + (f"dream, temperature {temperature:g}" if where == "dream" else "real environment")
-    )
-    plt.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    _save_figure(path)
 
 
 def record_video(model: Model, temperature: float, path: Path) -> None:
@@ -119,8 +64,10 @@ def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
         "training curve": folder / "curve.png",
         "video": folder / "episode-000.mp4",
     }
-    draw_reconstructions(run, model, paths["reconstructions"])
-    draw_curve(run, spec, evaluations, paths["training curve"])
+    save(draw_reconstructions(run, model.world_model.vae), paths["reconstructions"])
+    curve = draw_curve(run)
+    assert curve is not None  # the controller stage is done
+    save(curve, paths["training curve"])
     record_video(model, run.preset.controller.temperature, paths["video"])
     print_table(spec, evaluations)
     for label, path in paths.items():

@@ -1,0 +1,102 @@
+"""C in pictures: its evolution against generations and hours, the original's below it, and the scores of its episodes."""
+
+from __future__ import annotations
+
+import json
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from worldmodels import files
+from worldmodels.envs.spec import get_task
+from worldmodels.run import Run, read_jsonl
+
+#: (generation, hours, score) of the original's own log, thinned: how far 64 cores had got, and when.
+ORIGINAL = Path(__file__).parent / "original_curves.json"
+
+
+def evaluations(run: Run) -> dict[str, Any]:
+    """Returns the run's scores by name, as far as there are any."""
+    found = {name: run.path / "evaluation" / f"{name}.json" for name in ("random", "dream", "real", "fast")}
+    return {name: files.read_json(path) for name, path in found.items() if path.exists()}
+
+
+def draw_curve(run: Run) -> Figure | None:
+    """Draws the population's spread, the scored means and the final scores; None before the first generation."""
+    path = run.stage_path("controller") / "history.jsonl"
+    history = read_jsonl(path) if path.exists() else []
+    if not history:
+        return None
+    scored = run.stage_path("controller") / "scores.jsonl"
+    scores = read_jsonl(scored) if scored.exists() else []
+    hours_of = {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
+    original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
+    figure = Figure(figsize=(12, 4.5))
+    left, right = figure.subplots(1, 2, sharey=True)
+    where, temperature = run.preset.controller.world, run.preset.controller.temperature
+    axes: list[tuple[Axes, str, dict[int, float], int]] = [
+        (left, "generation", {g: float(g) for g in hours_of}, 0),
+        (right, "hours", hours_of, 1),
+    ]
+    for axis, label, x_of, column in axes:
+        x = [x_of[row["generation"]] for row in history]
+        low, high = ([row[name] for row in history] for name in ("min", "max"))
+        axis.fill_between(x, low, high, alpha=0.2, label="population, min to max")
+        axis.plot(x, [r["mean"] for r in history], label="population, mean")
+        axis.plot(x, list(accumulate(high, max)), linewidth=0.8, color="C0", linestyle="--", label="best so far")
+        axis.plot(
+            [x_of[r["generation"]] for r in scores], [r["mean"] for r in scores], "o-", label=f"CMA-ES's mean, scored ({where})"
+        )
+        if original:
+            axis.plot(
+                [row[column] for row in original],
+                [row[2] for row in original],
+                ".-",
+                color="C7",
+                label="original's log, 64 cores",
+            )
+            axis.set_xscale("log")
+        axis.set_xlabel(label)
+        _draw_final(axis, run)
+    left.set_ylabel("return")
+    figure.suptitle(
+        f"{run.task}: C trained in the " + (f"dream, temperature {temperature:g}" if where == "dream" else "real environment")
+    )
+    right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.tight_layout()
+    return figure
+
+
+def _draw_final(axis: Axes, run: Run) -> None:
+    """Draws what the finished agent scored, and what the task calls solved."""
+    final = evaluations(run)
+    if "real" in final:
+        axis.axhline(final["real"]["mean"], color="black", linestyle="--", label="final agent, real environment")
+    if "random" in final:
+        axis.axhline(final["random"]["mean"], color="grey", linestyle=":", label="random policy, real environment")
+    axis.axhline(get_task(run.task).solved_at, color="green", linewidth=0.8, label="solved")
+
+
+def draw_scores(run: Run) -> Figure | None:
+    """Draws a histogram of every evaluation's returns; None before there is one."""
+    found = evaluations(run)
+    if not found:
+        return None
+    figure = Figure(figsize=(7, 4))
+    axis = figure.subplots()
+    labels = {"random": "random policy", "dream": "agent, dream", "real": "agent, real", "fast": "agent, training's copy"}
+    everything = [episode["return"] for result in found.values() for episode in result["episodes"]]
+    low, high = min(everything), max(everything) + 1e-6
+    for index, (name, result) in enumerate(found.items()):
+        returns = [episode["return"] for episode in result["episodes"]]
+        axis.hist(
+            returns, bins=30, range=(low, high), alpha=0.5, color=f"C{index}", label=f"{labels[name]}: {result['mean']:.0f}"
+        )
+        axis.axvline(result["mean"], color=f"C{index}", linewidth=1)
+    axis.set(xlabel="return", ylabel="episodes", title=f"{run.task}: scores of {len(everything) // len(found)} episodes each")
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    return figure

@@ -1,0 +1,53 @@
+"""M in pictures: its dreams beside what really came, and its error against the horizon."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from worldmodels.data.latents import LatentStore
+from worldmodels.data.sampling import split_episodes
+from worldmodels.models.world_model import WorldModel
+from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, long_enough, open_loop, open_loop_error
+from worldmodels.plots.vision import draw_strips
+from worldmodels.run import Run
+
+#: Episodes whose frames are shown, and frames of each.
+STRIP_EPISODES, STRIP_FRAMES = 3, 10
+
+
+def _held_out(run: Run) -> tuple[LatentStore, list[int]]:
+    """Returns the latents and the held-out episodes that are long enough to leave M alone in."""
+    store = LatentStore(run.stage_path("encode"))
+    _, held_out = split_episodes(store.num_episodes, run.preset.rnn.held_out_fraction, run.seed)
+    return store, long_enough(store, held_out, WARM_UP_STEPS, HORIZON)
+
+
+def draw_open_loop(run: Run, world_model: WorldModel) -> Figure | None:
+    """Draws what really came above what M dreamt, after it was told the first steps; None if no episode is long enough."""
+    store, episodes = _held_out(run)
+    if not episodes:
+        return None
+    predicted, real, _ = open_loop(world_model, store, episodes[:STRIP_EPISODES], WARM_UP_STEPS, HORIZON)
+    steps = np.linspace(0, HORIZON - 1, STRIP_FRAMES).astype(int)
+    strips = []
+    for told, dreamt in zip(real[:, steps], predicted[:, steps], strict=True):
+        strips.append((f"what came, through V: {steps[0] + 1} to {steps[-1] + 1} steps on", told))
+        strips.append(("what M dreamt, left alone", dreamt))
+    return draw_strips([(label, world_model.vae.decode_frames(z.contiguous()).numpy()) for label, z in strips])
+
+
+def draw_open_loop_error(run: Run, world_model: WorldModel) -> Figure | None:
+    """Draws M's error against the horizon; None if too few episodes are long enough."""
+    store, episodes = _held_out(run)
+    errors = open_loop_error(world_model, store, np.array(episodes, np.int64))
+    if not errors["m"]:
+        return None
+    figure = Figure(figsize=(6, 4))
+    axis = figure.subplots()
+    for name, values in errors.items():
+        axis.plot(range(1, len(values) + 1), values, label="M" if name == "m" else name.replace("_", " "))
+    axis.set(xlabel="steps without looking", ylabel="error of z (root mean square)", ylim=(0, None))
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
