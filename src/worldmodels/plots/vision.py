@@ -42,13 +42,14 @@ def draw_losses(run: Run, stage: str, names: tuple[str, ...]) -> Figure | None:
 def _sheet(rows: list[tuple[str, Frame]]) -> Figure:
     """Draws rows of frames, uint8 [columns, 64, 64, 3], each under its label."""
     columns = len(rows[0][1])
-    figure = Figure(figsize=(1.3 * columns, 1.5 * len(rows)))
+    figure = Figure(figsize=(1.3 * columns, 1.55 * len(rows)))
+    # By hand: a tight layout would make every column as wide as the longest label.
+    figure.subplots_adjust(0, 0, 1, 1, wspace=0.05, hspace=0.25)
     for axes, (label, pictures) in zip(figure.subplots(len(rows), columns, squeeze=False), rows, strict=True):
         for axis, picture in zip(axes, pictures, strict=True):
             axis.imshow(picture)
             axis.set_axis_off()
         axes[0].set_title(label, loc="left", fontsize=10)
-    figure.tight_layout()
     return figure
 
 

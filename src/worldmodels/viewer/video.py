@@ -19,10 +19,18 @@ from worldmodels.viewer.panels import Panels, to_array
 from worldmodels.viewer.parts import Parts, find_parts
 from worldmodels.viewer.session import Session
 
-#: Encoders by the file's ending: H.264 that browsers show, and a GIF with a palette of its own for every frame.
-CODECS: dict[str, list[str]] = {
-    ".mp4": ["-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"],
-    ".gif": ["-filter_complex", "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=none"],
+#: Codec, pixels and options by the file's ending: H.264 that browsers show, and a smaller GIF with a palette every frame.
+CODECS: dict[str, tuple[str, str, list[str]]] = {
+    ".mp4": ("libx264", "yuv420p", ["-crf", "20"]),
+    ".gif": (
+        "gif",
+        "pal8",
+        [
+            "-filter_complex",
+            "scale=iw*2/3:-2:flags=area,split[a][b];"
+            "[a]palettegen=max_colors=64:stats_mode=single[p];[b][p]paletteuse=new=1:dither=none",
+        ],
+    ),
 }
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.
 GIF_EVERY_STEPS = 2
@@ -47,9 +55,18 @@ class Encoder:
         self._path = path
         temporary = self._beside.__enter__()
         try:
+            codec, pixels, options = CODECS[path.suffix]
             self._frames: Any = imageio_ffmpeg.write_frames(
-                str(temporary), size, fps=fps, codec=None, quality=None, output_params=CODECS[path.suffix], macro_block_size=2,
-            )  # fmt: skip
+                str(temporary),
+                size,
+                fps=fps,
+                codec=codec,
+                pix_fmt_out=pixels,
+                quality=None,
+                macro_block_size=2,
+                ffmpeg_log_level="error",
+                output_params=options,
+            )
             self._frames.send(None)
         except (OSError, RuntimeError) as error:
             self._beside.__exit__(type(error), error, error.__traceback__)
@@ -60,7 +77,7 @@ class Encoder:
         try:
             self._frames.send(np.ascontiguousarray(frame))
         except (OSError, StopIteration) as error:
-            raise EnvironmentFailure(f"{self._path}: the video encoder failed ({error})") from error
+            raise EnvironmentFailure(f"{self._path}: the video encoder failed ({str(error).splitlines()[0]})") from error
 
     def __enter__(self) -> Self:
         return self
