@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from worldmodels.plots.evolution import draw_scores
+from worldmodels.plots.figures import save
 from worldmodels.run import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +38,10 @@ def main(path: Path) -> None:
     for name in kept:
         stage, _, file = name.rpartition("/")
         shutil.copyfile(path / name, target / (f"{stage}-{file}" if file == "metrics.jsonl" else file))
-    print(f"kept {len(kept)} files in {target.relative_to(ROOT)}")
+    figure = draw_scores(run)
+    if figure is not None:
+        save(figure, target / "scores.png")
+    print(f"kept {len(kept)} files and the histogram in {target.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
