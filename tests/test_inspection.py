@@ -51,7 +51,7 @@ def test_a_run_says_how_far_it_is(toy_copy, tmp_path):
         ("vae/model.safetensors", ".", "is not what the stage wrote"),
         ("model/rnn.safetensors", "model", "another model"),
         ("episodes/shard-00000/frames.bin", "episodes", "shard-00000"),
-        ("episodes/shard-00000/frames.bin", "episodes/shard-00000", "frames.bin"),
+        ("episodes/shard-00000/frames.bin", "episodes/shard-00000", "checksum"),
         ("latents/mu.npy", "latents", "mu.npy"),
         ("model/vae.safetensors", "model/vae.safetensors", "not a safetensors file"),
         ("config.json", ".", "config.json"),
@@ -60,7 +60,7 @@ def test_a_run_says_how_far_it_is(toy_copy, tmp_path):
 def test_damage_is_said_in_words(toy_copy, tmp_path, damaged, looked_at, said, capsys):
     file = toy_copy / damaged
     data = bytearray(file.read_bytes())
-    if said in ("another model", "is not what the stage wrote", "frames.bin", "shard-00000"):
+    if said in ("another model", "is not what the stage wrote", "checksum", "shard-00000"):
         data[-5] ^= 1
         file.write_bytes(data)
     else:
