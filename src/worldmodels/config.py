@@ -86,7 +86,9 @@ class CollectConfig(Config):
     max_hold_steps: int = 10
     """The random action is held for 1 to this many steps."""
     bias_scale: float = 0.0
-    """Half of the episodes scale the draws by a factor from U(0, 1) and add a constant from U(-b, b); 0: the original."""
+    """Half of the episodes add a constant drawn from U(-b, b) to every action; 0 is the original's policy."""
+    min_spread: float = 1.0
+    """Those episodes scale their draws by a factor from U(this, 1): with 0 some hardly change their action."""
     episodes_per_shard: int = 16
     """Episodes written together: the unit of work, and what a kill can lose."""
     num_workers: int = field(default=0, metadata=RUNTIME)
@@ -97,6 +99,7 @@ class CollectConfig(Config):
         _check("max_short_steps", self.max_short_steps, 0, 100_000)
         _check("max_hold_steps", self.max_hold_steps, 1, 10_000)
         _check("bias_scale", self.bias_scale, 0, 10)
+        _check("min_spread", self.min_spread, 0, 1)
         _check("episodes_per_shard", self.episodes_per_shard, 1, 10_000)
         _check("num_workers", self.num_workers, 0, 1024)
 

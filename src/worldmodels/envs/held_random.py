@@ -15,19 +15,19 @@ def held_random_policy(
 ) -> RandomPolicy:
     """Returns one episode's policy: an action from U(-1, 1)^A, held for 1 to ``max_hold_steps`` steps.
 
-    With ``bias_scale`` b > 0 every second episode (by chance) scales its draws by a factor from U(0, 1), adds a constant
-    from U(-b, b) and clips: an unbiased walk hardly ever stands at a wall or stands still for long, and C would learn to
-    live in the part of the dream that M never saw.
+    With ``bias_scale`` b > 0 every second episode (by chance) scales its draws by a factor from U(``min_spread``, 1), adds a
+    constant from U(-b, b) and clips: an unbiased walk hardly ever stands at a wall or stands still for long, and C would
+    learn to live in the part of the dream that M never saw.
 
     Args:
         rng: the episode's own generator.
-        config: its ``bias_scale`` and ``max_hold_steps``.
+        config: its ``bias_scale``, ``min_spread`` and ``max_hold_steps``.
         action_size: A.
         squash: maps [-1, 1]^A to the environment's actions.
     """
     biased = config.bias_scale > 0 and rng.random() < 0.5
     bias = config.bias_scale * rng.uniform(-1, 1, action_size) if biased else np.zeros(action_size)
-    spread = rng.random() if biased else 1.0
+    spread = rng.uniform(config.min_spread, 1) if biased and config.min_spread < 1 else 1.0
     action = np.zeros(action_size, np.float32)
     left = 0
 

@@ -223,7 +223,7 @@ SMOKE = Preset(
 )
 LAPTOP = Preset(
     # Small batches: as many updates as the paper's batch of 100 would make in three times the frames.
-    collect=CollectConfig(num_episodes=7_000, bias_scale=1.2, max_hold_steps=30),
+    collect=CollectConfig(num_episodes=7_000, bias_scale=1.2, min_spread=0.0, max_hold_steps=30),
     vae=VAEConfig(num_steps=7_000, batch_size=32, learning_rate=5e-4, final_learning_rate=5e-5, validate_every_steps=1_000),
     encode=EncodeConfig(),
     rnn=RNNConfig(
