@@ -166,7 +166,8 @@ def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
         for _ in range(frames):
             for event in pygame.event.get():
                 window.handle(event)
-            window.frame()
+            window.advance()
+            window.show()
         pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
         for event in pygame.event.get():
             window.handle(event)

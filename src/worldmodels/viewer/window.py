@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pygame
+import torch
 
 from worldmodels.config import PlayConfig
 from worldmodels.errors import EnvironmentFailure, UserError
@@ -14,6 +16,8 @@ from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.video import Encoder
 
+#: Frames that are left out at most before one is drawn.
+MAX_LEFT_OUT = 2
 HELP = (
     ("arrows", "play"),
     ("m", "you or the agent"),
@@ -50,7 +54,6 @@ class Window:
         except pygame.error as error:
             raise EnvironmentFailure(f"no window can be opened ({error}); 'worldmodels video' needs no display") from error
         pygame.display.set_caption(f"worldmodels: {session.spec.name}")
-        self._clock = pygame.time.Clock()
         self._recording: Encoder | None = None
         self._keys: set[str] = set()
         self.running, self.paused, self.helping = True, False, False
@@ -112,13 +115,16 @@ class Window:
                 except UserError as error:  # there may be no dream yet
                     self._say(str(error))
 
-    def frame(self) -> None:
-        """Plays a step, unless paused, and shows what there is."""
+    def advance(self) -> None:
+        """Plays a step, unless paused."""
         if "backspace" in self._keys:
             self._session.rewind()
         elif not self.paused and not self.helping:
             self._session.step(frozenset(self._keys))
         self._note_frames -= 1
+
+    def show(self) -> None:
+        """Draws what there is to see."""
         note = "recording" if self._recording else "paused" if self.paused else ""
         surface = self._panels.draw(self._note if self._note_frames > 0 else note)
         if self._recording is not None:
@@ -139,12 +145,25 @@ class Window:
         surface.blit(box, ((surface.get_width() - box.get_width()) // 2, (surface.get_height() - box.get_height()) // 2))
 
     def run(self) -> None:
-        """Plays until the window is closed, at the task's own speed."""
+        """Plays until the window is closed, at the task's own speed; where drawing can't follow, frames are left out."""
+        duration = 1 / self._session.spec.render_fps
+        due, left_out = time.monotonic(), 0
         while self.running:
             for event in pygame.event.get():
                 self.handle(event)
-            self.frame()
-            self._clock.tick(self._session.spec.render_fps)
+            self.advance()
+            due += duration
+            late = time.monotonic() - due
+            if late < 0 or left_out == MAX_LEFT_OUT or self._recording is not None:
+                self.show()
+                left_out = 0
+            else:
+                left_out += 1
+            wait = due - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            elif wait < -1:  # after a pause of the whole machine nothing is made up for
+                due = time.monotonic()
 
     def close(self) -> None:
         """Ends a recording and closes the window."""
@@ -160,6 +179,8 @@ def play(settings: PlayConfig, target: str) -> None:
         UserError: there is nothing to show.
         EnvironmentFailure: there is no display.
     """
+    # One frame at a time gains nothing from threads and loses by waiting for them.
+    torch.set_num_threads(1)
     session = Session(find_parts(target), settings)
     try:
         window = Window(session, Path.cwd())

@@ -14,7 +14,7 @@ from gymnasium.utils import EzPickle
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
 from gymnasium.envs.box2d.car_dynamics import ENGINE_POWER, FRICTION_LIMIT, SIZE, WHEEL_MOMENT_OF_INERTIA, Car
-from gymnasium.envs.box2d.car_racing import FPS, SCALE, STATE_H, STATE_W, ZOOM, CarRacing
+from gymnasium.envs.box2d.car_racing import FPS, GRASS_DIM, SCALE, STATE_H, STATE_W, WINDOW_H, WINDOW_W, ZOOM, CarRacing
 
 from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
 from worldmodels.envs.car_racing.track import Road, pack_road
@@ -23,6 +23,9 @@ from worldmodels.errors import UserError
 
 #: As the official `Car.step` computes them: what turns a slip into a force, and the brakes' force in radians per second.
 STIFFNESS = 205000 * SIZE * SIZE
+#: The window's farthest corner from the car, in its pixels, and the longest diagonal of a polygon, in metres: a patch of grass.
+FARTHEST_PIXELS = math.hypot(WINDOW_W / 2, WINDOW_H * 3 / 4)
+LARGEST_POLYGON = math.sqrt(2) * GRASS_DIM
 BRAKE_FORCE = 15
 
 
@@ -195,3 +198,13 @@ class CarRacingEnv(CarRacing):
         if mode != "state_pixels" or self.full_frame:
             return super()._render(mode)
         return self._draw(small=True)
+
+    def _draw_colored_polygon(
+        self, surface: Any, poly: Any, color: Any, zoom: float, translation: Any, angle: float, clip: bool = True
+    ) -> None:
+        """Passes over what lies out of sight before it is turned and scaled, which was most of `render`'s time."""
+        assert self.car is not None
+        x, y = self.car.hull.position
+        if clip and math.hypot(poly[0][0] - x, poly[0][1] - y) > FARTHEST_PIXELS / zoom + LARGEST_POLYGON:
+            return
+        super()._draw_colored_polygon(surface, poly, color, zoom, translation, angle, clip)  # type: ignore[no-untyped-call]
