@@ -53,6 +53,17 @@ def test_stepping_into_the_dream_goes_on_from_the_same_latent(session):
     assert session.episode.steps == 2  # reality waited
 
 
+def test_from_an_episode_that_is_over_a_new_dream_begins(session):
+    while not session.episode.over:
+        session.step()
+    session.switch_world()
+    assert (session.world, session.episode.steps, session.episode.over) == ("dream", 0, False)
+    session.step()
+    assert session.episode.steps == 1
+    session.switch_world()
+    assert (session.world, session.episode.steps, session.episode.over) == ("real", 0, False)
+
+
 def test_the_dream_beside_reality_is_put_back_every_second(session):
     session.step()
     assert (session.picture().dream != session.picture().reconstruction).any()

@@ -74,7 +74,11 @@ class Session:
         self.temperature = settings.temperature
         self.world: WorldName = "real"
         self.action: Floats = np.zeros(self.spec.action_size, np.float32)
-        self.episodes: dict[WorldName, Episode] = {"real": Episode(settings.seed), "dream": Episode(settings.seed)}
+        # Neither world has an episode to go on with yet.
+        self.episodes: dict[WorldName, Episode] = {
+            "real": Episode(settings.seed, over=True),
+            "dream": Episode(settings.seed, over=True),
+        }
         # Making the game's picture costs more than the game: only when reality is opened.
         self._reality: LatentEnv | None = None
         self._game: Any = None
@@ -211,10 +215,11 @@ class Session:
             frame = self._dream.decode()[0]
             return Picture(frame, None, None, None)
         reality = self._open_reality()
-        reconstruction = self.parts.world_model.vae.decode_frames(reality.z)[0].numpy()
-        dream = self._beside.decode()[0] if self.parts.can_dream else None
+        # One pass of V's decoder for both.
+        latents = [reality.z, self._beside.z] if self.parts.can_dream else [reality.z]
+        decoded = self.parts.world_model.vae.decode_frames(torch.cat(latents)).numpy()
         screen: NDArray[np.uint8] = np.asarray(self._game.render(), np.uint8)
-        return Picture(screen, reality.frames[0], reconstruction, dream)
+        return Picture(screen, reality.frames[0], decoded[0], decoded[1] if self.parts.can_dream else None)
 
     def close(self) -> None:
         """Closes the game."""
