@@ -218,9 +218,12 @@ def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
         session.close()
 
 
-def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch):
-    monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
-    monkeypatch.delenv("DISPLAY", raising=False)
+@pytest.mark.parametrize("driver", ["x11", None])
+def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch, driver):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    if driver is not None:
+        monkeypatch.setenv("SDL_VIDEODRIVER", driver)
     assert main(["watch", str(toy_run)]) == 4
     err = capsys.readouterr().err
     assert "worldmodels video" in err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.video import Encoder
 
+WITHOUT_DISPLAY = "'worldmodels video' needs no display"
 #: Frames that are left out at most before one is drawn.
 MAX_LEFT_OUT = 2
 HELP = (
@@ -32,6 +35,13 @@ HELP = (
     ("h", "this help"),
     ("q, esc", "quit"),
 )
+
+
+def check_display() -> None:
+    """Raises `EnvironmentFailure` where there is no display: SDL would open a window that nobody sees."""
+    named = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in named):
+        raise EnvironmentFailure(f"no window can be opened (DISPLAY is not set); {WITHOUT_DISPLAY}")
 
 
 class Window:
@@ -52,7 +62,7 @@ class Window:
             pygame.display.init()
             self._display = pygame.display.set_mode(self._panels.size)
         except pygame.error as error:
-            raise EnvironmentFailure(f"no window can be opened ({error}); 'worldmodels video' needs no display") from error
+            raise EnvironmentFailure(f"no window can be opened ({error}); {WITHOUT_DISPLAY}") from error
         pygame.display.set_caption(f"worldmodels: {session.spec.name}")
         self._recording: Encoder | None = None
         self._keys: set[str] = set()
@@ -181,6 +191,7 @@ def play(settings: PlayConfig, target: str) -> None:
     """
     # One frame at a time gains nothing from threads and loses by waiting for them.
     torch.set_num_threads(1)
+    check_display()
     session = Session(find_parts(target), settings)
     try:
         window = Window(session, Path.cwd())
