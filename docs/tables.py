@@ -63,11 +63,6 @@ def shipped_table(task: str) -> str:
     return "\n".join(lines)
 
 
-def temperature_table() -> str:
-    """The table of temperatures as the command wrote it."""
-    return (ROOT / "results/take-cover/temperature/table.md").read_text(encoding="utf-8").rstrip()
-
-
 def environment_table() -> str:
     """The fast CarRacing beside Gymnasium's and EnvPool's, from results/car-racing/environment/."""
     speed, alike = _read("car-racing/environment/speed.json"), _read("car-racing/environment/likeness.json")
@@ -105,7 +100,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
     "shipped TakeCover agent": lambda: shipped_table("take-cover"),
-    "temperatures": temperature_table,
     "CarRacing environment": environment_table,
     "speed": speed_table,
 }
