@@ -61,3 +61,20 @@ def test_nothing_to_draw_yet(tmp_path, toy_run, capsys):
     assert main(["plot", str(tmp_path)]) == 2
     assert "nothing to draw yet" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_tensorboard_shows_the_same_while_training(toy_run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = {}
+    for stage in ("vae", "rnn", "controller"):
+        events = EventAccumulator(str(toy_run / "tensorboard" / stage))
+        events.Reload()
+        tags = events.Tags()
+        found[stage] = {*tags["scalars"], *tags["images"]}
+        for tag in tags["images"]:
+            picture = events.Images(tag)[-1]
+            assert (picture.height, picture.width) == (128, 640)
+    assert {"vae/recon_loss", "vae/held_out_recon_loss", "vae/reconstructions"} <= found["vae"]
+    assert {"rnn/nll", "rnn/held_out_nll", "rnn/done_loss"} <= found["rnn"]
+    assert {"controller/mean", "controller/max", "controller/score"} <= found["controller"]

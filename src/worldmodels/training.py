@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
@@ -41,6 +43,9 @@ class Trainee(Protocol):
 
     def validate(self) -> dict[str, float]:
         """Returns measurements on held-out data."""
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """Returns pictures for TensorBoard, uint8 [rows, columns, 3] by name; called after `validate`."""
 
     def carried(self) -> dict[str, Tensor]:
         """Returns what goes from step to step beside the weights."""
@@ -114,6 +119,8 @@ def train(
             if validate:
                 trainee.model.eval()
                 row |= {f"held_out_{name}": value for name, value in trainee.validate().items()}
+                for name, picture in trainee.pictures().items():
+                    board.add_image(f"{stage}/{name}", picture, step, dataformats="HWC")
                 trainee.model.train()
             log.write(step=step, learning_rate=learning_rate(config, step - 1), **row)
             for name, measured in row.items():

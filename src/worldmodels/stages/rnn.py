@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import RNNConfig
@@ -86,6 +88,10 @@ class RNNTrainee:
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value) / num_windows
         return sums
+
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """None: what M dreams needs V to be seen."""
+        return {}
 
     def carried(self) -> dict[str, Tensor]:
         """The LSTM's state at the end of the last window."""

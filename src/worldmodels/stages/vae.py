@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import VAEConfig
@@ -20,6 +22,8 @@ from worldmodels.training import WEIGHTS, train
 
 #: Held-out frames that a validation looks at.
 VALIDATION_FRAMES = 512
+#: Frames of it that TensorBoard shows.
+SHEET_FRAMES = 10
 
 
 class VAETrainee:
@@ -59,6 +63,14 @@ class VAETrainee:
             reconstructed.append(self.model.decode_frames(mu).cpu())
         spread = torch.cat(reconstructed).float().var(0).mean() / self._held_out.float().var(0).mean().clamp(min=1e-6)
         return {**sums, "recon_spread": float(spread)}
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, NDArray[np.uint8]]:
+        """Held-out frames above what V makes of them."""
+        frames = self._held_out[:SHEET_FRAMES]
+        mu, _ = self.model.encode_frames(frames.to(self._device))
+        rows = (frames.numpy(), self.model.decode_frames(mu).cpu().numpy())
+        return {"reconstructions": np.concatenate([np.concatenate(list(row), 1) for row in rows])}
 
     def carried(self) -> dict[str, Tensor]:
         """Nothing goes from step to step but the weights."""
