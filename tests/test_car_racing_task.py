@@ -18,7 +18,8 @@ from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.random_nets import RandomNets
 from worldmodels.models.world_model import make_rnn, make_vae, save_model
-from worldmodels.rollout import EpisodeJob
+from worldmodels.rollout import EpisodeJob, rollout
+from worldmodels.worlds import PixelEnvs
 
 SPEC = get_task("car-racing")
 
@@ -138,3 +139,32 @@ def test_start_anywhere_needs_an_environment_that_can(tmp_path, capsys):
     assert "one place to start from" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run" / "episodes").exists()
+
+
+class Parked:
+    """Stands still."""
+
+    def begin(self, mask, jobs):
+        pass
+
+    def act(self, obs):
+        return np.zeros((len(obs), 3), np.float32)
+
+    def shrink(self, keep):
+        pass
+
+
+def test_giving_up_early_gives_the_same_return_where_nothing_more_comes():
+    """A parked car pays a tenth a step to the end; after 20 steps without a tile that is known."""
+    spec = get_task("car-racing")
+    jobs = [EpisodeJob(0, seed) for seed in (1, 2)]
+    results = []
+    for patience in (0, 20):
+        world = PixelEnvs([spec.make_env() for _ in jobs])
+        results.append(rollout(world, Parked(), jobs, patience_steps=patience, max_steps=spec.max_episode_steps))
+        world.close()
+    patient, hasty = results
+    assert [r.length for r in patient] == [1000, 1000]
+    assert all(20 <= r.length < 40 for r in hasty)
+    for a, b in zip(patient, hasty, strict=True):
+        assert b.episode_return == pytest.approx(a.episode_return, abs=1e-6)

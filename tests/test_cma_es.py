@@ -22,7 +22,7 @@ def rosenbrock(x):
     ("cost", "generations"), [(lambda x: sphere(x - 1), 80), (lambda x: ellipsoid(x - 1), 160), (rosenbrock, 250)]
 )
 def test_finds_the_optimum_at_ones(cost, generations):
-    search = CMAES(6, 0.5, 16, seed=0)
+    search = CMAES(np.zeros(6), 0.5, 16, seed=0)
     for _ in range(generations):
         search.tell(-cost(search.ask()))
     assert search.generation == generations
@@ -31,7 +31,7 @@ def test_finds_the_optimum_at_ones(cost, generations):
 
 
 def test_starts_at_zero_with_the_given_width():
-    search = CMAES(50, 0.1, 64, seed=0)
+    search = CMAES(np.zeros(50), 0.1, 64, seed=0)
     assert (search.mean == 0).all()
     solutions = search.ask()
     assert solutions.shape == (64, 50)
@@ -39,11 +39,11 @@ def test_starts_at_zero_with_the_given_width():
 
 
 def test_a_search_told_again_is_the_same_search():
-    unbroken, told = CMAES(8, 0.3, 10, seed=5), []
+    unbroken, told = CMAES(np.zeros(8), 0.3, 10, seed=5), []
     for _ in range(12):
         told.append(-ellipsoid(unbroken.ask() - 0.5))
         unbroken.tell(told[-1])
-    resumed = CMAES(8, 0.3, 10, seed=5)
+    resumed = CMAES(np.zeros(8), 0.3, 10, seed=5)
     np.random.default_rng(1).normal(size=100)
     for fitness in told:
         resumed.ask()
@@ -51,12 +51,12 @@ def test_a_search_told_again_is_the_same_search():
     assert resumed.mean.tobytes() == unbroken.mean.tobytes()
     assert resumed.sigma == unbroken.sigma
     assert resumed.ask().tobytes() == unbroken.ask().tobytes()
-    assert CMAES(8, 0.3, 10, seed=6).ask().tobytes() != CMAES(8, 0.3, 10, seed=5).ask().tobytes()
+    assert CMAES(np.zeros(8), 0.3, 10, seed=6).ask().tobytes() != CMAES(np.zeros(8), 0.3, 10, seed=5).ask().tobytes()
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_a_broken_fitness_ranks_worst(broken):
-    searches = [CMAES(5, 0.5, 8, seed=0) for _ in range(2)]
+    searches = [CMAES(np.zeros(5), 0.5, 8, seed=0) for _ in range(2)]
     for told in (broken, -1e9):
         search = searches.pop(0)
         fitness = -sphere(search.ask() - 1)
@@ -68,7 +68,7 @@ def test_a_broken_fitness_ranks_worst(broken):
 
 
 def test_no_finite_fitness_stops_and_leaves_the_state():
-    search, other = CMAES(5, 0.5, 8, seed=0), CMAES(5, 0.5, 8, seed=0)
+    search, other = CMAES(np.zeros(5), 0.5, 8, seed=0), CMAES(np.zeros(5), 0.5, 8, seed=0)
     fitness = -sphere(search.ask())
     other.ask()
     with pytest.raises(ValueError, match="finite"):
@@ -82,6 +82,6 @@ def test_no_finite_fitness_stops_and_leaves_the_state():
 def test_numpys_global_generator_is_untouched():
     np.random.seed(7)  # noqa: NPY002 (it is what must not change)
     before = np.random.get_state()[1].tobytes()  # noqa: NPY002
-    search = CMAES(5, 0.5, 8, seed=0)
+    search = CMAES(np.zeros(5), 0.5, 8, seed=0)
     search.tell(-sphere(search.ask()))
     assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002

@@ -37,6 +37,8 @@ class RunArgs:
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
     seed: int = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
+    previous: Path | None = None
+    """A finished run to go on from (a new run only): its episodes are kept, V, M and C begin where they ended."""
     json: Path | None = None
     """Also write the stage's summary to this file."""
 
@@ -55,6 +57,24 @@ class ReproduceArgs:
     """The seed that all of the run's randomness derives from."""
     json: Path | None = None
     """Also write the summary to this file."""
+
+
+@dataclass(frozen=True)
+class IterateArgs:
+    """The paper's iterative procedure: each round the agent plays new episodes, V and M train on, C evolves on."""
+
+    task: tyro.conf.Positional[str]
+    """What to learn; 'worldmodels tasks' lists what there is."""
+    rounds: int = 3
+    """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
+    scale: str = "smoke"
+    """Every round's settings: smoke, laptop or paper."""
+    run: Path | None = None
+    """The folder of the rounds (default: runs/iterate-TASK-SCALE)."""
+    seed: int = 0
+    """The first round's seed; round k has S + k."""
+    json: Path | None = None
+    """Also write the rounds' scores to this file."""
 
 
 @dataclass(frozen=True)
@@ -211,14 +231,14 @@ def _tasks(args: Sequence[str]) -> None:
     _write_result(parsed.json, rows)
 
 
-def _open_run(path: Path, task: str, scale: str, seed: int) -> Run:
+def _open_run(path: Path, task: str, scale: str, seed: int, previous: Path | None = None) -> Run:
     """Opens a run or makes one; refuses a folder that holds another run than the one asked for."""
     from worldmodels.envs.spec import get_task
 
     spec = get_task(task)
     preset = spec.preset(scale)
     if not (path / "config.json").exists():
-        return Run.create(path, task, scale, seed, preset)
+        return Run.create(path, task, scale, seed, preset, previous)
     run = Run.open(path)
     for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
         if getattr(run, name) != asked:
@@ -272,7 +292,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         parsed.settings.validate()
         _check_writable(common.json)
         with RunLock(common.run):
-            run = _open_run(common.run, common.task, common.scale, common.seed)
+            run = _open_run(common.run, common.task, common.scale, common.seed, common.previous)
             if parsed.settings != getattr(run.preset, stage):
                 run = _change_settings(run, stage, parsed.settings)
             from worldmodels.stages.reproduce import run_stage
@@ -336,6 +356,21 @@ def _table(args: Sequence[str]) -> None:
     print(to_markdown(result) + f"\npicture: {path / 'table.png'}")
 
 
+def _iterate(args: Sequence[str]) -> None:
+    parsed = _parse(IterateArgs, "iterate", args)
+    _check_writable(parsed.json)
+    from worldmodels.envs.spec import get_task
+
+    get_task(parsed.task).preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"iterate-{parsed.task}-{parsed.scale}"
+    with RunLock(path):
+        from worldmodels.stages.iterate import iterate, to_markdown
+
+        result = iterate(parsed.task, parsed.scale, parsed.rounds, path, parsed.seed)
+    _write_result(parsed.json, result)
+    print(to_markdown(result))
+
+
 def _play(args: Sequence[str]) -> None:
     parsed = _parse(PlayArgs, "play", args)
     parsed.settings.validate()
@@ -393,6 +428,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "encode": ("send all frames through V", _stage("encode")),
     "train-rnn": ("train M on the latents", _stage("rnn")),
     "train-controller": ("evolve C", _stage("controller")),
+    "iterate": ("the paper's iterative procedure: collect with C, train on, evolve on", _iterate),
     "evaluate": ("score an agent on held-out seeds", _evaluate),
     "fidelity": ("measure how true a run's dream is", _fidelity),
     "table": ("make one of the paper's tables", _table),

@@ -13,9 +13,11 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from worldmodels.errors import UserError, nearest
 
 RUNTIME = {"runtime": True}
+#: Settings that older runs did not have: at their default value they stay out of the fingerprint, so that those runs go on.
+ADDED = {"added": True}
 
 World = Literal["dream", "real"]
-DataPolicy = Literal["held", "nets"]
+DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees of V's latent z and M's hidden and cell states h and c; "z+hidden" puts a layer of 40 tanh units between.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch"]
 Memory = Literal["trained", "untrained"]
@@ -37,7 +39,11 @@ class Config:
 
     def fingerprint_fields(self) -> dict[str, Any]:
         """Returns the fields that decide the stage's result."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("runtime")}
+        return {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if not f.metadata.get("runtime") and not (f.metadata.get("added") and getattr(self, f.name) == f.default)
+        }
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Self:
@@ -73,12 +79,15 @@ class Config:
 
 @dataclass(frozen=True)
 class CollectConfig(Config):
-    """Episodes of the random policy in the real environment."""
+    """Episodes in the real environment, of a random policy or of the previous run's agent."""
 
     num_episodes: int = 10_000
     """Episodes to keep."""
     policy: DataPolicy = "held"
-    """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode."""
+    """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode;
+    agent: the previous run's agent, with some of the held actions mixed in."""
+    max_noise: float = field(default=0.5, metadata=ADDED)
+    """agent: the share of the held random action in what is done; every episode draws its own from U(0, this)."""
     start_anywhere: bool = False
     """Start episodes at random places, where the environment can do that."""
     max_short_steps: int = 100
@@ -97,6 +106,7 @@ class CollectConfig(Config):
     def validate(self) -> None:
         _check("num_episodes", self.num_episodes, 2, 10_000_000)
         _check("max_short_steps", self.max_short_steps, 0, 100_000)
+        _check("max_noise", self.max_noise, 0, 1)
         _check("max_hold_steps", self.max_hold_steps, 1, 10_000)
         _check("bias_scale", self.bias_scale, 0, 10)
         _check("min_spread", self.min_spread, 0, 1)
@@ -192,6 +202,9 @@ class ControllerConfig(Config):
     """CMA-ES's initial step size."""
     world: World = "dream"
     """Where C is trained."""
+    patience_steps: int = field(default=0, metadata=ADDED)
+    """In the real environment, end a training episode after this many steps without a positive reward, as if the last reward
+    had come for all steps that were left; 0 plays on."""
     temperature: float = 1.15
     """The dream's temperature."""
     score_every_generations: int = 25
@@ -210,6 +223,7 @@ class ControllerConfig(Config):
         _check("population_size", self.population_size, 4, 65_536)
         _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)
         _check("sigma", self.sigma, 1e-6, 100)
+        _check("patience_steps", self.patience_steps, 0, 1_000_000)
         _check("temperature", self.temperature, 0.01, 10)
         _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
         _check("score_episodes", self.score_episodes, 1, 1_000_000)

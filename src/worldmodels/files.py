@@ -50,6 +50,23 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def link_folder(source: Path, target: Path) -> None:
+    """Makes ``target`` a folder with the same files as ``source``, whole or not at all: hard links, or copies elsewhere."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for file in source.iterdir():
+            try:
+                os.link(file, temporary / file.name)
+            except OSError:
+                shutil.copy2(file, temporary / file.name)
+        temporary.rename(target)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise EnvironmentFailure(f"{target}: cannot be written ({error.strerror or error})") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as indented JSON, whole or not at all."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

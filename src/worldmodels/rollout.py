@@ -61,6 +61,8 @@ def rollout(
     policy: Policy,
     jobs: Sequence[EpisodeJob],
     *,
+    patience_steps: int = 0,
+    max_steps: int = 0,
     on_step: Listener | None = None,
     on_result: Callable[[EpisodeResult], None] | None = None,
 ) -> list[EpisodeResult]:
@@ -70,6 +72,8 @@ def rollout(
         world: its slots may be more or fewer than the jobs; it comes back shrunk.
         policy: acts for all slots.
         jobs: what to play.
+        patience_steps: an episode ends after this many steps without a positive reward, and its return is what it would have
+            been had the last reward come for all steps up to ``max_steps``; 0 plays on.
         on_step: told the slots that are playing (bool [N]), the observations before the step, the actions, and what came.
         on_result: told each result as it comes, for progress.
     """
@@ -78,6 +82,7 @@ def rollout(
     job_of = np.full(world.num_envs, -1)
     returns = np.zeros(world.num_envs)
     lengths = np.zeros(world.num_envs, np.int64)
+    fruitless = np.zeros(world.num_envs, np.int64)
     obs: Any = None
     while True:
         free = np.flatnonzero(job_of < 0)
@@ -90,7 +95,7 @@ def rollout(
                 slot_jobs[slot] = jobs[index]
                 seeds[slot] = jobs[index].seed
                 next_job = index + 1
-            returns[mask], lengths[mask] = 0, 0
+            returns[mask], lengths[mask], fruitless[mask] = 0, 0, 0
             obs, _ = world.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
             policy.begin(mask, slot_jobs)
         running = job_of >= 0
@@ -100,7 +105,7 @@ def rollout(
             world.shrink(running)
             policy.shrink(running)
             obs = obs[running]
-            job_of, returns, lengths = job_of[running], returns[running], lengths[running]
+            job_of, returns, lengths, fruitless = job_of[running], returns[running], lengths[running], fruitless[running]
             running = np.ones(world.num_envs, np.bool_)
 
         actions = policy.act(obs)
@@ -110,7 +115,13 @@ def rollout(
         obs = next_obs
         returns[running] += rewards[running]
         lengths[running] += 1
-        for slot in np.flatnonzero(running & (terminated | truncated)):
+        ended = terminated | truncated
+        if patience_steps:
+            fruitless = np.where(rewards > 0, 0, fruitless + 1)
+            given_up = running & ~ended & (fruitless >= patience_steps)
+            returns[given_up] += rewards[given_up] * (max_steps - lengths[given_up])
+            ended = ended | given_up
+        for slot in np.flatnonzero(running & ended):
             index = int(job_of[slot])
             result = EpisodeResult(jobs[index], float(returns[slot]), int(lengths[slot]))
             results[index] = result

@@ -73,50 +73,74 @@ class Run:
     scale: str
     seed: int
     preset: Preset
+    previous: Run | None = None
+    """The run that this one goes on from: its episodes are kept, and V, M and C begin where they ended."""
 
     @classmethod
-    def create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset) -> Run:
-        """Makes the folder and its config.json. Raises `UserError` if a run is there already."""
+    def create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
+        """Makes the folder and its config.json.
+
+        Raises:
+            UserError: a run is there already, or ``previous`` is none to go on from.
+        """
         if (path / "config.json").exists():
             raise UserError(f"{path}: holds a run already")
-        run = cls(path, task, scale, seed, preset)
+        earlier = None if previous is None else cls.open(previous)
+        run = cls(path, task, scale, seed, preset, earlier)
+        if earlier is not None and earlier.task != task:
+            raise UserError(f"{previous}: a run of {earlier.task}; {task} cannot go on from it")
+        if seed in {ancestor.seed for ancestor in run.ancestors()}:
+            raise UserError(f"{previous}: has the seed {seed} too, and the same episodes would be played; use another --seed")
         run.save()
         return run
 
+    def ancestors(self) -> list[Run]:
+        """Returns the runs that this one goes on from, the first one first."""
+        return [] if self.previous is None else [*self.previous.ancestors(), self.previous]
+
     @classmethod
-    def open(cls, path: Path) -> Run:
-        """Opens an existing run.
+    def open(cls, path: Path, later: tuple[Path, ...] = ()) -> Run:
+        """Opens an existing run; ``later`` are the runs that go on from it.
 
         Raises:
             UserError: there is no run at ``path``, or its configuration holds an unknown key or a bad value.
-            BadFileError: its config.json is not JSON.
+            BadFileError: its config.json is not JSON, or the runs before it go in a circle.
         """
         file = path / "config.json"
         if not file.exists():
             raise UserError(f"{path}: no run is here (no config.json); 'worldmodels reproduce TASK --run {path}' makes one")
         data = files.read_json(file)
         known = {"format", "task", "scale", "seed", "stages", "versions"}
-        if not isinstance(data, dict) or set(data) != known:
+        if not isinstance(data, dict) or set(data) - {"previous"} != known:
             raise BadFileError(f"{file}: expected exactly the keys {', '.join(sorted(known))}")
         if data["format"] != FORMAT:
             raise UserError(f"{file}: format {data['format']!r}; this version reads format {FORMAT}")
         if not (isinstance(data["task"], str) and isinstance(data["scale"], str) and type(data["seed"]) is int):
             raise BadFileError(f"{file}: 'task' and 'scale' must be text and 'seed' a whole number")
-        return cls(path, data["task"], data["scale"], data["seed"], Preset.from_dict(data["stages"], str(file)))
+        preset = Preset.from_dict(data["stages"], str(file))
+        previous = None
+        if "previous" in data:
+            if not isinstance(data["previous"], str) or not data["previous"]:
+                raise BadFileError(f"{file}: 'previous' must be the path of a run")
+            if path.resolve() in later:
+                raise BadFileError(f"{file}: 'previous' leads in a circle")
+            previous = cls.open(path / data["previous"], (*later, path.resolve()))
+        return cls(path, data["task"], data["scale"], data["seed"], preset, previous)
 
     def save(self) -> None:
         """Writes config.json."""
-        files.write_json(
-            self.path / "config.json",
-            {
-                "format": FORMAT,
-                "task": self.task,
-                "scale": self.scale,
-                "seed": self.seed,
-                "stages": self.preset.to_dict(),
-                "versions": versions(),
-            },
-        )
+        config = {
+            "format": FORMAT,
+            "task": self.task,
+            "scale": self.scale,
+            "seed": self.seed,
+            "stages": self.preset.to_dict(),
+            "versions": versions(),
+        }
+        if self.previous is not None:
+            # Relative: the folder of all rounds may be moved.
+            config["previous"] = os.path.relpath(self.previous.path.resolve(), self.path.resolve())
+        files.write_json(self.path / "config.json", config)
 
     def stage_path(self, stage: str) -> Path:
         """Returns the folder of a stage."""
@@ -137,6 +161,16 @@ class Run:
         if done is None:
             raise UserError(f"{self.stage_path(stage)}: not finished; run 'worldmodels {VERBS[stage]} --run {self.path}' first")
         return done
+
+    def inherited(self, stage: str) -> dict[str, str]:
+        """Returns the hashes of what a stage takes over from the previous run, if there is one, as inputs of `begin`.
+
+        Raises:
+            UserError: the previous run has not finished that stage.
+        """
+        if self.previous is None:
+            return {}
+        return {f"previous/{name}": digest for name, digest in self.previous.require(stage)["outputs"].items()}
 
     def stage_fingerprint(self, stage: str, config: Config, inputs: Mapping[str, str]) -> str:
         """Returns the hash of what decides a stage's result: task, seed, settings, and the results it builds on."""
@@ -184,9 +218,9 @@ class Run:
         if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
             raise BadFileError(f"{started}: not the start of a stage")
         changed = [
-            f"{name} {found['config'].get(name)} → {wanted[name]}"
-            for name in wanted
-            if found["config"].get(name) != wanted[name]
+            f"{name} {found['config'].get(name, 'unset')} → {getattr(config, name, 'unknown')}"
+            for name in sorted(wanted | found["config"])
+            if found["config"].get(name) != wanted.get(name)
         ]
         if changed:
             raise UserError(

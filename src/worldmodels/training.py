@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from worldmodels.checkpoint import load_metadata, load_tensors, save_tensors
+from worldmodels.checkpoint import load_metadata, load_module, load_tensors, save_tensors
 from worldmodels.config import GradientConfig
 from worldmodels.errors import BadFileError, WorldModelsError
 from worldmodels.progress import Progress
@@ -59,6 +59,12 @@ def learning_rate(config: GradientConfig, step: int) -> float:
     by a constant factor too)."""
     share = step / max(1, config.num_steps - 1)
     return float(config.learning_rate * (config.final_learning_rate / config.learning_rate) ** share)
+
+
+def begin_from_previous(run: Run, stage: str, model: nn.Module) -> None:
+    """Gives a model the weights that the previous run ended with; without a previous run it keeps its own."""
+    if run.previous is not None:
+        load_module(run.previous.stage_path(stage) / WEIGHTS, model)
 
 
 def train(

@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from worldmodels.allocator import keep_freed_memory
 from worldmodels.errors import EnvironmentFailure
 
 #: A pool that breaks this many times over without finishing anything is not bad luck.
@@ -23,6 +24,7 @@ MAX_FAILURES = 3
 
 def _start_worker(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()

@@ -14,6 +14,7 @@ from worldmodels.bench.plan import Bench
 from worldmodels.bench.timing import Row, Work
 from worldmodels.data.episodes import CHUNK_FRAMES, EpisodeStore
 from worldmodels.data.latents import ARRAYS, LatentStore
+from worldmodels.data.sampling import split_episodes
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.models.world_model import make_rnn, make_vae
 from worldmodels.stages.rnn import RNNTrainee
@@ -58,7 +59,8 @@ def measure_vae_training(bench: Bench) -> Row:
     config, device = bench.preset.vae, bench.device
     vae = make_vae(bench.spec).to(device)
     store = EpisodeStore(bench.folder / "run" / "episodes")
-    trainee = VAETrainee(vae, store, config, 0)
+    split = split_episodes(len(store.lengths), config.held_out_fraction, 0)
+    trainee = VAETrainee(vae, store, split, config, 0)
     work = _gradient_steps(vae, _trainee_loss(trainee), config.batch_size, None, True)
 
     plain = original.PlainVAE(bench.spec.latent_size).to(device)
@@ -140,7 +142,9 @@ def measure_rnn_training(bench: Bench) -> Row:
     """Time steps/s through M's gradient step, reading included."""
     config, device, spec = bench.preset.rnn, bench.device, bench.spec
     rnn = make_rnn(spec).to(device)
-    trainee = RNNTrainee(rnn, _write_latents(bench.folder / "latents", spec), config, 0)
+    latents = _write_latents(bench.folder / "latents", spec)
+    split = split_episodes(latents.num_episodes, config.held_out_fraction, 0)
+    trainee = RNNTrainee(rnn, latents, split, config, 0)
     units = trainee.steps_per_batch
     loss = _trainee_loss(trainee)
     work = _gradient_steps(rnn, loss, units, config.max_grad_value, True)

@@ -130,7 +130,7 @@ def measure_game(bench: Bench) -> Row:
 def measure_cma_es(bench: Bench) -> Row:
     """Seconds of a generation's ask and tell, without playing."""
     size, population = num_parameters(bench.spec, bench.preset.controller.inputs), bench.preset.controller.population_size
-    search = CMAES(size, bench.preset.controller.sigma, population, 0)
+    search = CMAES(np.zeros(size), bench.preset.controller.sigma, population, 0)
     rng = np.random.default_rng(0)
 
     def work() -> float:

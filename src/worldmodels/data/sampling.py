@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import LatentStore
-from worldmodels.run import derive_seed
+from worldmodels.run import Run, derive_seed
 
 #: Chunks of 128 frames that are in memory together; a batch is drawn from all of them (8,192 frames, 100 MB).
 CHUNKS_IN_MEMORY = 64
@@ -23,7 +23,11 @@ EPISODES_PER_STREAM = 16
 PADDED_EPISODES_PER_STREAM = 4
 
 
-def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+#: The numbers of the training and of the held-out episodes, each sorted, int64.
+Split = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> Split:
     """Returns the numbers of the training and of the held-out episodes (at least one each), sorted.
 
     Raises:
@@ -34,6 +38,20 @@ def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> tu
     order = np.random.default_rng(derive_seed(seed, "split")).permutation(num_episodes)
     held_out = min(max(1, round(num_episodes * held_out_fraction)), num_episodes - 1)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def split_run(run: Run, num_episodes: int, held_out_fraction: float) -> Split:
+    """Splits a run's episodes, each round's by themselves: what a previous run held out stays held out."""
+    training, held_out = [], []
+    first = 0
+    for earlier in run.ancestors():
+        number = earlier.preset.collect.num_episodes
+        parts = split_episodes(number, held_out_fraction, earlier.seed)
+        training.append(first + parts[0])
+        held_out.append(first + parts[1])
+        first += number
+    parts = split_episodes(num_episodes - first, held_out_fraction, run.seed)
+    return np.concatenate([*training, first + parts[0]]), np.concatenate([*held_out, first + parts[1]])
 
 
 class FrameSampler:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from worldmodels.run import derive_seed
 
+Solution = NDArray[np.float64]
 Solutions = NDArray[np.float64]
 
 
@@ -21,19 +22,19 @@ class CMAES:
     """Covariance matrix adaptation evolution strategy (Hansen), as pycma implements it.
 
     Args:
-        num_parameters: length of a solution; the search starts at zeros.
+        start: the centre of the first generation, float64 [parameters].
         sigma: initial step size.
         population_size: candidates per generation.
         seed: of the run; generation g draws from (seed, "controller/cma", g).
     """
 
-    def __init__(self, num_parameters: int, sigma: float, population_size: int, seed: int) -> None:
+    def __init__(self, start: Solution, sigma: float, population_size: int, seed: int) -> None:
         self._seed = seed
         self._rng = np.random.default_rng(0)
         self.generation = 0
         self._asked: list[NDArray[np.float64]] = []
         self._strategy: Any = cma.CMAEvolutionStrategy(
-            np.zeros(num_parameters),
+            start,
             sigma,
             {
                 "popsize": population_size,

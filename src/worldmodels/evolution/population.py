@@ -12,7 +12,7 @@ from torch import Tensor
 
 from worldmodels.config import ControllerInputs
 from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import EnvSpec
+from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.evolution.real_player import (
     RealPlayer,
     play_in_worker,
@@ -41,8 +41,13 @@ class DreamPopulation:
         self._world_model, self._inputs = world_model, inputs
         self._temperature, self._num_slots = temperature, num_slots
 
-    def evaluate(self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None) -> list[EpisodeResult]:
-        """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order."""
+    def evaluate(
+        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
+    ) -> list[EpisodeResult]:
+        """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
+
+        Dreams know no impatience: their steps are cheap.
+        """
         world = DreamEnv(self._world_model, self._inputs, min(self._num_slots, len(jobs)), self._temperature)
         policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
         return rollout(world, policy, jobs, on_result=on_result)
@@ -74,16 +79,18 @@ class RealPopulation:
         self._workers = Workers(num_workers, prepare_worker, (spec.name, official, weights, inputs))
         self._player = RealPlayer(spec, official, world_model, inputs)
 
-    def evaluate(self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None) -> list[EpisodeResult]:
+    def evaluate(
+        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
+    ) -> list[EpisodeResult]:
         """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
 
         They depend on the jobs and their order alone, not on the number of workers.
         """
         chunks = split_jobs(jobs)
         if len(chunks) == 1 or self._workers.num_workers == 1:
-            return [result for chunk in chunks for result in self._player.play(solutions, chunk, on_result)]
+            return [result for chunk in chunks for result in self._player.play(solutions, chunk, on_result, patience_steps)]
         results: list[list[EpisodeResult]] = [[] for _ in chunks]
-        tasks = [_task(solutions, chunk) for chunk in chunks]
+        tasks = [(*_task(solutions, chunk), patience_steps) for chunk in chunks]
         for index, played in self._workers.map_unordered(play_in_worker, tasks):
             # The worker numbered its candidates anew.
             results[index] = [
@@ -107,7 +114,7 @@ class RealPopulation:
         self._folder.cleanup()
 
 
-def _task(solutions: Tensor, chunk: Sequence[EpisodeJob]) -> tuple[object, list[EpisodeJob]]:
+def _task(solutions: Tensor, chunk: Sequence[EpisodeJob]) -> tuple[Floats, list[EpisodeJob]]:
     """Returns what a worker needs of a chunk: its candidates' weights, and its jobs with the candidates numbered anew."""
     candidates = sorted({job.candidate for job in chunk})
     jobs = [EpisodeJob(candidates.index(job.candidate), job.seed) for job in chunk]

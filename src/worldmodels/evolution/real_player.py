@@ -75,7 +75,11 @@ class RealPlayer:
         self._envs: list[gym.Env[Frame, Floats]] = []
 
     def play(
-        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: Callable[[EpisodeResult], None] | None = None
+        self,
+        solutions: Tensor,
+        jobs: Sequence[EpisodeJob],
+        on_result: Callable[[EpisodeResult], None] | None = None,
+        patience_steps: int = 0,
     ) -> list[EpisodeResult]:
         """Plays a chunk of jobs side by side, each with its candidate of ``solutions`` (float [P, parameters])."""
         while len(self._envs) < len(jobs):
@@ -91,7 +95,8 @@ class RealPlayer:
                 return rollout(pixels, UniformPolicy(space), jobs, on_result=on_result)
             world = LatentEnv(pixels, self._world_model, self._inputs)
             policy = ControllerPolicy(self._spec, self._inputs, solutions)
-            return rollout(world, policy, jobs, on_result=on_result)
+            steps = self._spec.max_episode_steps
+            return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps, on_result=on_result)
         finally:
             torch.set_num_threads(threads)
             pixels.release()
@@ -128,7 +133,7 @@ def prepare_worker(task: str, official: bool, weights: Path | None, inputs: Cont
     _player = RealPlayer(spec, official, world_model, inputs)
 
 
-def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob]) -> list[EpisodeResult]:
+def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:
     """Plays a chunk in a worker process."""
     assert _player is not None
-    return _player.play(torch.from_numpy(solutions), jobs)
+    return _player.play(torch.from_numpy(solutions), jobs, patience_steps=patience_steps)

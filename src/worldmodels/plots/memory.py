@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from worldmodels.data.latents import LatentStore
-from worldmodels.data.sampling import split_episodes
+from worldmodels.data.sampling import split_run
 from worldmodels.models.world_model import WorldModel
 from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, long_enough, open_loop, open_loop_error
 from worldmodels.plots.vision import draw_strips
@@ -19,7 +19,7 @@ STRIP_EPISODES, STRIP_FRAMES = 3, 10
 def _held_out(run: Run) -> tuple[LatentStore, list[int]]:
     """Returns the latents and the held-out episodes that are long enough to leave M alone in."""
     store = LatentStore(run.stage_path("encode"))
-    _, held_out = split_episodes(store.num_episodes, run.preset.rnn.held_out_fraction, run.seed)
+    _, held_out = split_run(run, store.num_episodes, run.preset.rnn.held_out_fraction)
     return store, long_enough(store, held_out, WARM_UP_STEPS, HORIZON)
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import held_out_frames, split_episodes
+from worldmodels.data.sampling import held_out_frames, split_run
 from worldmodels.envs.spec import Frame
 from worldmodels.models.vae import VAE
 from worldmodels.run import Run, read_jsonl
@@ -56,7 +56,7 @@ def _sheet(rows: list[tuple[str, Frame]]) -> Figure:
 def sheet_frames(run: Run) -> Frame:
     """Returns the held-out frames of the sheets, uint8 [10, 64, 64, 3]."""
     store = EpisodeStore(run.stage_path("collect"))
-    _, held_out = split_episodes(len(store.lengths), run.preset.vae.held_out_fraction, run.seed)
+    _, held_out = split_run(run, len(store.lengths), run.preset.vae.held_out_fraction)
     return held_out_frames(store, held_out, SHEET_COLUMNS, run.seed)
 
 

@@ -1,7 +1,8 @@
-"""Plays the random policy in the real environment and keeps what it saw: ``episodes/``.
+"""Plays a random policy, or the previous run's agent, in the real environment and keeps what it saw: ``episodes/``.
 
 A shard is the unit of work. Episode e of the run has its own seeds, so shards are the same bytes whoever plays them and in
-whatever order; a killed collection goes on with the shards that are missing.
+whatever order; a killed collection goes on with the shards that are missing. A run that goes on from another one has that
+one's shards too, first and under the same names, as hard links.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, Shard, shard_sha256, write_shard
-from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
+from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
 from worldmodels.errors import EnvironmentFailure, UserError
-from worldmodels.files import fingerprint
+from worldmodels.files import fingerprint, link_folder
 from worldmodels.models.random_nets import RandomNets
+from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, derive_seed
+from worldmodels.stages.driven import play_driven
 from worldmodels.workers import Workers
 from worldmodels.worlds import Mask, PixelEnvs
 
@@ -78,24 +82,57 @@ def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: i
     raise EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
 
 
-_world: PixelEnvs | None = None
+def drive_episodes(
+    envs: Sequence[gym.Env[Frame, Floats]], model: Model, config: CollectConfig, seed: int, indices: range
+) -> list[Episode]:
+    """Has the agent play episodes ``indices`` of a run side by side; those that are too short are played again."""
+    spec, left = model.world_model.spec, list(indices)
+    episodes: dict[int, Episode] = {}
+    for attempt in range(MAX_ATTEMPTS):
+        pixels = PixelEnvs(envs[: len(left)], spec.env_threads)
+        try:
+            episodes |= play_driven(pixels, model, config, seed, left, attempt)
+        finally:
+            pixels.release()
+        left = [index for index in left if len(episodes[index].frames) <= config.max_short_steps]
+        if not left:
+            return [episodes[index] for index in indices]
+    raise EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
 
 
-def _prepare_worker(task: str, start_anywhere: bool) -> None:
-    """Opens a worker's environment."""
-    global _world
+_envs: list[gym.Env[Frame, Floats]] = []
+_model: Model | None = None
+
+
+def _prepare_worker(task: str, start_anywhere: bool, num_envs: int, model: Path | None) -> None:
+    """Opens a worker's environments and, if an agent plays, reads it."""
+    global _model
     torch.set_num_threads(1)
     spec = get_task(task)
-    _world = PixelEnvs([spec.make_env(**(spec.start_anywhere_kwargs if start_anywhere else {}))])
+    _envs.extend(spec.make_env(**(spec.start_anywhere_kwargs if start_anywhere else {})) for _ in range(num_envs))
+    _model = None if model is None else load_model(model)
 
 
 def _play_shard(folder: Path, task: str, config: CollectConfig, seed: int, indices: range) -> int:
     """Plays and writes one shard; returns its number of frames."""
-    assert _world is not None
-    spec = get_task(task)
     if not folder.exists():  # a worker may have died right after it
-        write_shard(folder, [play_episode(_world, spec, config, seed, index) for index in indices])
+        if _model is not None:
+            write_shard(folder, drive_episodes(_envs, _model, config, seed, indices))
+        else:
+            world = PixelEnvs(_envs)
+            write_shard(folder, [play_episode(world, get_task(task), config, seed, index) for index in indices])
     return Shard(folder).num_frames
+
+
+def _link_shards(earlier: Path, folder: Path) -> list[Path]:
+    """Links the shards of a previous run into this one's folder; returns them."""
+    linked = []
+    for source in sorted(earlier.glob("shard-*")):
+        target = folder / source.name
+        if not target.exists():
+            link_folder(source, target)
+        linked.append(target)
+    return linked
 
 
 def run(config: CollectConfig, run: Run) -> None:
@@ -103,12 +140,19 @@ def run(config: CollectConfig, run: Run) -> None:
     spec = get_task(run.task)
     if config.start_anywhere and not spec.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
-    if not run.begin("collect", config, {}):
+    inputs, model = run.inherited("collect"), None
+    if config.policy == "agent":
+        if run.previous is None:
+            raise UserError("policy agent needs a run to go on from; name it with --previous")
+        inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
+        model = run.previous.path / "model"
+    if not run.begin("collect", config, inputs):
         return
     folder = run.stage_path("collect")
+    linked = [] if run.previous is None else _link_shards(run.previous.stage_path("collect"), folder)
     per_shard = config.episodes_per_shard
     plan = {
-        folder / f"shard-{first // per_shard:05d}": range(first, min(first + per_shard, config.num_episodes))
+        folder / f"shard-{len(linked) + first // per_shard:05d}": range(first, min(first + per_shard, config.num_episodes))
         for first in range(0, config.num_episodes, per_shard)
     }
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
@@ -117,7 +161,8 @@ def run(config: CollectConfig, run: Run) -> None:
     num_frames = 0
     if missing:
         num_workers = config.num_workers or spec.env_threads * (os.cpu_count() or 1)
-        workers = Workers(min(num_workers, len(missing)), _prepare_worker, (run.task, config.start_anywhere))
+        num_envs = 1 if model is None else per_shard
+        workers = Workers(min(num_workers, len(missing)), _prepare_worker, (run.task, config.start_anywhere, num_envs, model))
         tasks = [(path, run.task, config, run.seed, indices) for path, indices in missing.items()]
         try:
             for index, frames in workers.map_unordered(_play_shard, tasks):
@@ -126,13 +171,13 @@ def run(config: CollectConfig, run: Run) -> None:
                 progress.update(num_done, f"{num_frames:,} frames")
         finally:
             workers.close()
-    shards = [Shard(path) for path in plan]
+    shards = [Shard(path) for path in [*linked, *plan]]
     for shard in shards:
         shard.verify()
     lengths = [n for shard in shards for n in shard.lengths]
     run.finish(
         "collect",
-        {"episodes": fingerprint({path.name: shard_sha256(path) for path in plan})},
+        {"episodes": fingerprint({path.name: shard_sha256(path) for path in [*linked, *plan]})},
         num_episodes=len(lengths),
         num_frames=sum(lengths),
         mean_length=sum(lengths) / len(lengths),

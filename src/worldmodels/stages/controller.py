@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig, Memory
 from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, WorldModelsError
+from worldmodels.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
@@ -37,6 +37,7 @@ from worldmodels.run import MetricsLog, Run, read_jsonl
 from worldmodels.training import WEIGHTS
 
 Population = DreamPopulation | RealPopulation
+BEST = "best.safetensors"
 
 
 def load_world_model(run: Run, memory: Memory) -> WorldModel:
@@ -60,11 +61,23 @@ def make_population(world_model: WorldModel, config: ControllerConfig) -> Popula
 
 def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
-    inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"]}
+    inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"], **run.inherited("controller")}
     if config.memory == "trained":
         inputs |= run.require("rnn")["outputs"]
     if run.begin("controller", config, inputs):
         evolve(config, run, load_world_model(run, config.memory))
+
+
+def begin_search(config: ControllerConfig, run: Run) -> CMAES:
+    """Returns the search before its first generation: around zeros, or around the controller of the previous run."""
+    start = np.zeros(num_parameters(get_task(run.task), config.inputs))
+    if run.previous is not None:
+        path = run.previous.stage_path("controller") / BEST
+        found = load_tensors(path).get("solution")
+        if found is None or found.shape != start.shape:
+            raise UserError(f"{path}: not a controller of {len(start):,} parameters ({config.inputs}); keep its --inputs")
+        start = found.double().numpy()
+    return CMAES(start, config.sigma, config.population_size, run.seed)
 
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
@@ -79,8 +92,7 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
 def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, population: Population) -> None:
     """Asks and tells to the last generation, from wherever the history ends."""
     folder = run.stage_path("controller")
-    search = CMAES(num_parameters(world_model.spec, config.inputs), config.sigma, config.population_size, run.seed)
-
+    search = begin_search(config, run)
     history = folder / "history.jsonl"
     rows = read_jsonl(history) if history.exists() else []
     scores = _scores(folder)
@@ -104,7 +116,7 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
             scores.append({"generation": generation, "mean": mean, "std": std})
             if mean > best:
                 best = mean
-                save_tensors(folder / "best.safetensors", {"solution": torch.from_numpy(search.mean).float()})
+                save_tensors(folder / BEST, {"solution": torch.from_numpy(search.mean).float()})
             score_log.write(**scores[-1], episodes=config.score_episodes)
             board.add_scalar("controller/score", mean, generation)
         if generation == config.num_generations:
@@ -133,9 +145,9 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
         progress.update(search.generation, f"return {row['mean']:.1f} (max {row['max']:.1f}){scored}")
     board.close()
 
-    solution = load_tensors(folder / "best.safetensors")["solution"]
+    solution = load_tensors(folder / BEST)["solution"]
     save_model(run.path / "model", world_model, config.inputs, solution)
-    run.finish("controller", {"controller": sha256_of(folder / "best.safetensors")}, score=best)
+    run.finish("controller", {"controller": sha256_of(folder / BEST)}, score=best)
     progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
 
 
@@ -150,7 +162,7 @@ def _evaluate(
     """Scores a generation: all candidates meet the same seeds. Returns fitness float64 [P] and the steps played."""
     seeds = [run.derive_seed("controller/episode", generation, i) for i in range(config.episodes_per_candidate)]
     jobs = [EpisodeJob(candidate, seed) for candidate in range(len(solutions)) for seed in seeds]
-    results = population.evaluate(torch.from_numpy(solutions), jobs)
+    results = population.evaluate(torch.from_numpy(solutions), jobs, patience_steps=config.patience_steps)
     returns = np.array([result.episode_return for result in results])
     return returns.reshape(len(solutions), -1).mean(1), sum(result.length for result in results)
 

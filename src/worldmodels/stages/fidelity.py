@@ -21,18 +21,16 @@ from worldmodels import files
 from worldmodels.checkpoint import load_tensors
 from worldmodels.config import CollectConfig, FidelityConfig
 from worldmodels.data.latents import LatentStore
-from worldmodels.data.sampling import split_episodes
+from worldmodels.data.sampling import split_run
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
-from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
-from worldmodels.models.controller import num_parameters
 from worldmodels.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
-from worldmodels.stages.controller import load_world_model
+from worldmodels.stages.controller import begin_search, load_world_model
 from worldmodels.stages.evaluate import summarise
 from worldmodels.worlds import Mask, PixelEnvs
 
@@ -85,7 +83,7 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     """Returns the search's mean at a few moments of the evolution, told anew from the history, and the controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
     rows = read_jsonl(folder / "history.jsonl")
-    search = CMAES(num_parameters(get_task(run.task), config.inputs), config.sigma, config.population_size, run.seed)
+    search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
     found = {}
     for row in rows:
@@ -96,13 +94,15 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     return {**found, "C, kept": np.asarray(best)}
 
 
-def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float:
-    """Returns Spearman's rank correlation (ties get the mean of their ranks)."""
+def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Returns Spearman's rank correlation (ties get the mean of their ranks); None where one side is all ties."""
 
     def ranks(values: Sequence[float]) -> NDArray[np.float64]:
         array = np.asarray(values, np.float64)
         return np.array([(array < x).sum() + ((array == x).sum() - 1) / 2 for x in array])
 
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return None
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
@@ -141,7 +141,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     finally:
         awake.close()
     store = LatentStore(run.stage_path("encode"))
-    _, held_out = split_episodes(store.num_episodes, run.preset.rnn.held_out_fraction, run.seed)
+    _, held_out = split_run(run, store.num_episodes, run.preset.rnn.held_out_fraction)
     dreams, reals = [row["dream"]["mean"] for row in rows], [row["real"]["mean"] for row in rows]
     progress.finish(f"{len(rows)} policies")
     return {
@@ -184,7 +184,9 @@ def print_table(result: dict[str, Any]) -> None:
     for row in result["policies"]:
         table.add_row(row["policy"], *(f"{row[world]['mean']:.0f} ± {row[world]['std']:.0f}" for world in ("dream", "real")))
     Console().print(table)
-    print(f"rank correlation {result['rank_correlation']:.2f}; the dream is {result['bias']:+.0f} too high on average")
+    correlation = result["rank_correlation"]
+    said = "undefined (all policies score the same in one world)" if correlation is None else f"{correlation:.2f}"
+    print(f"rank correlation {said}; the dream is {result['bias']:+.0f} too high on average")
 
 
 def run(config: FidelityConfig, run: Run) -> dict[str, Any]:

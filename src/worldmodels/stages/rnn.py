@@ -11,14 +11,14 @@ from torch import Tensor
 
 from worldmodels.config import RNNConfig
 from worldmodels.data.latents import LatentStore
-from worldmodels.data.sampling import SequenceBatch, SequenceSampler, split_episodes
+from worldmodels.data.sampling import SequenceBatch, SequenceSampler, Split, split_run
 from worldmodels.envs.spec import get_task
 from worldmodels.files import sha256_of
 from worldmodels.models.mdn_rnn import MDNRNN, RNNState
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import make_rnn
 from worldmodels.run import Run
-from worldmodels.training import WEIGHTS, train
+from worldmodels.training import WEIGHTS, begin_from_previous, train
 
 #: Windows of held-out sequences that a validation reads at most.
 VALIDATION_WINDOWS = 32
@@ -27,11 +27,11 @@ VALIDATION_WINDOWS = 32
 class RNNTrainee:
     """M, its data and its loss; the LSTM's state is carried from window to window."""
 
-    def __init__(self, model: MDNRNN, store: LatentStore, config: RNNConfig, seed: int) -> None:
+    def __init__(self, model: MDNRNN, store: LatentStore, split: Split, config: RNNConfig, seed: int) -> None:
         self.model = model
         self._config = config
         self._device = next(model.parameters()).device
-        training, held_out = split_episodes(store.num_episodes, config.held_out_fraction, seed)
+        training, held_out = split
         # Without a restart input, M's state is put back at the start of every episode instead.
         self._padded = not model.sizes.restart_input
         sizes = (config.batch_size, config.sequence_length, seed, self._padded)
@@ -103,12 +103,15 @@ class RNNTrainee:
 
 
 def run(config: RNNConfig, run: Run) -> None:
-    """Trains M into ``run``'s ``rnn/``."""
-    inputs = run.require("encode")["outputs"]
+    """Trains M into ``run``'s ``rnn/``, from random weights or from the previous run's."""
+    inputs = run.require("encode")["outputs"] | run.inherited("rnn")
     if not run.begin("rnn", config, inputs):
         return
     torch.manual_seed(run.derive_seed("rnn/weights"))
     model = make_rnn(get_task(run.task)).to(pick_device())
-    trainee = RNNTrainee(model, LatentStore(run.stage_path("encode")), config, run.seed)
+    begin_from_previous(run, "rnn", model)
+    store = LatentStore(run.stage_path("encode"))
+    split = split_run(run, store.num_episodes, config.held_out_fraction)
+    trainee = RNNTrainee(model, store, split, config, run.seed)
     train(run, "rnn", config, trainee, trainee.steps_per_batch, "time steps", config.max_grad_value)
     run.finish("rnn", {"rnn": sha256_of(run.stage_path("rnn") / WEIGHTS)})

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from worldmodels.config import VAEConfig
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import FrameSampler, held_out_frames, split_episodes
+from worldmodels.data.sampling import FrameSampler, Split, held_out_frames, split_run
 from worldmodels.envs.spec import get_task
 from worldmodels.files import sha256_of
 from worldmodels.models.precision import pick_device
 from worldmodels.models.vae import VAE
 from worldmodels.models.world_model import make_vae
 from worldmodels.run import Run
-from worldmodels.training import WEIGHTS, train
+from worldmodels.training import WEIGHTS, begin_from_previous, train
 
 #: Held-out frames that a validation looks at.
 VALIDATION_FRAMES = 512
@@ -29,11 +29,11 @@ SHEET_FRAMES = 10
 class VAETrainee:
     """V, its data and its loss."""
 
-    def __init__(self, model: VAE, store: EpisodeStore, config: VAEConfig, seed: int) -> None:
+    def __init__(self, model: VAE, store: EpisodeStore, split: Split, config: VAEConfig, seed: int) -> None:
         self.model = model
         self._config = config
         self._device = next(model.parameters()).device
-        training, held_out = split_episodes(len(store.lengths), config.held_out_fraction, seed)
+        training, held_out = split
         self._sampler = FrameSampler(store, training, config.batch_size, seed)
         self._held_out = torch.from_numpy(held_out_frames(store, held_out, VALIDATION_FRAMES, seed))
 
@@ -81,13 +81,16 @@ class VAETrainee:
 
 
 def run(config: VAEConfig, run: Run) -> None:
-    """Trains V into ``run``'s ``vae/``."""
-    inputs = run.require("collect")["outputs"]
+    """Trains V into ``run``'s ``vae/``, from random weights or from the previous run's."""
+    inputs = run.require("collect")["outputs"] | run.inherited("vae")
     if not run.begin("vae", config, inputs):
         return
     folder = run.stage_path("vae")
     torch.manual_seed(run.derive_seed("vae/weights"))
     model = make_vae(get_task(run.task)).to(pick_device())
-    trainee = VAETrainee(model, EpisodeStore(run.stage_path("collect")), config, run.seed)
+    begin_from_previous(run, "vae", model)
+    store = EpisodeStore(run.stage_path("collect"))
+    split = split_run(run, len(store.lengths), config.held_out_fraction)
+    trainee = VAETrainee(model, store, split, config, run.seed)
     train(run, "vae", config, trainee, config.batch_size, "frames", None)
     run.finish("vae", {"vae": sha256_of(folder / WEIGHTS)})

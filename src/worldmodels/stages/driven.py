@@ -1,0 +1,89 @@
+"""Episodes of an agent, for the data of the next round: each with its own share of random actions mixed in.
+
+An agent alone shows M only what it does already; what would happen if it did otherwise is what C has to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.config import CollectConfig
+from worldmodels.data.episodes import Episode
+from worldmodels.envs.spec import Floats, RandomPolicy
+from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy
+from worldmodels.models.world_model import Model
+from worldmodels.rollout import EpisodeJob, rollout
+from worldmodels.run import derive_seed
+from worldmodels.worlds import Mask, PixelEnvs
+
+
+class NoisyDriver:
+    """The agent's action a and the held random action r of each slot, mixed: (1 - ε) a + ε r, and all that was seen and done.
+
+    ε is drawn once an episode, from U(0, ``max_noise``).
+    """
+
+    def __init__(self, world: LatentEnv, model: Model, config: CollectConfig, seed: int, indices: Sequence[int], attempt: int):
+        self._world, self._spec, self._config = world, model.world_model.spec, config
+        self._agent = ControllerPolicy(self._spec, model.inputs, model.solution[None])
+        self._seed, self._indices, self._attempt = seed, indices, attempt
+        self._slots: list[tuple[int, float, RandomPolicy]] = []
+        self._frames: Any = None
+        #: By episode: frames, actions, rewards, terminations.
+        self.steps: dict[int, list[tuple[Any, Floats, float, bool]]] = {index: [] for index in indices}
+
+    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
+        """All slots begin at once, slot i with episode ``indices[i]``."""
+        assert mask.all()
+        self._agent.begin(mask, jobs)
+        for index in self._indices:
+            rng = np.random.default_rng(derive_seed(self._seed, "collect/policy", index, self._attempt))
+            noise = self._config.max_noise * rng.random()
+            self._slots.append((index, noise, self._spec.random_policy(rng, self._config)))
+
+    def act(self, obs: Floats) -> Floats:
+        """Returns the mixed actions, float32 [N, A], of features [N, F]."""
+        self._frames = self._world.frames
+        actions = self._agent.act(obs)
+        mixed = [
+            (1 - noise) * action + noise * random(frame)
+            for action, frame, (_, noise, random) in zip(actions, self._frames, self._slots, strict=True)
+        ]
+        return np.stack(mixed).astype(np.float32)
+
+    def shrink(self, keep: Mask) -> None:
+        """Drops the slots where ``keep`` is false."""
+        self._agent.shrink(keep)
+        self._slots = [slot for slot, kept in zip(self._slots, keep, strict=True) if kept]
+
+    def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None:
+        """Remembers a step of every slot that is playing."""
+        for slot in np.flatnonzero(running):
+            step = (self._frames[slot].copy(), actions[slot], float(rewards[slot]), bool(terminated[slot]))
+            self.steps[self._slots[slot][0]].append(step)
+
+
+def play_driven(
+    pixels: PixelEnvs, model: Model, config: CollectConfig, seed: int, indices: Sequence[int], attempt: int
+) -> dict[int, Episode]:
+    """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
+    world = LatentEnv(pixels, model.world_model, model.inputs)
+    driver = NoisyDriver(world, model, config, seed, indices, attempt)
+    jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
+    rollout(world, driver, jobs, on_step=driver)
+    episodes = {}
+    for index, job in zip(indices, jobs, strict=True):
+        frames, actions, rewards, terminated = zip(*driver.steps[index], strict=True)
+        episodes[index] = Episode(
+            job.seed,
+            np.stack(frames),
+            np.stack(actions),
+            np.array(rewards, np.float32),
+            np.array(terminated, np.bool_),
+        )
+    return episodes

@@ -1,0 +1,155 @@
+"""The iterative procedure: a round keeps the data of the one before and begins with its weights."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from worldmodels_toy import MovingDot
+
+from worldmodels.checkpoint import load_tensors
+from worldmodels.cli import main
+from worldmodels.config import CollectConfig
+from worldmodels.data.episodes import EpisodeStore
+from worldmodels.data.sampling import split_run
+from worldmodels.models.world_model import load_model
+from worldmodels.run import Run, derive_seed
+from worldmodels.stages.collect import drive_episodes
+from worldmodels.stages.controller import begin_search
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rounds") / "toy"
+    assert main(["iterate", "toy", "--rounds", "2", "--run", str(path)]) == 0
+    return path
+
+
+def without_times(rows):
+    return [{**row, "seconds": 0} for row in rows]
+
+
+def test_the_first_round_is_the_experiment(rounds, toy_run):
+    for part in ("vae", "rnn", "controller"):
+        name = f"model/{part}.safetensors"
+        assert (rounds / "round-0" / name).read_bytes() == (toy_run / name).read_bytes()
+
+
+def test_a_round_keeps_the_episodes_of_the_one_before(rounds):
+    first, second = (rounds / f"round-{k}" / "episodes" for k in (0, 1))
+    old, new = sorted(first.glob("shard-*")), sorted(second.glob("shard-*"))
+    assert len(new) == 2 * len(old)
+    for mine, theirs in zip(new, old, strict=False):
+        for file in theirs.iterdir():
+            assert (mine / file.name).stat().st_ino == file.stat().st_ino
+    seeds = [seed for shard in EpisodeStore(second).shards for seed in shard.seeds]
+    assert len(set(seeds)) == len(seeds) == 24
+
+
+def test_what_was_held_out_stays_held_out(rounds):
+    first, second = (Run.open(rounds / f"round-{k}") for k in (0, 1))
+    before, after = split_run(first, 12, 0.25), split_run(second, 24, 0.25)
+    for i in range(2):
+        assert after[i][after[i] < 12].tolist() == before[i].tolist()
+    assert sorted([*after[0], *after[1]]) == list(range(24))
+    assert any(after[1] >= 12)
+
+
+def test_the_search_goes_on_around_the_last_controller(rounds):
+    run = Run.open(rounds / "round-1")
+    best = load_tensors(rounds / "round-0" / "controller" / "best.safetensors")["solution"]
+    assert torch.equal(torch.from_numpy(begin_search(run.preset.controller, run).mean).float(), best)
+
+
+def test_v_and_m_go_on_from_the_last_weights(rounds):
+    """After 20 steps of Adam at 0.001 no weight is farther from where it began than that allows; random ones would be."""
+    for stage, farthest in (("vae", 20 * 1e-3), ("rnn", 30 * 1e-2)):
+        old, new = (load_tensors(rounds / f"round-{k}" / stage / "model.safetensors") for k in (0, 1))
+        distance = max(float((old[name] - new[name]).abs().max()) for name in old)
+        assert 0 < distance < 3 * farthest
+
+
+def test_a_driven_episode_is_what_the_environment_did(rounds):
+    """Played again with the recorded actions, the environment shows the recorded frames."""
+    shard = EpisodeStore(rounds / "round-1" / "episodes").shards[-1]
+    steps = shard.steps()
+    start = 0
+    for seed, length in zip(shard.seeds, shard.lengths, strict=True):
+        env = MovingDot()
+        frame, _ = env.reset(seed=seed)
+        recorded = shard.frames(start, start + length)
+        for i in range(length):
+            assert np.array_equal(frame, recorded[i])
+            frame, reward, terminated, truncated, _ = env.step(steps["action"][start + i])
+            assert reward == steps["reward"][start + i]
+            assert terminated == steps["terminated"][start + i]
+        assert terminated or truncated
+        start += length
+
+
+def test_noise_is_the_share_of_random_actions(toy_run):
+    """Without noise the agent's actions are its own; with a share of 1 at most, they lie between those and random ones."""
+    model = load_model(toy_run / "model")
+    quiet, noisy = (
+        drive_episodes([MovingDot()], model, CollectConfig(max_noise=noise, max_short_steps=0), 3, range(1))[0]
+        for noise in (0.0, 1.0)
+    )
+    rng = np.random.default_rng(derive_seed(3, "collect/policy", 0, 0))
+    share, random = rng.random(), rng.uniform(-1, 1, 1)
+    # The first frame is the same, so the agent's own first action is too.
+    assert noisy.actions[0] == pytest.approx((1 - share) * quiet.actions[0] + share * random, abs=1e-6)
+    assert not np.array_equal(noisy.actions[: len(quiet.actions)], quiet.actions[: len(noisy.actions)])
+
+
+def test_killed_and_called_again_it_ends_the_same(rounds, tmp_path):
+    command = [sys.executable, "-m", "worldmodels", "iterate", "toy", "--rounds", "2", "--run", str(tmp_path)]
+    for name in ("round-0/vae/STARTED", "round-1/episodes/STARTED", "round-1/rnn/STARTED"):
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and not (tmp_path / name).exists():
+                time.sleep(0.005)
+            process.kill()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    found, expected = (json.loads((path / "rounds.json").read_text()) for path in (tmp_path, rounds))
+    assert without_times(found["rounds"]) == without_times(expected["rounds"])
+    for name in ("round-1/model/vae.safetensors", "round-1/model/rnn.safetensors", "round-1/model/controller.safetensors"):
+        assert (tmp_path / name).read_bytes() == (rounds / name).read_bytes()
+
+
+def test_rounds_may_be_moved_and_added(rounds, tmp_path, capsys):
+    path = tmp_path / "moved"
+    shutil.copytree(rounds, path)
+    assert main(["iterate", "toy", "--rounds", "3", "--run", str(path)]) == 0
+    assert len(json.loads((path / "rounds.json").read_text())["rounds"]) == 3
+    assert "| 2 | 36 |" in capsys.readouterr().out
+
+
+def collect(path, *more):
+    return main(["collect", "--run", str(path), "--task", "toy", "--scale", "smoke", *more])
+
+
+def test_what_cannot_be_gone_on_from(toy_run, tmp_path, capsys):
+    def said(code):
+        assert code == 2
+        err = capsys.readouterr().err
+        assert len(err.splitlines()) == 1
+        return err
+
+    assert "policy agent needs a run to go on from" in said(collect(tmp_path / "a", "--policy", "agent"))
+    assert "has the seed 0 too" in said(collect(tmp_path / "b", "--previous", str(toy_run)))
+    assert "no run is here" in said(collect(tmp_path / "c", "--previous", str(tmp_path / "nowhere")))
+    assert "rounds is 0" in said(main(["iterate", "toy", "--rounds", "0", "--run", str(tmp_path / "d")]))
+    half = Run.create(tmp_path / "half", "toy", "smoke", 0, Run.open(toy_run).preset)
+    assert "not finished" in said(collect(tmp_path / "e", "--previous", str(half.path), "--seed", "1"))
+
+
+def test_a_circle_of_runs_is_refused(toy_copy, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert collect(other, "--previous", str(toy_copy), "--seed", "1") == 0
+    config = toy_copy / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "previous": "../other"}))
+    assert main(["collect", "--run", str(other)]) == 3
+    assert "'previous' leads in a circle" in capsys.readouterr().err
