@@ -12,6 +12,7 @@ N is the number of slots, A the number of action components.
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,10 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from worldmodels.envs.spec import Floats, Frame
+from worldmodels.errors import EnvironmentFailure
+
+#: An environment that fails this many times in a row in one episode is not bad luck.
+MAX_FAILURES = 3
 
 Mask = NDArray[np.bool_]
 Seeds = int | list[int | None] | None
@@ -73,6 +78,9 @@ class PixelEnvs(World):
 
     Threads help where a step waits for another process, as ViZDoom's does, whose interface releases the interpreter's lock.
 
+    An environment that fails in the middle of an episode (`EnvironmentFailure`: its process was killed, or hangs) is reset with
+    the episode's seed and given the episode's actions again: to whoever plays, nothing has happened.
+
     Observations are uint8 [N, 64, 64, 3]; rewards float64 [N]; terminated and truncated bool [N].
     """
 
@@ -84,6 +92,10 @@ class PixelEnvs(World):
         assert obs_space.shape is not None
         self._obs = np.zeros((self.num_envs, *obs_space.shape), np.uint8)
         self._over = np.ones(self.num_envs, np.bool_)
+        self._seeds: list[int | None] = [None] * self.num_envs
+        self._actions: list[list[Floats]] = [[] for _ in range(self.num_envs)]
+        #: Failures that a new beginning has mended.
+        self.num_failures = 0
         self._threads = min(num_threads, self.num_envs)
         self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
 
@@ -105,7 +117,8 @@ class PixelEnvs(World):
         mask, seeds = self.reset_request(seed, options)
 
         def work(slot: int) -> None:
-            self._obs[slot] = self.envs[slot].reset(seed=seeds[slot])[0]
+            self._seeds[slot], self._actions[slot] = seeds[slot], []
+            self._obs[slot] = self._play_on(slot, None)[0]
 
         self._for_slots(work, np.flatnonzero(mask))
         self._over = self._over & ~mask
@@ -117,7 +130,7 @@ class PixelEnvs(World):
         truncated = np.zeros(self.num_envs, np.bool_)
 
         def work(slot: int) -> None:
-            obs, reward, terminated[slot], truncated[slot], _ = self.envs[slot].step(actions[slot])
+            obs, reward, terminated[slot], truncated[slot] = self._play_on(slot, actions[slot])
             self._obs[slot] = obs
             rewards[slot] = float(reward)
 
@@ -125,10 +138,42 @@ class PixelEnvs(World):
         self._over = self._over | terminated | truncated
         return self._obs.copy(), rewards, terminated, truncated, {}
 
+    def _play_on(self, slot: int, action: Floats | None) -> tuple[Frame, float, bool, bool]:
+        """Resets a slot (no action) or steps it. Where its environment fails, the episode is played again up to here.
+
+        Raises:
+            EnvironmentFailure: it keeps failing, or the episode had no seed to begin again with.
+        """
+        env, failures = self.envs[slot], 0
+        while True:
+            try:
+                if action is None or failures:
+                    result = (env.reset(seed=self._seeds[slot])[0], 0.0, False, False)
+                    for earlier in self._actions[slot]:
+                        env.step(earlier)
+                if action is not None:
+                    obs, reward, terminated, truncated, _ = env.step(action)
+                    self._actions[slot].append(action.copy())
+                    result = (obs, float(reward), terminated, truncated)
+                return result
+            except EnvironmentFailure as error:
+                failures += 1
+                if failures == MAX_FAILURES or (self._seeds[slot] is None and action is not None):
+                    raise
+                self.num_failures += 1
+                print(
+                    f"{error}; its episode (seed {self._seeds[slot]}) is played again from the start, "
+                    f"failure {self.num_failures} here",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
     def shrink(self, keep: Mask) -> None:
         self._idle += [env for env, kept in zip(self.envs, keep, strict=True) if not kept]
         self.envs = [env for env, kept in zip(self.envs, keep, strict=True) if kept]
         self._obs, self._over = self._obs[keep], self._over[keep]
+        kept = np.flatnonzero(keep)
+        self._seeds, self._actions = [self._seeds[i] for i in kept], [self._actions[i] for i in kept]
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.envs))
 
     def release(self) -> None:

@@ -151,8 +151,9 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         if self._game is None:
             self._game = self._start()
         try:
-            self._game.set_seed(doom_seed % 2**32)
-            self._game.new_episode()
+            with process_guard.deadline(self._process):
+                self._game.set_seed(doom_seed % 2**32)
+                self._game.new_episode()
         except vizdoom.ViZDoomErrorException as error:
             self.close()
             raise EnvironmentFailure(f"TakeCover: the game ended unexpectedly ({error})") from error
@@ -165,7 +166,8 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             raise gym.error.ResetNeeded("TakeCover: call reset() before step()")
         push = float(action[0])
         try:
-            reward = self._game.make_action([push < -THRESHOLD, push > THRESHOLD])
+            with process_guard.deadline(self._process):
+                reward = self._game.make_action([push < -THRESHOLD, push > THRESHOLD])
             self._num_steps += 1
             terminated = self._game.is_episode_finished()
             truncated = not terminated and self._num_steps >= MAX_EPISODE_STEPS
