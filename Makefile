@@ -10,7 +10,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: reproduce test lint bench install install-dev clean
+.PHONY: reproduce test lint faults bench install install-dev clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -23,6 +23,9 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+faults: install-dev
+	$(BIN)/python tests/kill_loop.py --kills 20 --json results/faults.json
 
 bench: install
 	$(BIN)/worldmodels bench --json results/bench.json

@@ -1,10 +1,6 @@
 """The whole experiment on the toy task: killed anywhere and started again, it ends with the same bytes."""
 
-import hashlib
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
 import time
@@ -13,23 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kill_loop import result_of
 from worldmodels.cli import main
-
-TIMES = ("time", "elapsed_seconds")
-
-
-def result_of(run: Path) -> dict[str, object]:
-    """All of a run's results: the bytes of what it ships, and the rows of its logs without their times."""
-    found: dict[str, object] = {}
-    for pattern in ("episodes/shard-*/*", "latents/*.npy", "**/*.safetensors", "model/*", "*/DONE"):
-        for path in run.glob(pattern):
-            found[str(path.relative_to(run))] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in run.glob("*/*.jsonl"):
-        rows = map(json.loads, path.read_text().splitlines())
-        found[str(path.relative_to(run))] = [{k: v for k, v in row.items() if k not in TIMES} for row in rows]
-    for name in ("random", "dream", "real"):
-        found[name] = json.loads((run / "evaluation" / f"{name}.json").read_text())
-    return found
 
 
 def test_everything_is_there(toy_run):
@@ -59,33 +40,15 @@ def test_the_same_command_again_changes_nothing(toy_run, toy_copy):
     assert result_of(toy_copy) == result_of(toy_run)
 
 
-#: A file that shows that a stage is at work.
-AT_WORK = [
-    "episodes/shard-00000",
-    "vae/training_state/state.safetensors",
-    "rnn/training_state/state.safetensors",
-    "controller/scores.jsonl",
-    "evaluation/random.json",
-]
-
-
-def test_killed_in_every_stage_it_ends_with_the_same_bytes(toy_run, tmp_path):
-    """The whole process group dies at once, as in a power cut, a little after each stage has begun its work."""
-    command = [sys.executable, "-m", "worldmodels", "reproduce", "toy", "--run", str(tmp_path / "a run")]
-    instants = random.Random(0)
-    killed = 0
-    for name in AT_WORK:
-        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-            while process.poll() is None and not (tmp_path / "a run" / name).exists():
-                time.sleep(0.005)
-            time.sleep(instants.uniform(0, 0.05))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                killed += 1
-    assert killed >= 4
-    finished = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    assert result_of(tmp_path / "a run") == result_of(toy_run)
+def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):
+    """Three kills a stage; `make faults` kills every stage of every task twenty times."""
+    command = [sys.executable, str(Path(__file__).parent / "kill_loop.py"), "--kills", "3", "--tasks", "toy"]
+    found = tmp_path / "faults.json"
+    finished = subprocess.run([*command, "--json", str(found)], capture_output=True, text=True, check=False, timeout=600)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    rows = json.loads(found.read_text())["rows"]
+    assert [row["stage"] for row in rows] == ["collect", "train-vae", "encode", "train-rnn", "train-controller"]
+    assert all(row["kills"] == 3 and row["same_bytes"] for row in rows)
 
 
 def test_workers_make_no_difference(toy_run, tmp_path):
