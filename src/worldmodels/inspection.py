@@ -16,7 +16,7 @@ from worldmodels.data.latents import LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.models.world_model import PARTS, load_model
-from worldmodels.run import STAGES, Run, read_jsonl
+from worldmodels.run import STAGES, Run, read_done, read_jsonl
 
 Facts = dict[str, Any]
 
@@ -108,9 +108,10 @@ def _stage(path: Path) -> Facts:
     started, done = path / "STARTED", path / "DONE"
     facts: Facts = {"state": "finished" if done.exists() else "begun"}
     if started.exists():
-        facts["settings"] = files.read_json(started).get("config")
+        found = files.read_json(started)
+        facts["settings"] = found.get("config") if isinstance(found, dict) else None
     if done.exists():
-        outputs = files.read_json(done)["outputs"]
+        outputs = read_done(done)["outputs"]
         facts |= {"outputs": outputs, "health": _changed(path, outputs)}
     for log in sorted(path.glob("*.jsonl")):
         rows = read_jsonl(log)

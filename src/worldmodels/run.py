@@ -153,7 +153,7 @@ class Run:
     def done(self, stage: str) -> dict[str, Any] | None:
         """Returns the content of a stage's DONE file, or None while the stage is unfinished."""
         path = self.stage_path(stage) / "DONE"
-        return files.read_json(path) if path.exists() else None
+        return read_done(path) if path.exists() else None
 
     def require(self, stage: str) -> dict[str, Any]:
         """Returns the content of a finished stage's DONE file. Raises `UserError` naming the command that is missing."""
@@ -215,7 +215,7 @@ class Run:
         if not started.exists():
             return
         found, wanted = files.read_json(started), config.fingerprint_fields()
-        if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        if not isinstance(found, dict) or not all(isinstance(found.get(name), dict) for name in ("config", "inputs")):
             raise BadFileError(f"{started}: not the start of a stage")
         changed = [
             f"{name} {found['config'].get(name, 'unset')} → {getattr(config, name, 'unknown')}"
@@ -232,6 +232,15 @@ class Run:
         """Marks a stage as complete; ``outputs`` maps a part's name to its SHA-256."""
         fingerprint = files.read_json(self.stage_path(stage) / "STARTED")["fingerprint"]
         files.write_json(self.stage_path(stage) / "DONE", {"fingerprint": fingerprint, "outputs": dict(outputs), **summary})
+
+
+def read_done(path: Path) -> dict[str, Any]:
+    """Reads a stage's DONE file. Raises `BadFileError`."""
+    done = files.read_json(path)
+    outputs = done.get("outputs") if isinstance(done, dict) else None
+    if not isinstance(outputs, dict) or not all(isinstance(digest, str) for digest in outputs.values()):
+        raise BadFileError(f"{path}: not the end of a stage")
+    return dict(done)
 
 
 class RunLock:
@@ -270,13 +279,7 @@ class MetricsLog:
         self.path = path
         kept: list[str] = []
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue
-                if row[key] <= resume_at:
-                    kept.append(line)
+            kept = [json.dumps(row) for row in read_jsonl(path, key) if row[key] <= resume_at]
         files.write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
 
     def write(self, **row: Any) -> None:
@@ -285,14 +288,24 @@ class MetricsLog:
             file.write(json.dumps({**row, "time": round(time.time(), 3)}) + "\n")
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Reads a JSONL file; a torn last line is passed over. Raises `BadFileError`."""
+def read_jsonl(path: Path, *numbers: str) -> list[dict[str, Any]]:
+    """Reads a JSONL file; a torn line is passed over.
+
+    Raises:
+        BadFileError: it is missing, or a row is no table, or one of the keys ``numbers`` holds no number in it.
+    """
     if not path.exists():
         raise BadFileError(f"{path}: missing")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if not isinstance(row, dict):
+            raise BadFileError(f"{path}: row {len(rows) + 1} is no table")
+        for name in numbers:
+            if type(row.get(name)) not in (int, float):
+                raise BadFileError(f"{path}: '{name}' is {row.get(name)!r} in row {len(rows) + 1}; expected a number")
+        rows.append(row)
     return rows

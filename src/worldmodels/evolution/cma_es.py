@@ -75,8 +75,13 @@ class CMAES:
         self.generation += 1
 
     def replay(self, fitness: NDArray[np.float64]) -> None:
-        """Goes through a recorded generation again: its candidates are asked for and told their ``fitness``, float64 [P]."""
-        self.ask()
+        """Goes through a recorded generation again: its candidates are asked for and told their ``fitness``, float64 [P].
+
+        Raises:
+            ValueError: these are not the values of a generation.
+        """
+        if fitness.shape != (len(self.ask()),):
+            raise ValueError(f"{fitness.shape} values for {len(self._asked)} candidates")
         self.tell(fitness)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,14 @@ def begin_search(config: ControllerConfig, run: Run) -> CMAES:
     return CMAES(start, config.sigma, config.population_size, run.seed)
 
 
+def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
+    """Tells the search a generation of its history. Raises `BadFileError` where the row is none."""
+    try:
+        search.replay(np.array(row["fitness"], np.float64))
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise BadFileError(f"{history}: generation {row['generation']} holds no fitness of its candidates ({error})") from error
+
+
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
     population = make_population(world_model, config)
@@ -94,14 +103,14 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     folder = run.stage_path("controller")
     search = begin_search(config, run)
     history = folder / "history.jsonl"
-    rows = read_jsonl(history) if history.exists() else []
+    rows = read_jsonl(history, "generation", "elapsed_seconds") if history.exists() else []
     scores = _scores(folder)
     elapsed = rows[-1]["elapsed_seconds"] if rows else 0.0
     log = MetricsLog(history, "generation", len(rows))
     # A scoring belongs to the generation before it; one that was cut off is played again.
     score_log = MetricsLog(folder / "scores.jsonl", "generation", len(rows))
     for row in rows:
-        search.replay(np.array(row["fitness"], np.float64))
+        replay(search, row, history)
         if row["generation"] != search.generation:
             raise BadFileError(f"{history}: generation {search.generation} is missing")
     board = SummaryWriter(str(run.path / "tensorboard" / "controller"), purge_step=len(rows))
@@ -153,7 +162,7 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
 
 def _scores(folder: Path) -> list[dict[str, float]]:
     path = folder / "scores.jsonl"
-    return read_jsonl(path) if path.exists() else []
+    return read_jsonl(path, "generation", "mean", "std") if path.exists() else []
 
 
 def _evaluate(

@@ -30,7 +30,7 @@ from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
-from worldmodels.stages.controller import begin_search, load_world_model
+from worldmodels.stages.controller import begin_search, load_world_model, replay
 from worldmodels.stages.evaluate import summarise
 from worldmodels.worlds import Mask, PixelEnvs
 
@@ -82,12 +82,12 @@ def blind_policies(spec: EnvSpec, collect: CollectConfig) -> dict[str, Callable[
 def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     """Returns the search's mean at a few moments of the evolution, told anew from the history, and the controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
-    rows = read_jsonl(folder / "history.jsonl")
+    rows = read_jsonl(folder / "history.jsonl", "generation")
     search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
     found = {}
     for row in rows:
-        search.replay(np.array(row["fitness"], np.float64))
+        replay(search, row, folder / "history.jsonl")
         if search.generation in wanted:
             found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
     best = load_tensors(folder / "best.safetensors")["solution"].double().numpy()

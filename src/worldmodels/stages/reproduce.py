@@ -52,7 +52,7 @@ def note_time(run: Run, stage: str, seconds: float) -> None:
 def stage_seconds(run: Run) -> dict[str, float]:
     """Returns the working time of every stage, all its beginnings together."""
     total: dict[str, float] = {}
-    for row in read_jsonl(run.path / TIMINGS):
+    for row in read_jsonl(run.path / TIMINGS, "seconds"):
         total[row["stage"]] = round(total.get(row["stage"], 0.0) + row["seconds"], 2)
     return total
 
