@@ -26,6 +26,7 @@ lint: install-dev
 
 faults: install-dev
 	$(BIN)/python tests/kill_loop.py --kills 20 --json results/faults.json
+	FUZZ_EXAMPLES=20 $(BIN)/python -m pytest tests/test_fuzz.py
 
 bench: install
 	$(BIN)/worldmodels bench --json results/bench.json

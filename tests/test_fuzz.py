@@ -1,6 +1,7 @@
 """Damaged files of every kind: only documented errors come out, with their exit codes, and never a traceback."""
 
 import json
+import os
 import shutil
 import time
 
@@ -73,7 +74,7 @@ def damaged(data, content, is_json):
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1")), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_only_documented_errors(toy_run, tmp_path, capsys, name, data):
     run = tmp_path / "run"
