@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from worldmodels.cli import main
 
+#: One damage a file in `make test`, twenty in `make faults`.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1"))
 #: File of a run → a command that must read it. RUN stands for the run's folder.
 READERS = {
     "config.json": ["evaluate", "RUN", "--episodes", "1", "--world", "dream"],
@@ -74,7 +76,7 @@ def damaged(data, content, is_json):
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1")), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_only_documented_errors(toy_run, tmp_path, capsys, name, data):
     run = tmp_path / "run"
