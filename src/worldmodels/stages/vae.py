@@ -20,7 +20,7 @@ from worldmodels.models.world_model import make_vae
 from worldmodels.run import Run
 from worldmodels.training import WEIGHTS, begin_from_previous, train
 
-#: Held-out frames that a validation looks at.
+#: Held-out frames that a validation looks at, at most.
 VALIDATION_FRAMES = 512
 #: Frames of it that TensorBoard shows.
 SHEET_FRAMES = 10
@@ -35,7 +35,8 @@ class VAETrainee:
         self._device = next(model.parameters()).device
         training, held_out = split
         self._sampler = FrameSampler(store, training, config.batch_size, seed)
-        self._held_out = torch.from_numpy(held_out_frames(store, held_out, VALIDATION_FRAMES, seed))
+        num_frames = min(VALIDATION_FRAMES, int(store.lengths[held_out].sum()))
+        self._held_out = torch.from_numpy(held_out_frames(store, held_out, num_frames, seed))
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step's batch."""
@@ -53,7 +54,7 @@ class VAETrainee:
         sums: dict[str, float] = {}
         reconstructed = []
         generator = torch.Generator().manual_seed(0)
-        for start in range(0, VALIDATION_FRAMES, 128):
+        for start in range(0, len(self._held_out), 128):
             frames = self._held_out[start : start + 128]
             noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
             _, parts = self.model.loss(frames.to(self._device), noise.to(self._device), self._config.kl_tolerance)
