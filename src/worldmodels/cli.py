@@ -235,15 +235,7 @@ def _open_run(path: Path, task: str, scale: str, seed: int, previous: Path | Non
     """Opens a run or makes one; refuses a folder that holds another run than the one asked for."""
     from worldmodels.envs.spec import get_task
 
-    spec = get_task(task)
-    preset = spec.preset(scale)
-    if not (path / "config.json").exists():
-        return Run.create(path, task, scale, seed, preset, previous)
-    run = Run.open(path)
-    for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
-        if getattr(run, name) != asked:
-            raise UserError(f"{path}: holds a run with {name} {getattr(run, name)}, not {asked}; use another --run")
-    return run
+    return Run.open_or_create(path, task, scale, seed, get_task(task).preset(scale), previous)
 
 
 def _reproduce(args: Sequence[str]) -> None:

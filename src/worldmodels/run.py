@@ -94,6 +94,17 @@ class Run:
         run.save()
         return run
 
+    @classmethod
+    def open_or_create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
+        """Opens a run, whatever its settings, or makes it. Raises `UserError` if another one than asked for is there."""
+        if not (path / "config.json").exists():
+            return cls.create(path, task, scale, seed, preset, previous)
+        run = cls.open(path)
+        for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
+            if getattr(run, name) != asked:
+                raise UserError(f"{path}: holds a run with {name} {getattr(run, name)}, not {asked}; use another --run")
+        return run
+
     def ancestors(self) -> list[Run]:
         """Returns the runs that this one goes on from, the first one first."""
         return [] if self.previous is None else [*self.previous.ancestors(), self.previous]

@@ -130,9 +130,7 @@ class PixelEnvs(World):
         truncated = np.zeros(self.num_envs, np.bool_)
 
         def work(slot: int) -> None:
-            obs, reward, terminated[slot], truncated[slot] = self._play_on(slot, actions[slot])
-            self._obs[slot] = obs
-            rewards[slot] = float(reward)
+            self._obs[slot], rewards[slot], terminated[slot], truncated[slot] = self._play_on(slot, actions[slot])
 
         self._for_slots(work, np.flatnonzero(~self._over))
         self._over = self._over | terminated | truncated

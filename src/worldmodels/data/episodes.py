@@ -58,6 +58,31 @@ class Episode:
     terminated: NDArray[np.bool_]
 
 
+class Recording:
+    """An episode while it is being played."""
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[NDArray[np.uint8], NDArray[np.float32], float, bool]] = []
+
+    def add(self, frame: NDArray[np.uint8], action: NDArray[np.float32], reward: float, terminated: bool) -> None:
+        """Remembers a step: what was seen before it (never changed after), what was done, and what came."""
+        self._steps.append((frame, action, reward, terminated))
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def episode(self, seed: int) -> Episode:
+        """Returns all steps so far as an episode."""
+        frames, actions, rewards, terminated = zip(*self._steps, strict=True)
+        return Episode(
+            seed,
+            np.stack(frames),
+            np.stack(actions).astype(np.float32),
+            np.array(rewards, np.float32),
+            np.array(terminated, np.bool_),
+        )
+
+
 def _compress(frames: NDArray[np.uint8]) -> bytes:
     """Compresses a chunk: each frame but the first as its difference from the one before, modulo 256."""
     differences = frames.copy()

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
-from worldmodels.data.episodes import Episode, Shard, shard_sha256, write_shard
+from worldmodels.data.episodes import Episode, Recording, Shard, shard_sha256, write_shard
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
 from worldmodels.errors import EnvironmentFailure, UserError
 from worldmodels.files import fingerprint, link_folder
@@ -35,15 +35,17 @@ from worldmodels.worlds import Mask, PixelEnvs
 MAX_ATTEMPTS = 200
 
 
+def too_short(config: CollectConfig) -> EnvironmentFailure:
+    """Returns what is raised when nobody plays long enough."""
+    return EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
+
+
 class Recorder:
     """Plays one slot at random and remembers every step."""
 
     def __init__(self, policy: RandomPolicy) -> None:
         self._policy = policy
-        self.frames: list[NDArray[np.uint8]] = []
-        self.actions: list[Floats] = []
-        self.rewards: list[float] = []
-        self.terminated: list[bool] = []
+        self.recording = Recording()
 
     def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
         """Nothing to prepare: one recorder serves one episode."""
@@ -57,10 +59,7 @@ class Recorder:
 
     def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None:
         """Remembers a step."""
-        self.frames.append(obs[0])
-        self.actions.append(actions[0])
-        self.rewards.append(float(rewards[0]))
-        self.terminated.append(bool(terminated[0]))
+        self.recording.add(obs[0], actions[0], float(rewards[0]), bool(terminated[0]))
 
 
 def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: int, index: int) -> Episode:
@@ -71,15 +70,9 @@ def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: i
         policy = RandomNets(spec, rng) if config.policy == "nets" else spec.random_policy(rng, config)
         recorder = Recorder(policy)
         rollout(world, recorder, [EpisodeJob(0, env_seed)], on_step=recorder)
-        if len(recorder.frames) > config.max_short_steps:
-            return Episode(
-                env_seed,
-                np.stack(recorder.frames),
-                np.stack(recorder.actions).astype(np.float32),
-                np.array(recorder.rewards, np.float32),
-                np.array(recorder.terminated, np.bool_),
-            )
-    raise EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
+        if len(recorder.recording) > config.max_short_steps:
+            return recorder.recording.episode(env_seed)
+    raise too_short(config)
 
 
 def drive_episodes(
@@ -97,7 +90,7 @@ def drive_episodes(
         left = [index for index in left if len(episodes[index].frames) <= config.max_short_steps]
         if not left:
             return [episodes[index] for index in indices]
-    raise EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
+    raise too_short(config)
 
 
 _envs: list[gym.Env[Frame, Floats]] = []

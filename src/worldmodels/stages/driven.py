@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
-from worldmodels.data.episodes import Episode
+from worldmodels.data.episodes import Episode, Recording
 from worldmodels.envs.spec import Floats, RandomPolicy
 from worldmodels.latent_env import LatentEnv
 from worldmodels.models.controller import ControllerPolicy
@@ -34,8 +34,7 @@ class NoisyDriver:
         self._seed, self._indices, self._attempt = seed, indices, attempt
         self._slots: list[tuple[int, float, RandomPolicy]] = []
         self._frames: Any = None
-        #: By episode: frames, actions, rewards, terminations.
-        self.steps: dict[int, list[tuple[Any, Floats, float, bool]]] = {index: [] for index in indices}
+        self.recordings = {index: Recording() for index in indices}
 
     def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
         """All slots begin at once, slot i with episode ``indices[i]``."""
@@ -64,8 +63,8 @@ class NoisyDriver:
     def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None:
         """Remembers a step of every slot that is playing."""
         for slot in np.flatnonzero(running):
-            step = (self._frames[slot].copy(), actions[slot], float(rewards[slot]), bool(terminated[slot]))
-            self.steps[self._slots[slot][0]].append(step)
+            recording = self.recordings[self._slots[slot][0]]
+            recording.add(self._frames[slot], actions[slot], float(rewards[slot]), bool(terminated[slot]))
 
 
 def play_driven(
@@ -76,14 +75,4 @@ def play_driven(
     driver = NoisyDriver(world, model, config, seed, indices, attempt)
     jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
     rollout(world, driver, jobs, on_step=driver)
-    episodes = {}
-    for index, job in zip(indices, jobs, strict=True):
-        frames, actions, rewards, terminated = zip(*driver.steps[index], strict=True)
-        episodes[index] = Episode(
-            job.seed,
-            np.stack(frames),
-            np.stack(actions),
-            np.array(rewards, np.float32),
-            np.array(terminated, np.bool_),
-        )
-    return episodes
+    return {index: driver.recordings[index].episode(job.seed) for index, job in zip(indices, jobs, strict=True)}

@@ -30,7 +30,7 @@ from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
-from worldmodels.stages.controller import begin_search, load_world_model, replay
+from worldmodels.stages.controller import BEST, begin_search, load_world_model, replay
 from worldmodels.stages.evaluate import summarise
 from worldmodels.worlds import Mask, PixelEnvs
 
@@ -90,7 +90,7 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
         replay(search, row, folder / "history.jsonl")
         if search.generation in wanted:
             found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
-    best = load_tensors(folder / "best.safetensors")["solution"].double().numpy()
+    best = load_tensors(folder / BEST)["solution"].double().numpy()
     return {**found, "C, kept": np.asarray(best)}
 
 

@@ -26,12 +26,7 @@ def open_round(spec: EnvSpec, path: Path, scale: str, seed: int, previous: Path 
     preset = spec.preset(scale)
     if previous is not None:
         preset = dataclasses.replace(preset, collect=dataclasses.replace(preset.collect, policy="agent"))
-    if not (path / "config.json").exists():
-        return Run.create(path, spec.name, scale, seed, preset, previous)
-    run = Run.open(path)
-    if (run.task, run.scale, run.seed) != (spec.name, scale, seed):
-        raise UserError(f"{path}: holds {run.task} at the scale {run.scale} with seed {run.seed}; use another --run")
-    return run
+    return Run.open_or_create(path, spec.name, scale, seed, preset, previous)
 
 
 def iterate(task: str, scale: str, rounds: int, path: Path, seed: int) -> dict[str, Any]:

@@ -133,14 +133,9 @@ def _make_row(row: Row, model: Model, path: Path, scale: str, seed: int, base: E
     """Evolves one controller and scores it, or reads what an earlier call left."""
     world_model = _with_memory(model.world_model, row.config, seed)
     spec = world_model.spec
-    if (path / "config.json").exists():
-        run = Run.open(path)
-        if (run.task, run.scale, run.seed) != (spec.name, scale, seed):
-            raise UserError(f"{path}: holds {run.task} at the scale {run.scale} with seed {run.seed}; use another --run")
-        run.refuse_other_settings("controller", row.config)
-    else:
-        preset = dataclasses.replace(spec.preset(scale), controller=row.config)
-        run = Run.create(path, spec.name, scale, seed, preset)
+    preset = dataclasses.replace(spec.preset(scale), controller=row.config)
+    run = Run.open_or_create(path, spec.name, scale, seed, preset)
+    run.refuse_other_settings("controller", row.config)
     inputs = {part: model.sha256[part] for part in ("vae", "rnn", "initial_latents")}
     start = time.monotonic()
     try:
