@@ -63,6 +63,14 @@ class Workers:
             )
         return self._pool
 
+    def _submit(self, function: Callable[..., Any], task: tuple[Any, ...]) -> Future[Any]:
+        """Hands a task to the pool. Raises `BrokenProcessPool` if a worker has died."""
+        try:
+            return self._ensure_pool().submit(function, *task)
+        except OSError as error:
+            # A pool that finds a dead worker closes its pipes, also while `submit` is starting another worker with them.
+            raise BrokenProcessPool(f"a worker could not be started ({error})") from error
+
     def map_unordered(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Yields (index of the task, ``function(*task)``) as the tasks are done. Tasks of dead workers are done again.
 
@@ -75,7 +83,7 @@ class Workers:
         try:
             while left:
                 try:
-                    waiting = {self._ensure_pool().submit(function, *tasks[index]): index for index in left}
+                    waiting = {self._submit(function, tasks[index]): index for index in left}
                     while waiting:
                         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                         for future in done:
