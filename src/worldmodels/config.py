@@ -92,6 +92,8 @@ class CollectConfig(Config):
     """Start episodes at random places, where the environment can do that."""
     max_short_steps: int = 100
     """Episodes of at most this many steps are dropped and played again with another seed (the original's rule)."""
+    max_episode_steps: int = field(default=0, metadata=ADDED)
+    """Episodes are cut after this many steps; 0 plays them out."""
     max_hold_steps: int = 10
     """The random action is held for 1 to this many steps."""
     bias_scale: float = 0.0
@@ -107,6 +109,11 @@ class CollectConfig(Config):
         _check("num_episodes", self.num_episodes, 2, 10_000_000)
         _check("max_short_steps", self.max_short_steps, 0, 100_000)
         _check("max_noise", self.max_noise, 0, 1)
+        _check("max_episode_steps", self.max_episode_steps, 0, 1_000_000)
+        if 0 < self.max_episode_steps <= self.max_short_steps:
+            raise UserError(
+                f"max_episode_steps is {self.max_episode_steps}; it must be 0 or above max_short_steps, {self.max_short_steps}"
+            )
         _check("max_hold_steps", self.max_hold_steps, 1, 10_000)
         _check("bias_scale", self.bias_scale, 0, 10)
         _check("min_spread", self.min_spread, 0, 1)

@@ -97,12 +97,15 @@ _envs: list[gym.Env[Frame, Floats]] = []
 _model: Model | None = None
 
 
-def _prepare_worker(task: str, start_anywhere: bool, num_envs: int, model: Path | None) -> None:
+def _prepare_worker(task: str, config: CollectConfig, num_envs: int, model: Path | None) -> None:
     """Opens a worker's environments and, if an agent plays, reads it."""
     global _model
     torch.set_num_threads(1)
     spec = get_task(task)
-    _envs.extend(spec.make_env(**(spec.start_anywhere_kwargs if start_anywhere else {})) for _ in range(num_envs))
+    kwargs = dict(spec.start_anywhere_kwargs) if config.start_anywhere else {}
+    if config.max_episode_steps:
+        kwargs["max_episode_steps"] = config.max_episode_steps
+    _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
     _model = None if model is None else load_model(model)
 
 
@@ -155,7 +158,7 @@ def run(config: CollectConfig, run: Run) -> None:
     if missing:
         num_workers = config.num_workers or spec.env_threads * (os.cpu_count() or 1)
         num_envs = 1 if model is None else per_shard
-        workers = Workers(min(num_workers, len(missing)), _prepare_worker, (run.task, config.start_anywhere, num_envs, model))
+        workers = Workers(min(num_workers, len(missing)), _prepare_worker, (run.task, config, num_envs, model))
         tasks = [(path, run.task, config, run.seed, indices) for path, indices in missing.items()]
         try:
             for index, frames in workers.map_unordered(_play_shard, tasks):

@@ -55,23 +55,27 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(episodes=4, temperature=1.0),
 )
 LAPTOP = Preset(
-    collect=CollectConfig(num_episodes=1_000, episodes_per_shard=4, bias_scale=1.0),
-    vae=VAEConfig(num_steps=8_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
+    # Short episodes from anywhere on the track: a random driver leaves the road within seconds, and what it sees after is grass.
+    collect=CollectConfig(
+        num_episodes=1_200, episodes_per_shard=4, bias_scale=1.0, start_anywhere=True, max_episode_steps=400
+    ),
+    vae=VAEConfig(num_steps=6_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
     encode=EncodeConfig(),
     rnn=RNNConfig(
-        num_steps=6_000,
+        num_steps=4_000,
         batch_size=32,
-        sequence_length=250,
+        sequence_length=200,
         learning_rate=1e-3,
         final_learning_rate=1e-4,
     ),
     controller=ControllerConfig(
         world="real",
         temperature=1.0,
-        num_generations=75,
-        episodes_per_candidate=8,
+        num_generations=100,
+        episodes_per_candidate=4,
+        patience_steps=100,
         score_every_generations=10,
-        score_episodes=256,
+        score_episodes=128,
     ),
     evaluate=EvaluateConfig(temperature=1.0),
 )
