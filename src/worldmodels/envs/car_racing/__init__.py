@@ -55,10 +55,8 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(episodes=4, temperature=1.0),
 )
 LAPTOP = Preset(
-    # Short episodes from anywhere on the track: a random driver leaves the road within seconds, and what it sees after is grass.
-    collect=CollectConfig(
-        num_episodes=1_200, episodes_per_shard=4, bias_scale=1.0, start_anywhere=True, max_episode_steps=400
-    ),
+    # Short episodes from anywhere: a random driver leaves the road within seconds, and sees nothing but grass after.
+    collect=CollectConfig(num_episodes=1_200, episodes_per_shard=4, bias_scale=1.0, start_anywhere=True, max_episode_steps=400),
     vae=VAEConfig(num_steps=6_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
     encode=EncodeConfig(),
     rnn=RNNConfig(
