@@ -17,6 +17,7 @@ RUNTIME = {"runtime": True}
 ADDED = {"added": True}
 
 World = Literal["dream", "real"]
+ScoreWorld = Literal["same", "dream", "real"]
 DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees of V's latent z and M's hidden and cell states h and c; "z+hidden" puts a layer of 40 tanh units between.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch"]
@@ -218,13 +219,15 @@ class ControllerConfig(Config):
     """Generations between two scorings of CMA-ES's mean."""
     score_episodes: int = 1024
     """Episodes of such a scoring; the best-scoring mean is the controller that is kept."""
+    score_world: ScoreWorld = field(default="same", metadata=ADDED)
+    """Where such a scoring is played: where C is trained (same), or elsewhere, with seeds that no evaluation uses."""
     num_slots: int = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
 
     def validate(self) -> None:
-        if self.world == "dream" and self.memory == "untrained":
+        if "dream" in (self.world, self.score_world) and self.memory == "untrained":
             raise UserError("memory is untrained; only a trained M can dream: use world real")
         _check("num_generations", self.num_generations, 1, 1_000_000)
         _check("population_size", self.population_size, 4, 65_536)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
-from worldmodels.config import ControllerConfig, Memory
+from worldmodels.config import ControllerConfig, Memory, World
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.evolution.cma_es import CMAES
@@ -53,9 +53,9 @@ def load_world_model(run: Run, memory: Memory) -> WorldModel:
     return WorldModel(spec, vae.eval(), rnn.eval(), initial)
 
 
-def make_population(world_model: WorldModel, config: ControllerConfig) -> Population:
-    """Makes what scores the candidates."""
-    if config.world == "dream":
+def make_population(world_model: WorldModel, config: ControllerConfig, world: World) -> Population:
+    """Makes what scores candidates in a world."""
+    if world == "dream":
         return DreamPopulation(world_model, config.inputs, config.temperature, config.num_slots)
     return RealPopulation(world_model.spec, world_model, config.inputs, official=False, num_workers=config.num_workers)
 
@@ -91,15 +91,18 @@ def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
-    population = make_population(world_model, config)
+    population = make_population(world_model, config, config.world)
+    score_world = config.world if config.score_world == "same" else config.score_world
+    judge = population if score_world == config.world else make_population(world_model, config, score_world)
     try:
-        _evolve(config, run, world_model, population)
+        _evolve(config, run, world_model, population, judge)
     finally:
+        judge.close()
         population.close()
 
 
-def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, population: Population) -> None:
-    """Asks and tells to the last generation, from wherever the history ends."""
+def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, population: Population, judge: Population) -> None:
+    """Asks and tells to the last generation, from wherever the history ends; ``judge`` scores the search's mean."""
     folder = run.stage_path("controller")
     search = begin_search(config, run)
     history = folder / "history.jsonl"
@@ -121,7 +124,7 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
         generation = search.generation
         due = generation == config.num_generations or generation % config.score_every_generations == 0
         if generation and due and generation not in {row["generation"] for row in scores}:
-            mean, std = _score_mean(run, config, population, search.mean, generation)
+            mean, std = _score_mean(run, config, judge, search.mean)
             scores.append({"generation": generation, "mean": mean, "std": std})
             if mean > best:
                 best = mean
@@ -176,11 +179,9 @@ def _evaluate(
     return returns.reshape(len(solutions), -1).mean(1), sum(result.length for result in results)
 
 
-def _score_mean(
-    run: Run, config: ControllerConfig, population: Population, mean: NDArray[np.float64], generation: int
-) -> tuple[float, float]:
+def _score_mean(run: Run, config: ControllerConfig, judge: Population, mean: NDArray[np.float64]) -> tuple[float, float]:
     """Scores the centre of the search on many episodes, always the same ones; returns mean and standard deviation."""
     jobs = [EpisodeJob(0, run.derive_seed("controller/score", i)) for i in range(config.score_episodes)]
-    results = population.evaluate(torch.from_numpy(mean)[None], jobs)
+    results = judge.evaluate(torch.from_numpy(mean)[None], jobs)
     returns = np.array([result.episode_return for result in results])
     return float(returns.mean()), float(returns.std())
