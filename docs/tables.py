@@ -57,7 +57,7 @@ def shipped_table(task: str) -> str:
     """The shipped agent's scores, from the evaluation.json beside its weights."""
     lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
     for name, row in _shipped(task).items():
-        where = "real game" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
+        where = f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
         who = "random policy" if name == "random" else "shipped agent"
         lines.append(f"| {who} | {where} | {_score(row)} |")
     return "\n".join(lines)
@@ -100,6 +100,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
     "shipped TakeCover agent": lambda: shipped_table("take-cover"),
+    "shipped CarRacing agent": lambda: shipped_table("car-racing"),
     "CarRacing environment": environment_table,
     "speed": speed_table,
 }

@@ -30,23 +30,26 @@ def test_it_is_small_and_whole(folder):
     assert model.world_model.spec == get_task(folder.name)
     assert len(model.world_model.initial.mu) >= 1_000
     scores = json.loads((folder / "evaluation.json").read_text())
-    assert scores["real"]["num_episodes"] >= 1_000
+    # An official environment that has a faster copy is played for a hundred episodes, the copy for a thousand.
+    assert scores["real"]["num_episodes"] >= 100
+    assert scores.get("fast", scores["real"])["num_episodes"] >= 1_000
     for row in scores.values():
         assert row["mean"] == pytest.approx(np.mean(row["returns"]), abs=1e-3)
         assert len(row["lengths"]) == row["num_episodes"]
     assert scores["real"]["ci95"][0] > scores["random"]["ci95"][1]
 
 
-def test_its_episodes_are_played_again(tmp_path):
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_its_episodes_are_played_again(folder, tmp_path):
     """Seed by seed as its JSON says. One of five may differ: on another processor one rounding can turn one action."""
-    scored = json.loads((model_folder("take-cover") / "evaluation.json").read_text())["real"]
+    scored = json.loads((folder / "evaluation.json").read_text())["real"]
     assert scored["seed"] == 0
     # The shortest of the first hundred: they cost the least, and leave a rounding the least time.
-    seeds = np.argsort(scored["returns"][:100], kind="stable")[:5]
+    seeds = np.argsort(scored["lengths"][:100], kind="stable")[:5]
     same = 0
     for seed in seeds:
         out = tmp_path / f"{seed}.json"
-        args = ["evaluate", "take-cover", "--seed", str(seed), "--episodes", "1", "--json", str(out)]
+        args = ["evaluate", folder.name, "--seed", str(seed), "--episodes", "1", "--json", str(out)]
         assert main(args) == 0
         same += json.loads(out.read_text())["episodes"][0]["return"] == scored["returns"][seed]
     assert same >= 4
