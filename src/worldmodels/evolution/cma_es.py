@@ -42,8 +42,8 @@ class CMAES:
                 "seed": np.nan,  # pycma would seed NumPy's global generator
                 "verbose": -9,
                 "signals_filename": "",  # pycma would poll a file of that name
-                # Cumulative step-size adaptation, as in the original's pycma. In so many dimensions newer ones take the two-point
-                # adaptation, which follows the growth of a policy's weights: sigma doubles, and the candidates get lost.
+                # Cumulative step-size adaptation, as in the original's pycma. In so many dimensions newer ones take the
+                # two-point adaptation, which follows the growth of a policy's weights: sigma doubles, and candidates get lost.
                 "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
                 # Never stop by itself: how many generations there are is the caller's business.
                 "maxiter": np.inf,
