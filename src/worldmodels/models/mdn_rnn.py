@@ -20,8 +20,8 @@ from worldmodels.models.precision import autocast, compute_dtype, device_of
 
 #: Log standard deviations are clipped to this range: none explodes, and none collapses on a latent that V does not use.
 LOG_STD_RANGE = (-6.0, 2.0)
-#: Rows of the likelihood that are worked on together: what they need fits a core's second-level cache.
-LIKELIHOOD_ROWS = 256
+#: Rows of the likelihood that are worked on together: what they need fits a processor's last cache.
+LIKELIHOOD_ROWS = 1024
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -134,25 +134,28 @@ class MDNRNN(nn.Module):
             The loss; its parts ``nll`` (nats per latent, mean over steps that have a next), ``done_loss`` and ``reward_loss``
             (means over valid steps, where M has those heads); the last state.
         """
+        first = self.sizes.num_heads
         with autocast(device_of(self)):
             hidden, state = self(inputs, state)
-            outputs = F.linear(hidden.flatten(0, 1), self.weight_out, self.bias_out)  # [R, output_size]
-        first = self.sizes.num_heads
+            hidden = hidden.flatten(0, 1)
+            # Apart: products with an odd number of columns take up to twice as long.
+            heads = F.linear(hidden, self.weight_out[:first], self.bias_out[:first]).float()  # [R, heads]
+            mixtures = F.linear(hidden, self.weight_out[first:], self.bias_out[first:])  # [R, 3·K·Z]
         rows = has_next.flatten().float()
-        total = MixtureNLL.apply(outputs[:, first:], next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
+        total = MixtureNLL.apply(mixtures, next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
         nll = total / (rows.sum().clamp(min=1) * self.sizes.latent_size)
         metrics = {"nll": nll.detach()}
         loss = nll
         counted = valid.flatten().float()
         num_counted = counted.sum().clamp(min=1)
         if self.sizes.done_head:
-            logit, target = outputs[:, 0].float(), done.flatten().float()
+            logit, target = heads[:, 0], done.flatten().float()
             weight = (1 + (done_weight - 1) * target) * counted
             done_loss = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / num_counted
             metrics["done_loss"] = done_loss.detach()
             loss = loss + done_loss
         if self.sizes.reward_head:
-            error = outputs[:, first - 1].float() - reward.flatten()
+            error = heads[:, first - 1] - reward.flatten()
             reward_loss = 0.5 * (error.square() * counted).sum() / num_counted
             metrics["reward_loss"] = reward_loss.detach()
             loss = loss + reward_loss
@@ -172,9 +175,9 @@ class MixtureNLL(torch.autograd.Function):
 
     Forward: outputs [R, 3·K·Z] of any floating type, target float32 [R, Z], row weight float32 [R], K → scalar.
 
-    With responsibilities r_k = softmax_k(log pi_k + log N_k) the gradients are pi_k - r_k (logits), -r_k e_k / σ_k (means)
-    and r_k (1 - e_k²) (log σ), where e = (target - mean) / σ. Made in the forward pass, a few rows at a time, so that
-    nothing of the size of the outputs is kept in float32.
+    With responsibilities r_k = softmax_k(log pi_k + log N_k) the gradients are pi_k - r_k (logits), r_k e_k / σ_k (means)
+    and r_k (1 - e_k²) (log σ), where e = (mean - target) / σ. Made in the forward pass, a few rows at a time and in place, so
+    that nothing of the size of the outputs is kept in float32.
     """
 
     @staticmethod
@@ -188,24 +191,31 @@ class MixtureNLL(torch.autograd.Function):
         step = LIKELIHOOD_ROWS if outputs.device.type == "cpu" else rows
         for start in range(0, rows, step):
             part = slice(start, min(start + step, rows))
-            logits = outputs[part, :size].float().view(shape)  # [r, K, Z]
-            mean = outputs[part, size : 2 * size].float().view(shape)
+            weight = row_weight[part, None, None]
+            share = outputs[part, :size].to(torch.float32, copy=True).view(shape)  # [r, K, Z], first the logits
+            error = outputs[part, size : 2 * size].to(torch.float32, copy=True).view(shape)  # first the means
             raw_log_std = outputs[part, 2 * size :].float().view(shape)
             log_std = raw_log_std.clamp(*LOG_STD_RANGE)
-            weight = row_weight[part, None, None]
-            log_pi = logits - logits.logsumexp(1, keepdim=True)
-            inverse_std = torch.exp(-log_std)
-            error = (target[part, None] - mean) * inverse_std
-            joint = log_pi - 0.5 * error.square() - log_std
-            log_likelihood = joint.logsumexp(1, keepdim=True)  # [r, 1, Z]
+            share.sub_(share.amax(1, keepdim=True))
+            joint = share - log_std
+            total_share = share.exp_().sum(1, keepdim=True)
+            inverse_std = log_std.neg().exp_()
+            error.sub_(target[part, None]).mul_(inverse_std)
+            squared = error.square()
+            # log pi_k + log N_k, but for a constant and the logarithm of the shares' sum
+            joint.sub_(squared, alpha=0.5)
+            largest = joint.amax(1, keepdim=True)
+            responsibility = joint.sub_(largest).exp_()
+            likelihood = responsibility.sum(1, keepdim=True)  # [r, 1, Z]
+            log_likelihood = likelihood.log().add_(largest).sub_(total_share.log())
             total -= ((log_likelihood - _HALF_LOG_TWO_PI) * weight).sum(dtype=torch.float64)
             if gradient is not None:
-                responsibility = torch.exp(joint - log_likelihood)
-                inside = (raw_log_std == log_std).float()  # no gradient through the clip
-                gradient[part, :size] = ((log_pi.exp() - responsibility) * weight).flatten(1).to(outputs.dtype)
-                responsibility *= weight
-                gradient[part, size : 2 * size] = (-responsibility * error * inverse_std).flatten(1).to(outputs.dtype)
-                gradient[part, 2 * size :] = (responsibility * (1 - error.square()) * inside).flatten(1).to(outputs.dtype)
+                responsibility.mul_(weight / likelihood)
+                gradient[part, :size] = share.mul_(weight / total_share).sub_(responsibility).flatten(1)
+                gradient[part, size : 2 * size] = error.mul_(responsibility).mul_(inverse_std).flatten(1)
+                by_log_std = responsibility.sub_(squared.mul_(responsibility))
+                # No gradient through the clip.
+                gradient[part, 2 * size :] = by_log_std.masked_fill_(raw_log_std != log_std, 0).flatten(1)
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return total.float()

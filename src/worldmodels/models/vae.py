@@ -171,7 +171,7 @@ def convolve_small(x: Tensor, layer: nn.Conv2d) -> Tensor:
     else:
         windows = x.unfold(1, 4, 2).unfold(2, 4, 2).permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2)
     y = F.linear(windows, layer.weight.permute(0, 2, 3, 1).flatten(1), layer.bias)  # [B, S'², O]
-    return y.unflatten(1, (size, size)).permute(0, 3, 1, 2)
+    return y.view(-1, size, size, y.shape[2]).permute(0, 3, 1, 2)
 
 
 def to_input(frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -181,12 +181,12 @@ def to_input(frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def to_blocks(frames: Tensor) -> Tensor:
     """[B, 64, 64, 3] → [B, 32, 32, 12]: blocks of 2×2 pixels; in a block rows, columns, channels."""
-    return frames.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).transpose(2, 3).flatten(3)
+    return frames.view(-1, 32, 2, 32, 2, 3).transpose(2, 3).flatten(3)
 
 
 def from_blocks(blocks: Tensor) -> Tensor:
     """[B, 32, 32, 12] → [B, 64, 64, 3], contiguous: back from `to_blocks`."""
-    return blocks.unflatten(3, (2, 2, -1)).transpose(2, 3).flatten(3, 4).flatten(1, 2).contiguous()
+    return blocks.view(-1, 32, 32, 2, 2, 3).transpose(2, 3).reshape(-1, 64, 64, 3)
 
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
