@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from worldmodels.adam import DenseAdam
 from worldmodels.bench import bounds, original
-from worldmodels.bench.plan import Bench
+from worldmodels.bench.plan import SCALE, Bench
 from worldmodels.bench.timing import Row, Work
 from worldmodels.data.episodes import CHUNK_FRAMES, EpisodeStore
 from worldmodels.data.latents import ARRAYS, LatentStore
@@ -78,6 +78,7 @@ def measure_vae_training(bench: Bench) -> Row:
     operations = bounds.TRAINING * bounds.vae_operations(make_vae(bench.spec))
     value, baseline, bound = bench.measure(work, other, operations, device)
     return Row(
+        bench.spec.name,
         "V training",
         value,
         "frames/s",
@@ -119,6 +120,7 @@ def measure_encoding(bench: Bench) -> Row:
 
     value, baseline, bound = bench.measure(work, one_by_one, bounds.encoder_operations(make_vae(bench.spec)), device)
     return Row(
+        bench.spec.name,
         "encoding",
         value,
         "frames/s",
@@ -129,9 +131,13 @@ def measure_encoding(bench: Bench) -> Row:
 
 
 def _write_latents(folder: Path, spec: EnvSpec) -> LatentStore:
-    """Writes made-up latents of 2,000 short episodes, enough for any batch: speed does not depend on what they say."""
+    """Writes made-up latents of many short episodes, enough for any batch: speed does not depend on what they say.
+
+    Where episodes are padded to whole windows, they are as long as two of them: padding would count as work.
+    """
     rng = np.random.default_rng(0)
-    lengths = rng.integers(20, 140, 2000)
+    window = spec.preset(SCALE).rnn.sequence_length
+    lengths = rng.integers(20, 140, 2000) if spec.restart_input else np.full(500, 2 * window)
     steps = int(lengths.sum())
     values = {
         "mu": rng.standard_normal((steps, spec.latent_size), np.float32),
@@ -166,6 +172,7 @@ def measure_rnn_training(bench: Bench) -> Row:
     naive = _plain_gradient_steps(plain, lambda: plain.loss(inputs, next_z, done), units, config.max_grad_value)
     value, baseline, bound = bench.measure(work, naive, bounds.TRAINING * bounds.rnn_operations(rnn), device)
     return Row(
+        bench.spec.name,
         "M training",
         value,
         "time steps/s",
