@@ -137,8 +137,8 @@ def paper_scale() -> str:
         f"at {GPU_GOALS['V training']:,.0f} frames/s, encoding and M at as many operations a second, the dream at "
         f"{GPU_GOALS['dream']:,.0f} steps/s, collection at this machine's speed a core. No GPU was measured.",
         "",
-        f"A generation is never faster than its longest episode, whose steps come one after the other: {depth:,} steps in all if "
-        f"each generation has one of {spec.max_episode_steps:,}. At {_hours(15 * 60)} for C that leaves "
+        f"A generation is never faster than its longest episode, whose steps come one after the other: {depth:,} steps in all "
+        f"if each generation has one of {spec.max_episode_steps:,}. At {_hours(15 * 60)} for C that leaves "
         f"{15 * 60e3 / depth:.2f} ms a step, however wide.",
     ]
     return "\n".join(lines)
@@ -247,8 +247,9 @@ def thousand_cores() -> str:
     ]
     return (
         _table(head, rows, 7)
-        + f"\n\nComputed from the speed of one core at that many episodes side by side, 1,000 steps an episode, and {cma:.2f} s "
-        f"for CMA-ES ({size} parameters, 64 candidates). Sending weights and results, and waiting for the slowest, are not in it."
+        + f"\n\nComputed from the speed of one core at that many episodes side by side, 1,000 steps an episode, and "
+        f"{cma:.2f} s for CMA-ES ({size} parameters, 64 candidates). Sending weights and results, and waiting for the slowest, are "
+        "not in it."
     )
 
 

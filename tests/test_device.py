@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import run_cli
 
+from conftest import run_cli
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import UserError
 from worldmodels.models.precision import pick_device
