@@ -248,8 +248,8 @@ def thousand_cores() -> str:
     return (
         _table(head, rows, 7)
         + f"\n\nComputed from the speed of one core at that many episodes side by side, 1,000 steps an episode, and "
-        f"{cma:.2f} s for CMA-ES ({size} parameters, 64 candidates). Sending weights and results and waiting for the slowest are "
-        "not in it."
+        f"{cma:.2f} s for CMA-ES ({size} parameters, 64 candidates). Sending weights and results and waiting for the "
+        "slowest are not in it."
     )
 
 
