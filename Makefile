@@ -10,7 +10,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: reproduce test lint faults bench install install-dev clean
+.PHONY: reproduce test lint faults bench scaling install install-dev clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -30,6 +30,13 @@ faults: install-dev
 
 bench: install
 	$(BIN)/worldmodels bench --json results/bench.json
+	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/draw.py
+
+scaling: install
+	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
+	$(BIN)/python docs/tables.py
+	$(BIN)/python docs/draw.py
 
 install: .venv/installed
 install-dev: .venv/installed-dev

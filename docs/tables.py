@@ -1,4 +1,4 @@
-"""Writes the README's figures from the JSON files under results/: ``python docs/tables.py``; ``--check`` only compares."""
+"""Writes the pages' figures from the JSON files under results/: ``python docs/tables.py``; ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import speed_tables
+
 ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs/benchmarks.md", ROOT / "docs/scaling.md")
 
 
 def _read(name: str) -> Any:
@@ -80,34 +82,18 @@ def environment_table() -> str:
     )
 
 
-def speed_table() -> str:
-    """The bench's rows, from results/bench.json."""
-    bench = _read("bench.json")
-    machine = bench["machine"]
-    lines = ["| | speed | times the baseline | of the bound | measured how |", "| --- | --: | --: | --: | --- |"]
-    for row in bench["rows"]:
-        times = "" if row["ratio"] is None else f"{row['ratio']:,.3g}"
-        bound = "" if row["fraction_of_bound"] is None else f"{row['fraction_of_bound']:.0%}"
-        lines.append(f"| {row['name']} | {row['value']:,.4g} {row['unit']} | {times} | {bound} | {row['note']} |")
-    lines.append("")
-    lines.append(
-        f"Measured on {machine['cores']} cores of {machine['cpu']}, torch {machine['torch']}, {machine['compute_dtype']}."
-    )
-    return "\n".join(lines)
-
-
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
     "shipped TakeCover agent": lambda: shipped_table("take-cover"),
     "shipped CarRacing agent": lambda: shipped_table("car-racing"),
     "CarRacing environment": environment_table,
-    "speed": speed_table,
 }
+BLOCKS |= speed_tables.BLOCKS
 
 
 def fill(text: str) -> str:
-    """Returns the README with every marked block made anew."""
+    """Returns a page with every marked block made anew."""
     for name, make in BLOCKS.items():
         start, end = f"<!-- {name}: made by docs/tables.py -->", f"<!-- end of {name} -->"
         pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
@@ -118,13 +104,15 @@ def fill(text: str) -> str:
 
 
 def main() -> int:
-    """Rewrites the README; with ``--check`` returns 1 if that would change it."""
-    old = README.read_text(encoding="utf-8")
-    new = fill(old)
-    if "--check" in sys.argv[1:]:
-        return int(new != old)
-    README.write_text(new, encoding="utf-8")
-    return 0
+    """Rewrites the pages; with ``--check`` returns 1 if that would change one."""
+    changed = False
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = fill(old)
+        changed |= new != old
+        if "--check" not in sys.argv[1:]:
+            page.write_text(new, encoding="utf-8")
+    return int(changed and "--check" in sys.argv[1:])
 
 
 if __name__ == "__main__":

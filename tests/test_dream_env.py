@@ -115,3 +115,29 @@ def test_bad_arguments_are_named(toy_run, arguments, error, message):
 def test_an_unknown_render_mode_is_named(toy_run):
     with pytest.raises(UserError, match="no render mode 'human'; use 'rgb_array'"):
         SingleDreamEnv("toy", toy_run, render_mode="human")
+
+
+def test_tensors_and_arrays_are_the_same_dream(toy_world_model):
+    arrays, tensors = (DreamEnv(toy_world_model, "zh", 4, 1.0, as_tensors=flag) for flag in (False, True))
+    actions = np.zeros((4, 1), np.float32)
+    for dream in (arrays, tensors):
+        dream.reset(seed=[1, 2, 1, 3])
+    keep = np.array([True, False, True, True])
+    for number in range(40):
+        if number == 35:
+            arrays.shrink(keep)
+            tensors.shrink(keep)
+            actions = actions[keep]
+        obs, *rest = arrays.step(actions)
+        other, *others = tensors.step(actions)
+        assert isinstance(other, torch.Tensor)
+        np.testing.assert_array_equal(obs, other.numpy())
+        for mine, its in zip(rest[:3], others[:3], strict=True):
+            np.testing.assert_array_equal(mine, its)
+
+
+def test_a_world_model_is_copied_only_to_another_device(toy_world_model):
+    assert toy_world_model.on("cpu") is toy_world_model
+    elsewhere = toy_world_model.on("meta")
+    assert {str(p.device) for p in (*elsewhere.vae.parameters(), *elsewhere.rnn.parameters())} == {"meta"}
+    assert {str(p.device) for p in (*toy_world_model.vae.parameters(), *toy_world_model.rnn.parameters())} == {"cpu"}

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
-from worldmodels.models.vae import VAE, kl_to_standard_normal, to_input
+from worldmodels.models.vae import (
+    ERROR_FRAMES,
+    VAE,
+    PictureError,
+    convolve_small,
+    from_blocks,
+    kl_to_standard_normal,
+    to_blocks,
+    to_input,
+)
 
 
 @pytest.mark.parametrize(("latent_size", "count"), [(64, 4_446_915), (32, 4_348_547)])
@@ -39,7 +48,50 @@ def decode_plainly(vae, z):
 
 def test_decoder_is_four_deconvolutions(vae):
     z = torch.randn(3, 8)
-    torch.testing.assert_close(vae.decode_logits(z), decode_plainly(vae, z), rtol=1e-4, atol=1e-5)
+    found = from_blocks(vae.decode_logits(z)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found, decode_plainly(vae, z), rtol=1e-4, atol=1e-5)
+
+
+def test_decoders_gradients_are_those_of_four_deconvolutions(vae):
+    z, weight = torch.randn(3, 8), torch.randn(3, 3, 64, 64)
+    gradients = []
+    for frames in (from_blocks(vae.decode_logits(z)).permute(0, 3, 1, 2), decode_plainly(vae, z)):
+        parameters = [p for name, p in vae.named_parameters() if name.startswith(("decoder", "expand"))]
+        gradients.append(torch.autograd.grad((frames * weight).sum(), parameters))
+    for ours, plain in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4 * float(plain.abs().max()))
+
+
+@pytest.mark.parametrize(("channels", "size"), [(5, 6), (4, 14)])
+def test_small_convolutions_are_convolutions(channels, size):
+    layer = torch.nn.Conv2d(channels, 7, 4, stride=2).to(memory_format=torch.channels_last)
+    x = torch.randn(3, channels, size, size).to(memory_format=torch.channels_last).requires_grad_()
+    ours, plain = convolve_small(x, layer), layer(x)
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(convolve_small(x, layer), plain, rtol=1e-4, atol=1e-5)
+    wanted = [torch.autograd.grad(y.square().sum(), (x, layer.weight, layer.bias)) for y in (ours, plain)]
+    for found, expected in zip(*wanted, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_block_is_two_by_two_pixels():
+    frames = torch.arange(2 * 64 * 64 * 3).view(2, 64, 64, 3)
+    blocks = to_blocks(frames)
+    assert blocks[1, 3, 5].tolist() == [*frames[1, 6, 10:12].flatten().tolist(), *frames[1, 7, 10:12].flatten().tolist()]
+    assert torch.equal(from_blocks(blocks), frames)
+
+
+@pytest.mark.parametrize("num_frames", [1, ERROR_FRAMES, ERROR_FRAMES + 1])
+def test_pictures_error_and_its_gradient(num_frames):
+    frames = torch.randint(0, 256, (num_frames, 32, 32, 12), dtype=torch.uint8)
+    logits = torch.randn(num_frames, 32, 32, 12, requires_grad=True)
+    weight = torch.rand(num_frames)
+    ours = PictureError.apply(logits, frames)
+    plain = (torch.sigmoid(logits) - frames / 255).square().sum((1, 2, 3))
+    torch.testing.assert_close(ours, plain)
+    for found, expected in zip(*(torch.autograd.grad((error * weight).sum(), logits) for error in (ours, plain)), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.5, 50.0])

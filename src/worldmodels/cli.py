@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from worldmodels.config import Config, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+from worldmodels.config import Config, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
 from worldmodels.errors import UserError, WorldModelsError, nearest
 from worldmodels.run import VERBS, Run, RunLock
 
@@ -55,6 +55,8 @@ class ReproduceArgs:
     """The run's folder (default: runs/TASK-SCALE)."""
     seed: int = 0
     """The seed that all of the run's randomness derives from."""
+    device: Device = "auto"
+    """Where V, M and the dream compute; auto is the GPU if there is one."""
     json: Path | None = None
     """Also write the summary to this file."""
 
@@ -169,6 +171,10 @@ class TasksArgs:
 class BenchArgs:
     """Measure every stage's speed on this machine, each beside the original's way and the matrix-product bound."""
 
+    device: Device = "auto"
+    """Where V, M and the dream compute; auto is the GPU if there is one."""
+    seconds: float = 5.0
+    """How long a measurement goes on, and its baseline as long again; the whole takes about 50 times as long."""
     json: Path | None = None
     """Also write the rows to this file."""
 
@@ -247,8 +253,11 @@ def _reproduce(args: Sequence[str]) -> None:
     path = parsed.run or Path("runs") / f"{parsed.task}-{parsed.scale}"
     with RunLock(path):
         run = _open_run(path, parsed.task, parsed.scale, parsed.seed)
+        from worldmodels.models.precision import pick_device
         from worldmodels.stages.reproduce import reproduce
 
+        pick_device(parsed.device)
+        run = dataclasses.replace(run, preset=run.preset.on(parsed.device))
         _write_result(parsed.json, reproduce(run))
 
 
@@ -410,7 +419,9 @@ def _bench(args: Sequence[str]) -> None:
     _check_writable(parsed.json)
     from worldmodels.bench import run_bench
 
-    _write_result(parsed.json, run_bench())
+    if not 0.1 <= parsed.seconds <= 3600:
+        raise UserError(f"seconds is {parsed.seconds}; it must lie between 0.1 and 3600")
+    _write_result(parsed.json, run_bench(parsed.seconds, parsed.device))
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {

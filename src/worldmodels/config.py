@@ -23,6 +23,7 @@ DataPolicy = Literal["held", "nets", "agent"]
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch"]
 Memory = Literal["trained", "untrained"]
 Agent = Literal["trained", "random"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -140,6 +141,8 @@ class GradientConfig(Config):
     """Gradient steps between two validations."""
     checkpoint_every_steps: int = field(default=500, metadata=RUNTIME)
     """Gradient steps between two checkpoints: what a kill can lose."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to compute; auto is the GPU if there is one."""
 
     def validate(self) -> None:
         _check("num_steps", self.num_steps, 1, 100_000_000)
@@ -169,6 +172,8 @@ class EncodeConfig(Config):
 
     batch_size: int = 256
     """Frames per forward pass."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to compute; auto is the GPU if there is one."""
 
     def validate(self) -> None:
         _check("batch_size", self.batch_size, 1, 65_536)
@@ -223,6 +228,8 @@ class ControllerConfig(Config):
     """Where such a scoring is played: where C is trained (same), or elsewhere, with seeds that no evaluation uses."""
     num_slots: int = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
 
@@ -263,6 +270,8 @@ class EvaluateConfig(Config):
     """Play the environment that training uses, where it is a faster copy of the official one."""
     num_slots: int = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
 
@@ -347,6 +356,13 @@ class Preset(Config):
     rnn: RNNConfig
     controller: ControllerConfig
     evaluate: EvaluateConfig
+
+    def on(self, device: Device) -> Self:
+        """Returns the same settings, with every stage that can use a GPU on this device."""
+        stages = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return type(self)(
+            **{name: dataclasses.replace(s, device=device) if hasattr(s, "device") else s for name, s in stages.items()}
+        )
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Self:

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from torch import Tensor
 
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import Floats, Frame, get_task
 from worldmodels.errors import UserError
 from worldmodels.models.controller import feature_size, features
+from worldmodels.models.precision import device_of
 from worldmodels.models.shipped import model_folder
 from worldmodels.models.world_model import Moment, WorldModel, copy_moment, load_model
 from worldmodels.randomness import EpisodeNoise
@@ -43,6 +45,7 @@ class DreamEnv(World):
         inputs: what C sees of z, h and c.
         temperature: τ: mixture logits are divided by it, the noise is multiplied by its square root.
         precision: the type of M's matrix products; the processor's best by default.
+        as_tensors: observations stay on the world model's device, for a C that is there too.
     """
 
     def __init__(
@@ -52,31 +55,34 @@ class DreamEnv(World):
         num_envs: int,
         temperature: float,
         precision: torch.dtype | None = None,
+        as_tensors: bool = False,
     ) -> None:
         check_temperature(temperature)
         spec = world_model.spec
         self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
         self._stepper = world_model.rnn.stepper(precision)
         self.temperature = temperature
+        self._device, self._as_tensors = device_of(world_model.rnn), as_tensors
         self._state = world_model.rnn.initial_state(num_envs)
-        self._restart = torch.ones(num_envs)
+        self._restart = torch.ones(num_envs, device=self._device)
         self._num_steps = np.zeros(num_envs, np.int64)
-        self._noise = EpisodeNoise(num_envs, spec.latent_size)
-        self.z = torch.zeros(num_envs, spec.latent_size)
+        self._noise = EpisodeNoise(num_envs, spec.latent_size, self._device)
+        self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
         env = spec.make_env()
         action_space = env.action_space
         env.close()
         self._set_spaces(spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32), action_space, num_envs)
 
-    def features(self) -> Floats:
+    def features(self) -> Floats | Tensor:
         """Returns the current observations, float32 [N, F]."""
-        return features(self.z, self._state.hidden, self._state.cell, self._inputs).numpy()
+        found = features(self.z, self._state.hidden, self._state.cell, self._inputs)
+        return found if self._as_tensors else found.cpu().numpy()
 
-    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
+    def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
         seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
         uniform, normal = self._noise.begin(mask, seeds)
-        begun = torch.from_numpy(mask)
+        begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
         pick = (uniform[:, 0] * len(self._initial.mu)).long().clamp(max=len(self._initial.mu) - 1)
         first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal
@@ -87,19 +93,19 @@ class DreamEnv(World):
             part[begun] = 0
         return self.features(), {}
 
-    def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
-        self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
+    def step(self, actions: Floats) -> tuple[Floats | Tensor, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         uniform, normal = self._noise.next()
         self.z, done, reward = self._stepper.sample(self._state.hidden, uniform, normal, self.temperature)
         self._num_steps += 1
-        terminated = np.zeros(self.num_envs, np.bool_) if done is None else (done > 0).numpy()
+        terminated = np.zeros(self.num_envs, np.bool_) if done is None else (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
-        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().numpy()
+        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().cpu().numpy()
         return self.features(), rewards, terminated, truncated, {}
 
     def shrink(self, keep: Mask) -> None:
-        kept = torch.from_numpy(keep)
+        kept = torch.from_numpy(keep).to(self._device)
         self._noise.shrink(keep)
         self._state = type(self._state)(*(part[kept] for part in self._state))
         self.z, self._restart, self._num_steps = self.z[kept], self._restart[kept], self._num_steps[keep]
@@ -113,11 +119,12 @@ class DreamEnv(World):
         """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
         here = copy_moment(moment)
         self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
-        self.z, self._state, self._restart, self._num_steps = here.z, here.state, here.restart, here.num_steps
+        self._state = type(here.state)(*(part.to(self._device) for part in here.state))
+        self.z, self._restart, self._num_steps = here.z.to(self._device), here.restart.to(self._device), here.num_steps
 
     def decode(self) -> Frame:
         """Returns what V makes of the current latents, uint8 [N, 64, 64, 3]."""
-        return self._vae.decode_frames(self.z).numpy()
+        return self._vae.decode_frames(self.z).cpu().numpy()
 
 
 class SingleDreamEnv(gym.Env[Floats, Floats]):
@@ -168,12 +175,12 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
         super().reset(seed=seed)
         episode_seed = seed if seed is not None else int(self.np_random.integers(2**31))
         obs, info = self._dream.reset(seed=[episode_seed])
-        return obs[0], info
+        return np.asarray(obs[0]), info
 
     def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Dreams one step."""
         obs, rewards, terminated, truncated, info = self._dream.step(np.asarray(action, np.float32)[None])
-        return obs[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+        return np.asarray(obs[0]), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Frame | None:
         """Returns the current frame as V decodes it, in render mode ``rgb_array``."""

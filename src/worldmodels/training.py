@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from worldmodels.adam import DenseAdam
 from worldmodels.checkpoint import load_metadata, load_module, load_tensors, save_tensors
 from worldmodels.config import GradientConfig
 from worldmodels.errors import BadFileError, WorldModelsError
@@ -28,7 +29,6 @@ from worldmodels.run import VERBS, MetricsLog, Run
 LOG_EVERY_STEPS = 50
 WEIGHTS = "model.safetensors"
 STATE = Path("training_state") / "state.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Trainee(Protocol):
@@ -84,7 +84,7 @@ def train(
     folder = run.stage_path(stage)
     state_path = folder / STATE
     parameters = dict(trainee.model.named_parameters())
-    optimizer = torch.optim.Adam(parameters.values(), lr=config.learning_rate, fused=True)
+    optimizer = DenseAdam(parameters, config.learning_rate)
     step = 0
     if state_path.exists():
         step = _restore(state_path, trainee, optimizer, parameters)
@@ -96,15 +96,9 @@ def train(
     num_summed = 0
     trainee.model.train()
     while step < config.num_steps:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
         generator.manual_seed(run.derive_seed(f"{stage}/noise", step))
         loss, parts = trainee.loss(step, generator)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if max_grad_value is not None:
-            nn.utils.clip_grad_value_(parameters.values(), max_grad_value)
-        optimizer.step()
+        optimizer.step(loss, learning_rate(config, step), max_grad_value)
         for name, value in parts.items():
             sums[name] = sums[name] + value if name in sums else value
         num_summed += 1
@@ -140,20 +134,15 @@ def train(
     progress.finish(f"{config.num_steps:,} steps")
 
 
-def _save(
-    folder: Path, trainee: Trainee, optimizer: torch.optim.Adam, parameters: Mapping[str, nn.Parameter], step: int
-) -> None:
+def _save(folder: Path, trainee: Trainee, optimizer: DenseAdam, parameters: Mapping[str, nn.Parameter], step: int) -> None:
     """Writes the training state as one file, and the weights by themselves for whoever wants to use them."""
     state = {f"carried/{name}": tensor for name, tensor in trainee.carried().items()}
-    for name, parameter in parameters.items():
-        state[f"weight/{name}"] = parameter
-        for moment in MOMENTS:
-            state[f"{moment}/{name}"] = optimizer.state[parameter][moment]
+    state |= {f"weight/{name}": parameter for name, parameter in parameters.items()} | optimizer.moments()
     save_tensors(folder / STATE, state, {"step": str(step)})
     save_tensors(folder / WEIGHTS, parameters)
 
 
-def _restore(path: Path, trainee: Trainee, optimizer: torch.optim.Adam, parameters: Mapping[str, nn.Parameter]) -> int:
+def _restore(path: Path, trainee: Trainee, optimizer: DenseAdam, parameters: Mapping[str, nn.Parameter]) -> int:
     """Fills weights, moments and what is carried from a checkpoint; returns its step. Raises `BadFileError`."""
     state, metadata = load_tensors(path), load_metadata(path)
     try:
@@ -161,14 +150,7 @@ def _restore(path: Path, trainee: Trainee, optimizer: torch.optim.Adam, paramete
         for name, parameter in parameters.items():
             with torch.no_grad():
                 parameter.copy_(state[f"weight/{name}"])
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(step), device=parameter.device),
-                **{
-                    # Adam wants its moments laid out like the weights.
-                    moment: torch.empty_like(parameter).copy_(state[f"{moment}/{name}"])
-                    for moment in MOMENTS
-                },
-            }
+        optimizer.restore(state, step)
     except (KeyError, ValueError, RuntimeError) as error:
         raise BadFileError(f"{path}: not a training state of this model ({error})") from error
     trainee.restore({name.removeprefix("carried/"): t for name, t in state.items() if name.startswith("carried/")})

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,52 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from worldmodels.allocator import keep_freed_memory
 from worldmodels.bench import bounds
 from worldmodels.bench.collection import measure_collection
 from worldmodels.bench.driving import measure_driving
 from worldmodels.bench.learning import measure_encoding, measure_rnn_training, measure_vae_training
-from worldmodels.bench.plan import Bench
+from worldmodels.bench.plan import SCALE, Bench
 from worldmodels.bench.playing import measure_cma_es, measure_dream, measure_game
 from worldmodels.bench.timing import Row, rates
+from worldmodels.config import Device
 from worldmodels.envs.spec import get_task
 from worldmodels.models.precision import compute_dtype, pick_device
 
-TASK = "take-cover"
-SCALE = "laptop"
-#: Seconds of a measurement; a baseline takes as long again.
-SECONDS = 6.0
+#: What is measured of every task, in this order.
+MEASURES: dict[str, tuple[Callable[[Bench], Row | list[Row]], ...]] = {
+    "take-cover": (
+        measure_collection,
+        measure_vae_training,
+        measure_encoding,
+        measure_rnn_training,
+        measure_dream,
+        measure_game,
+        measure_cma_es,
+    ),
+    "car-racing": (
+        measure_collection,
+        measure_vae_training,
+        measure_encoding,
+        measure_rnn_training,
+        measure_dream,
+        measure_driving,
+        measure_cma_es,
+    ),
+}
 
 
-def run_bench(seconds: float = SECONDS) -> dict[str, Any]:
-    """Measures every stage, prints a table and returns ``machine`` and ``rows`` as JSON values.
+def run_bench(seconds: float, asked: Device) -> dict[str, Any]:
+    """Measures every stage of both tasks, prints a table and returns ``machine`` and ``rows`` as JSON values.
 
     Args:
-        seconds: how long each measurement goes on; the whole takes about 20 times as long, and half a minute more for
-            starting games.
+        seconds: how long each measurement goes on; the whole takes about 50 times as long, and a minute more for starting
+            games.
+        asked: where V, M and the dream compute.
     """
-    device = pick_device()
+    device = pick_device(asked)
     machine = describe_machine(device)
+    keep_freed_memory()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="worldmodels-bench-", ignore_cleanup_errors=True) as folder:
         for where in dict.fromkeys(("cpu", device)):
@@ -49,23 +71,16 @@ def run_bench(seconds: float = SECONDS) -> dict[str, Any]:
             for dtype in dict.fromkeys((torch.float32, compute_dtype(where))):
                 (product,) = rates([bounds.matrix_product(where, dtype)], [seconds / 4], where)
                 name = f"matrix product, {_name(dtype)}, {where}"
-                rows.append(Row(name, product / 1e9, "GFLOP/s", "square, by itself; a stage's bound is measured beside it"))
-        bench = Bench(get_task(TASK), SCALE, Path(folder), device, seconds)
-        for measure in (
-            measure_collection,
-            measure_vae_training,
-            measure_encoding,
-            measure_rnn_training,
-            measure_dream,
-            measure_game,
-            measure_cma_es,
-        ):
-            print(f"bench: {measure.__name__.removeprefix('measure_').replace('_', ' ')}", file=sys.stderr, flush=True)
-            found = measure(bench)
-            rows += [found] if isinstance(found, Row) else found
-        print("bench: driving", file=sys.stderr, flush=True)
-        rows += measure_driving(Path(folder), seconds)
-    result = {"machine": machine, "rows": [row.to_dict() for row in rows]}
+                rows.append(Row("", name, product / 1e9, "GFLOP/s", "square, by itself; a stage's bound is measured beside it"))
+        for task, measures in MEASURES.items():
+            bench = Bench(get_task(task), Path(folder) / task, device, seconds)
+            bench.folder.mkdir()
+            for measure in measures:
+                what = measure.__name__.removeprefix("measure_").replace("_", " ")
+                print(f"bench: {task}, {what}", file=sys.stderr, flush=True)
+                found = measure(bench)
+                rows += [found] if isinstance(found, Row) else found
+    result = {"machine": machine, "seconds_each": seconds, "rows": [row.to_dict() for row in rows]}
     _print(result)
     return result
 
@@ -80,7 +95,6 @@ def describe_machine(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "torch_threads": torch.get_num_threads(),
         "compute_dtype": _name(compute_dtype(device)),
-        "task": TASK,
         "scale": SCALE,
     }
 
@@ -105,11 +119,12 @@ def _print(result: dict[str, Any]) -> None:
         title=f"{machine['cpu']}, {machine['cores']} cores, {machine['gpu'] or 'no GPU'}, torch {machine['torch']} "
         f"({machine['torch_threads']} threads), {machine['compute_dtype']}, load before {machine['load_average_before']}"
     )
-    for name in ("measured", "value", "unit", "baseline", "ratio", "bound", "of bound"):
-        table.add_column(name, justify="left" if name in ("measured", "unit") else "right")
+    for name in ("task", "measured", "value", "unit", "baseline", "ratio", "bound", "of bound"):
+        table.add_column(name, justify="left" if name in ("task", "measured", "unit") else "right")
     for row in result["rows"]:
         share = row["fraction_of_bound"]
         table.add_row(
+            row["task"],
             row["name"],
             _number(row["value"]),
             row["unit"],
@@ -122,7 +137,7 @@ def _print(result: dict[str, Any]) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     for row in result["rows"]:
-        console.print(f"{row['name']}: {row['note']}", highlight=False)
+        console.print(f"{row['task']} {row['name']}: {row['note']}".strip(), highlight=False)
 
 
 def _number(value: float | None) -> str:

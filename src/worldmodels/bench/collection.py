@@ -10,16 +10,19 @@ from typing import Self
 import numpy as np
 
 from worldmodels.bench import original
-from worldmodels.bench.plan import Bench
+from worldmodels.bench.plan import SCALE, Bench
 from worldmodels.bench.timing import Row
 from worldmodels.data.episodes import Shard
+from worldmodels.envs.spec import Floats
 from worldmodels.run import Run
 from worldmodels.stages import collect
 
 #: Episodes a shard, few, so that the time at which each is finished tells the steady speed.
 SHARD_EPISODES = 4
-#: Episodes that a core collects in a second at best, to guess how many will last as long as is wanted.
-EPISODES_PER_CORE_SECOND = 10
+#: Frames that a core collects in a second at best, to guess how many episodes will last as long as is wanted.
+FRAMES_PER_CORE_SECOND = 4_000
+#: Steps of an episode of the data, for the same guess.
+EPISODE_STEPS = 400
 
 
 def measure_collection(bench: Bench) -> Row:
@@ -29,10 +32,11 @@ def measure_collection(bench: Bench) -> Row:
     them takes seconds, once) until as many are left (then the first run dry).
     """
     cores = os.cpu_count() or 1
-    num_workers = 2 * cores
-    num_episodes = max(4 * SHARD_EPISODES * num_workers, round(bench.seconds * EPISODES_PER_CORE_SECOND * cores))
+    num_workers = bench.spec.env_threads * cores
+    wanted = round(bench.seconds * FRAMES_PER_CORE_SECOND * cores / EPISODE_STEPS)
+    num_episodes = max(3 * SHARD_EPISODES * num_workers, wanted)
     config = dataclasses.replace(bench.preset.collect, num_episodes=num_episodes, episodes_per_shard=SHARD_EPISODES)
-    run = Run.create(bench.folder / "run", bench.spec.name, bench.scale, 0, bench.preset)
+    run = Run.create(bench.folder / "run", bench.spec.name, SCALE, 0, bench.preset)
     with _OriginalCollection(bench) as other:
         # The stage cannot take turns; half of the baseline before and half after it is the nearest thing.
         other.play(bench.seconds / 2)
@@ -43,22 +47,24 @@ def measure_collection(bench: Bench) -> Row:
     )
     steady = finished[num_workers : len(finished) - num_workers + 1]
     span = steady[-1][0] - finished[num_workers - 1][0]
+    env = bench.spec.official_id or f"the game at {original.RESOLUTION} (with our resize)"
     return Row(
+        bench.spec.name,
         "collection",
         sum(frames for _, frames in steady) / span,
         "frames/s",
-        "to disk, all workers, their start excluded; baseline: one process, 640x480, an .npz an episode (with our resize)",
+        f"to disk, all workers, their start excluded; baseline: one process, {env}, an .npz an episode",
         other.rate,
     )
 
 
 class _OriginalCollection:
-    """One process, the large screen, a compressed archive an episode; the resize is ours, which flatters the original."""
+    """One process, the environment that others train on, a compressed archive an episode."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._rng = np.random.default_rng(0)
-        self._env = bench.spec.make_env(resolution=original.RESOLUTION)
+        self._env = original.make_env(bench.spec)
         self._frames, self._seconds = 0, 0.0
 
     def __enter__(self) -> Self:
@@ -72,9 +78,10 @@ class _OriginalCollection:
         """Plays and writes an episode; returns its frames, 0 if it was too short to be kept."""
         policy = self._bench.spec.random_policy(self._rng, self._bench.preset.collect)
         frame, _ = self._env.reset(seed=int(self._rng.integers(2**31)))
-        frames, actions = [frame], []
+        frames, actions = [frame], list[Floats]()
+        limit = self._bench.preset.collect.max_episode_steps
         over = False
-        while not over:
+        while not over and not 0 < limit <= len(actions):
             actions.append(policy(frame))
             frame, _, terminated, truncated, _ = self._env.step(actions[-1])
             frames.append(frame)

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import torch
 
@@ -19,7 +18,7 @@ from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import compute_dtype
 from worldmodels.rollout import EpisodeJob
 
-TASK, SCALE = "car-racing", "laptop"
+TASK = "car-racing"
 #: Episodes that a core plays while it is timed: one chunk of a generation.
 JOBS_PER_CORE = 32
 
@@ -28,7 +27,7 @@ def _play_like_peers(seconds: float) -> float:
     """One process's steps/s: the official environment, one frame at a time through float32 modules of PyTorch."""
     torch.set_num_threads(1)
     spec = get_task(TASK)
-    env, agent = spec.make_env(official=True), original.OriginalAgent(spec, "zh")
+    env, agent = original.make_env(spec), original.OriginalAgent(spec, "zh")
     frame, _ = env.reset(seed=0)
     steps, start = 0, time.perf_counter()
     while time.perf_counter() < start + seconds:
@@ -39,14 +38,13 @@ def _play_like_peers(seconds: float) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def measure_driving(folder: Path, seconds: float) -> list[Row]:
+def measure_driving(bench: Bench) -> list[Row]:
     """Agent steps/s of `train-controller`'s real world on all cores, and of the environment alone on one.
 
     The bound of the agent is its two largest parts alone: V's matrix products and the environment's own step.
     """
     cores = os.cpu_count() or 1
-    bench = Bench(get_task(TASK), SCALE, folder, "cpu", seconds)
-    model, spec = bench.model(), bench.spec
+    model, spec, seconds = bench.model(), bench.spec, bench.seconds
     inputs = bench.preset.controller.inputs
     solutions = 0.1 * torch.randn(cores, num_parameters(spec, inputs), generator=torch.Generator().manual_seed(0))
     jobs = [EpisodeJob(core, seed) for core in range(cores) for seed in range(JOBS_PER_CORE)]
@@ -80,7 +78,8 @@ def measure_driving(folder: Path, seconds: float) -> list[Row]:
     bound = cores / (bounds.encoder_operations(model.vae) / product + 1 / alone)
     return [
         Row(
-            "controller in CarRacing",
+            spec.name,
+            "controller in the real game",
             ours,
             "steps/s",
             f"{cores} processes with V, M and C; baseline: as many processes, Gymnasium's own environment, a frame at a time "
@@ -88,5 +87,11 @@ def measure_driving(folder: Path, seconds: float) -> list[Row]:
             peers,
             bound,
         ),
-        Row("CarRacing, one core", alone, "steps/s", "the fast environment with its 64x64 observation, resets excluded"),
+        Row(
+            spec.name,
+            "environment, one core",
+            alone,
+            "steps/s",
+            "the fast environment with its 64x64 observation, resets excluded",
+        ),
     ]

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from worldmodels.adam import DenseAdam
 from worldmodels.bench import bounds, original
-from worldmodels.bench.plan import Bench
+from worldmodels.bench.plan import SCALE, Bench
 from worldmodels.bench.timing import Row, Work
 from worldmodels.data.episodes import CHUNK_FRAMES, EpisodeStore
 from worldmodels.data.latents import ARRAYS, LatentStore
@@ -22,16 +23,24 @@ from worldmodels.stages.vae import VAETrainee
 from worldmodels.training import Trainee
 
 
-def _gradient_steps(
-    model: nn.Module, loss: Callable[[], Tensor], units: int, max_grad_value: float | None, fused: bool
-) -> Work:
+def _gradient_steps(model: nn.Module, loss: Callable[[], Tensor], units: int, max_grad_value: float | None) -> Work:
     """Returns the work of one gradient step as `training.train` does it, less checkpoints, logs and validation."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=fused)
+    optimizer = DenseAdam(dict(model.named_parameters()), 1e-4)
 
     def work() -> float:
-        value = loss()
+        optimizer.step(loss(), 1e-4, max_grad_value)
+        return float(units)
+
+    return work
+
+
+def _plain_gradient_steps(model: nn.Module, loss: Callable[[], Tensor], units: int, max_grad_value: float | None) -> Work:
+    """Returns the work of one gradient step as one writes it first."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def work() -> float:
         optimizer.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        loss().backward()  # type: ignore[no-untyped-call]
         if max_grad_value is not None:
             nn.utils.clip_grad_value_(model.parameters(), max_grad_value)
         optimizer.step()
@@ -61,14 +70,15 @@ def measure_vae_training(bench: Bench) -> Row:
     store = EpisodeStore(bench.folder / "run" / "episodes")
     split = split_episodes(len(store.lengths), config.held_out_fraction, 0)
     trainee = VAETrainee(vae, store, split, config, 0)
-    work = _gradient_steps(vae, _trainee_loss(trainee), config.batch_size, None, True)
+    work = _gradient_steps(vae, _trainee_loss(trainee), config.batch_size, None)
 
     plain = original.PlainVAE(bench.spec.latent_size).to(device)
     x = (torch.from_numpy(store.frames(0, 100)).float() / 255).permute(0, 3, 1, 2).contiguous().to(device)
-    other = _gradient_steps(plain, lambda: plain.loss(x), len(x), None, False)
+    other = _plain_gradient_steps(plain, lambda: plain.loss(x), len(x), None)
     operations = bounds.TRAINING * bounds.vae_operations(make_vae(bench.spec))
     value, baseline, bound = bench.measure(work, other, operations, device)
     return Row(
+        bench.spec.name,
         "V training",
         value,
         "frames/s",
@@ -110,6 +120,7 @@ def measure_encoding(bench: Bench) -> Row:
 
     value, baseline, bound = bench.measure(work, one_by_one, bounds.encoder_operations(make_vae(bench.spec)), device)
     return Row(
+        bench.spec.name,
         "encoding",
         value,
         "frames/s",
@@ -120,9 +131,13 @@ def measure_encoding(bench: Bench) -> Row:
 
 
 def _write_latents(folder: Path, spec: EnvSpec) -> LatentStore:
-    """Writes made-up latents of 2,000 short episodes, enough for any batch: speed does not depend on what they say."""
+    """Writes made-up latents of many short episodes, enough for any batch: speed does not depend on what they say.
+
+    Where episodes are padded to whole windows, they are as long as two of them: padding would count as work.
+    """
     rng = np.random.default_rng(0)
-    lengths = rng.integers(20, 140, 2000)
+    window = spec.preset(SCALE).rnn.sequence_length
+    lengths = rng.integers(20, 140, 2000) if spec.restart_input else np.full(500, 2 * window)
     steps = int(lengths.sum())
     values = {
         "mu": rng.standard_normal((steps, spec.latent_size), np.float32),
@@ -147,16 +162,17 @@ def measure_rnn_training(bench: Bench) -> Row:
     trainee = RNNTrainee(rnn, latents, split, config, 0)
     units = trainee.steps_per_batch
     loss = _trainee_loss(trainee)
-    work = _gradient_steps(rnn, loss, units, config.max_grad_value, True)
+    work = _gradient_steps(rnn, loss, units, config.max_grad_value)
 
     plain = original.PlainRNN(spec).to(device)
     shape = (config.batch_size, config.sequence_length)
     inputs = torch.randn(*shape, plain.lstm.input_size, device=device)
     next_z = torch.randn(*shape, spec.latent_size, device=device)
     done = torch.zeros(shape, device=device)
-    naive = _gradient_steps(plain, lambda: plain.loss(inputs, next_z, done), units, config.max_grad_value, False)
+    naive = _plain_gradient_steps(plain, lambda: plain.loss(inputs, next_z, done), units, config.max_grad_value)
     value, baseline, bound = bench.measure(work, naive, bounds.TRAINING * bounds.rnn_operations(rnn), device)
     return Row(
+        bench.spec.name,
         "M training",
         value,
         "time steps/s",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,8 +20,13 @@ from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, Floats, Frame
 from worldmodels.models.controller import feature_size, features
 
-#: The original plays, and records, at this resolution.
+#: The original plays, and records, TakeCover at this resolution.
 RESOLUTION = "640x480"
+
+
+def make_env(spec: EnvSpec) -> gym.Env[Frame, Floats]:
+    """Makes the environment that others train on: the official one, or ViZDoom at the original's resolution."""
+    return spec.make_env(official=True) if spec.official_id else spec.make_env(resolution=RESOLUTION)
 
 
 class PlainVAE(nn.Module):
@@ -115,7 +121,7 @@ class OriginalDream:
         self._stepper = PlainStepper(spec, inputs, 1)
         self._temperature = temperature
         self._rng = np.random.default_rng(0)
-        self._weight = self._rng.standard_normal(feature_size(spec, inputs)).astype(np.float32) * 0.1
+        self._weight = self._rng.standard_normal((feature_size(spec, inputs), spec.action_size)).astype(np.float32) * 0.1
         self._z = torch.zeros(1, spec.latent_size)
 
     def _pick(self, x: float, probabilities: NDArray[np.float64]) -> int:
@@ -128,8 +134,8 @@ class OriginalDream:
 
     def step(self) -> None:
         """Acts and dreams one step."""
-        action = np.tanh(self._stepper.features(self._z).numpy()[0] @ self._weight)
-        self._stepper.step(self._z, torch.tensor([[action]], dtype=torch.float32))
+        action = np.tanh(self._stepper.features(self._z).numpy() @ self._weight)
+        self._stepper.step(self._z, torch.from_numpy(action))
         logits, mean, log_std = (part[0].numpy().astype(np.float64) for part in self._stepper.mixture())
         logits = logits / self._temperature
         weights = np.exp(logits - logits.max(1, keepdims=True))
@@ -146,16 +152,16 @@ class OriginalDream:
 class NaiveDream:
     """N slots at once, as one writes it first: `nn.LSTMCell` in float32, softmax, `torch.multinomial`, gather."""
 
-    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, num_slots: int, temperature: float, solutions: Tensor) -> None:
+    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, num_slots: int, temperature: float) -> None:
         self._stepper = PlainStepper(spec, inputs, num_slots)
         self._temperature = temperature
-        self._weight = solutions[torch.arange(num_slots) % len(solutions)]  # [N, F]
+        self._weight = 0.1 * torch.randn(num_slots, spec.action_size, feature_size(spec, inputs))
         self._z = torch.zeros(num_slots, spec.latent_size)
 
     @torch.no_grad()
     def step(self) -> None:
         """Acts and dreams one step in every slot."""
-        action = torch.tanh((self._stepper.features(self._z) * self._weight).sum(1, keepdim=True))
+        action = torch.tanh((self._stepper.features(self._z)[:, None] * self._weight).sum(2))
         self._stepper.step(self._z, action)
         logits, mean, log_std = self._stepper.mixture()
         weights = torch.softmax(logits / self._temperature, 2)

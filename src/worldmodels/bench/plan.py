@@ -14,6 +14,9 @@ from worldmodels.envs.spec import EnvSpec
 from worldmodels.models.precision import compute_dtype
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
 
+#: The scale whose settings are measured.
+SCALE = "laptop"
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -23,7 +26,6 @@ class Bench:
     """
 
     spec: EnvSpec
-    scale: str
     folder: Path
     device: str
     seconds: float
@@ -31,7 +33,7 @@ class Bench:
     @property
     def preset(self) -> Preset:
         """The settings that are measured."""
-        return self.spec.preset(self.scale)
+        return self.spec.preset(SCALE)
 
     def measure(self, ours: Work, other: Work, operations: float, device: str) -> tuple[float, float, float]:
         """Returns units/s of our way, of the other way, and of matrix products alone with so many operations a unit."""

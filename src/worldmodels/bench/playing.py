@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from worldmodels.bench import bounds, original
 from worldmodels.bench.plan import Bench
-from worldmodels.bench.timing import Row, rates
+from worldmodels.bench.timing import Row, Work, rates
+from worldmodels.config import ControllerInputs
 from worldmodels.dream_env import DreamEnv
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.latent_env import LatentEnv
 from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.models.precision import device_of
+from worldmodels.models.world_model import WorldModel
 from worldmodels.randomness import BLOCK_STEPS
 from worldmodels.rollout import EpisodeJob
 from worldmodels.worlds import PixelEnvs
@@ -29,29 +33,34 @@ GAME_STEPS = 50
 CMA_GENERATIONS = 6
 
 
-def measure_dream(bench: Bench) -> list[Row]:
-    """Agent steps/s in the dream, C's included, as a generation of the paper's size plays it."""
-    spec, preset = bench.spec, bench.preset.controller
-    model = bench.model()
-    candidates, seeds = preset.population_size, DREAM_SLOTS // preset.population_size
-    jobs = [EpisodeJob(candidate, seed) for candidate in range(candidates) for seed in range(seeds)]
-    solutions = torch.randn(candidates, num_parameters(spec, preset.inputs)) * 0.1
+def dream_steps(model: WorldModel, inputs: ControllerInputs, temperature: float, jobs: Sequence[EpisodeJob]) -> Work:
+    """Returns the work of some steps of the dream, C's included, of one slot a job; no episode ends."""
     # Nothing may end while it is timed.
-    endless = dataclasses.replace(model, spec=dataclasses.replace(spec, max_episode_steps=2**31))
-    world, policy = (
-        DreamEnv(endless, preset.inputs, len(jobs), preset.temperature),
-        ControllerPolicy(spec, preset.inputs, solutions),
-    )
+    spec = dataclasses.replace(model.spec, max_episode_steps=2**31)
+    world = DreamEnv(dataclasses.replace(model, spec=spec), inputs, len(jobs), temperature, as_tensors=True)
+    candidates = max(job.candidate for job in jobs) + 1
+    solutions = 0.1 * torch.randn(candidates, num_parameters(spec, inputs))
+    policy = ControllerPolicy(spec, inputs, solutions.to(device_of(model.rnn)))
     obs, _ = world.reset(seed=[job.seed for job in jobs])
     policy.begin(np.ones(len(jobs), np.bool_), jobs)
 
-    def ours() -> float:
+    def work() -> float:
         nonlocal obs
         # As many steps as the noise is drawn ahead, so that every repetition pays for one drawing.
         for _ in range(BLOCK_STEPS):
             obs, *_ = world.step(policy.act(obs))
         return float(BLOCK_STEPS * len(jobs))
 
+    return work
+
+
+def measure_dream(bench: Bench) -> list[Row]:
+    """Agent steps/s in the dream, C's included, as a generation of the paper's size plays it."""
+    spec, preset, device = bench.spec, bench.preset.controller, bench.device
+    model = bench.model().on(device)
+    candidates, seeds = preset.population_size, DREAM_SLOTS // preset.population_size
+    jobs = [EpisodeJob(candidate, seed) for candidate in range(candidates) for seed in range(seeds)]
+    ours = dream_steps(model, preset.inputs, preset.temperature, jobs)
     first = original.OriginalDream(spec, preset.inputs, preset.temperature)
 
     def one_by_one() -> float:
@@ -59,7 +68,7 @@ def measure_dream(bench: Bench) -> list[Row]:
             first.step()
         return float(BLOCK_STEPS)
 
-    wide = original.NaiveDream(spec, preset.inputs, len(jobs), preset.temperature, solutions)
+    wide = original.NaiveDream(spec, preset.inputs, len(jobs), preset.temperature)
 
     def naive() -> float:
         for _ in range(BLOCK_STEPS // 4):
@@ -67,11 +76,12 @@ def measure_dream(bench: Bench) -> list[Row]:
         return float(BLOCK_STEPS // 4 * len(jobs))
 
     operations = bounds.rnn_operations(model.rnn)
-    value, slow, bound = bench.measure(ours, one_by_one, operations, "cpu")
-    value_again, wider, bound_again = bench.measure(ours, naive, operations, "cpu")
+    value, slow, bound = bench.measure(ours, one_by_one, operations, device)
+    value_again, wider, bound_again = bench.measure(ours, naive, operations, device)
     what = f"{len(jobs):,} slots, {candidates} candidates, C included"
     return [
         Row(
+            spec.name,
             "dream",
             value,
             "steps/s",
@@ -80,10 +90,11 @@ def measure_dream(bench: Bench) -> list[Row]:
             bound,
         ),
         Row(
+            spec.name,
             "dream, naive loop",
             value_again,
             "steps/s",
-            f"{what}; baseline: as many slots, float32, nn.LSTMCell, softmax and multinomial",
+            f"{what}; baseline: as many slots, float32, nn.LSTMCell, softmax and multinomial, on the CPU",
             wider,
             bound_again,
         ),
@@ -93,7 +104,7 @@ def measure_dream(bench: Bench) -> list[Row]:
 def measure_game(bench: Bench) -> Row:
     """Agent steps/s in the real game with V, M and C, resets included."""
     spec = bench.spec
-    env = spec.make_env(resolution=original.RESOLUTION)
+    env = original.make_env(spec)
     inputs = bench.preset.controller.inputs
     world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], os.cpu_count() or 1), bench.model(), inputs)
     try:
@@ -124,7 +135,7 @@ def measure_game(bench: Bench) -> Row:
         world.close()
         env.close()
     note = f"{GAME_SLOTS} games with V, M and C; baseline: one game at 640x480, V and M at batch 1 in float32"
-    return Row("controller in the real game", value, "steps/s", note, baseline)
+    return Row(spec.name, "controller in the real game", value, "steps/s", note, baseline)
 
 
 def measure_cma_es(bench: Bench) -> Row:
@@ -140,4 +151,6 @@ def measure_cma_es(bench: Bench) -> Row:
         return float(CMA_GENERATIONS)
 
     (generations,) = rates([work], [bench.seconds / 2])
-    return Row("CMA-ES ask and tell", 1 / generations, "s/generation", f"{size:,} parameters, population {population}")
+    return Row(
+        bench.spec.name, "CMA-ES ask and tell", 1 / generations, "s/generation", f"{size:,} parameters, population {population}"
+    )

@@ -19,9 +19,11 @@ ROUNDS = 5
 class Row:
     """One measurement. ``baseline`` is the other way, measured in the same run; ``bound`` is what the matrix products allow.
 
-    ``value``, ``baseline`` and ``bound`` are all in ``unit``; None where there is none.
+    ``task`` is whose stage it is, empty for the machine's own. ``value``, ``baseline`` and ``bound`` are all in ``unit``; None
+    where there is none.
     """
 
+    task: str
     name: str
     value: float
     unit: str
@@ -34,6 +36,7 @@ class Row:
         row = dataclasses.asdict(self)
         note = row.pop("note")
         return {
+            "task": row["task"],
             "name": row["name"],
             "value": row["value"],
             "unit": row["unit"],

@@ -35,10 +35,13 @@ class DreamPopulation:
         inputs: what C sees.
         temperature: the dream's.
         num_slots: dreams side by side at most.
+        device: where to dream.
     """
 
-    def __init__(self, world_model: WorldModel, inputs: ControllerInputs, temperature: float, num_slots: int) -> None:
-        self._world_model, self._inputs = world_model, inputs
+    def __init__(
+        self, world_model: WorldModel, inputs: ControllerInputs, temperature: float, num_slots: int, device: str = "cpu"
+    ) -> None:
+        self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
         self._temperature, self._num_slots = temperature, num_slots
 
     def evaluate(
@@ -48,8 +51,9 @@ class DreamPopulation:
 
         Dreams know no impatience: their steps are cheap.
         """
-        world = DreamEnv(self._world_model, self._inputs, min(self._num_slots, len(jobs)), self._temperature)
-        policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
+        num_slots = min(self._num_slots, len(jobs))
+        world = DreamEnv(self._world_model, self._inputs, num_slots, self._temperature, as_tensors=True)
+        policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions.to(self._device))
         return rollout(world, policy, jobs, on_result=on_result)
 
     def close(self) -> None:

@@ -53,7 +53,8 @@ class ControllerPolicy:
 
     Args:
         inputs: what C sees, which decides the shapes of its weights.
-        solutions: float [P, parameters]; of each layer first the O biases, if the task has them, then the weights [O, I].
+        solutions: float [P, parameters], on the device where C acts; of each layer first the O biases, if the task has them,
+            then the weights [O, I].
     """
 
     def __init__(self, spec: EnvSpec, inputs: ControllerInputs, solutions: Tensor) -> None:
@@ -71,20 +72,21 @@ class ControllerPolicy:
             self._layers.append((bias, weight))
         self._num_candidates = len(solutions)
         self._slot_layers: list[tuple[Tensor | None, Tensor]] = []  # [N, O] or None, and [N, O, I]
-        self._candidate = torch.zeros(0, dtype=torch.int64)
+        self._candidate = torch.zeros(0, dtype=torch.int64, device=solutions.device)
 
     def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
         """Gives the slots of ``mask`` (bool [N]) the weights of their jobs' candidates."""
         if len(self._candidate) != len(mask):
-            self._candidate = torch.zeros(len(mask), dtype=torch.int64)
-        for slot, job in enumerate(jobs):
-            if job is not None:
-                self._candidate[slot] = job.candidate
+            self._candidate = self._candidate.new_zeros(len(mask))
+        slots = [(slot, job.candidate) for slot, job in enumerate(jobs) if job is not None]
+        if slots:
+            where, whose = torch.tensor(slots, device=self._candidate.device).unbind(1)
+            self._candidate[where] = whose
         self._gather()
 
     def shrink(self, keep: Mask) -> None:
         """Drops the slots where ``keep`` (bool [N]) is false."""
-        self._candidate = self._candidate[torch.from_numpy(keep)]
+        self._candidate = self._candidate[torch.from_numpy(keep).to(self._candidate.device)]
         self._gather()
 
     def _gather(self) -> None:
@@ -92,12 +94,12 @@ class ControllerPolicy:
             chosen = self._candidate
             self._slot_layers = [(None if b is None else b[chosen], w[chosen]) for b, w in self._layers]
 
-    def act(self, obs: Floats) -> Floats:
+    def act(self, obs: Floats | Tensor) -> Floats:
         """Features float32 [N, F] → the environment's actions, float32 [N, A]."""
-        x = torch.from_numpy(obs)
+        x = torch.as_tensor(obs, device=self._candidate.device)
         # One candidate in all slots is a matrix product; several are a row of weights a slot.
         one = self._num_candidates == 1
         for bias, weight in self._layers if one else self._slot_layers:
             out = x @ weight[0].T if one else (x[:, None] * weight).sum(2)
             x = torch.tanh(out if bias is None else out + bias)
-        return self._squash(x.numpy())
+        return self._squash(x.cpu().numpy())

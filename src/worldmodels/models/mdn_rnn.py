@@ -20,8 +20,8 @@ from worldmodels.models.precision import autocast, compute_dtype, device_of
 
 #: Log standard deviations are clipped to this range: none explodes, and none collapses on a latent that V does not use.
 LOG_STD_RANGE = (-6.0, 2.0)
-#: Rows of the likelihood that are worked on together: what they need fits a core's second-level cache.
-LIKELIHOOD_ROWS = 256
+#: Rows of the likelihood that are worked on together: what they need fits a processor's last cache.
+LIKELIHOOD_ROWS = 1024
 _HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -134,25 +134,28 @@ class MDNRNN(nn.Module):
             The loss; its parts ``nll`` (nats per latent, mean over steps that have a next), ``done_loss`` and ``reward_loss``
             (means over valid steps, where M has those heads); the last state.
         """
+        first = self.sizes.num_heads
         with autocast(device_of(self)):
             hidden, state = self(inputs, state)
-            outputs = F.linear(hidden.flatten(0, 1), self.weight_out, self.bias_out)  # [R, output_size]
-        first = self.sizes.num_heads
+            hidden = hidden.flatten(0, 1)
+            # Apart: products with an odd number of columns take up to twice as long.
+            heads = F.linear(hidden, self.weight_out[:first], self.bias_out[:first]).float()  # [R, heads]
+            mixtures = F.linear(hidden, self.weight_out[first:], self.bias_out[first:])  # [R, 3·K·Z]
         rows = has_next.flatten().float()
-        total = MixtureNLL.apply(outputs[:, first:], next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
+        total = MixtureNLL.apply(mixtures, next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
         nll = total / (rows.sum().clamp(min=1) * self.sizes.latent_size)
         metrics = {"nll": nll.detach()}
         loss = nll
         counted = valid.flatten().float()
         num_counted = counted.sum().clamp(min=1)
         if self.sizes.done_head:
-            logit, target = outputs[:, 0].float(), done.flatten().float()
+            logit, target = heads[:, 0], done.flatten().float()
             weight = (1 + (done_weight - 1) * target) * counted
             done_loss = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / num_counted
             metrics["done_loss"] = done_loss.detach()
             loss = loss + done_loss
         if self.sizes.reward_head:
-            error = outputs[:, first - 1].float() - reward.flatten()
+            error = heads[:, first - 1] - reward.flatten()
             reward_loss = 0.5 * (error.square() * counted).sum() / num_counted
             metrics["reward_loss"] = reward_loss.detach()
             loss = loss + reward_loss
@@ -172,9 +175,9 @@ class MixtureNLL(torch.autograd.Function):
 
     Forward: outputs [R, 3·K·Z] of any floating type, target float32 [R, Z], row weight float32 [R], K → scalar.
 
-    With responsibilities r_k = softmax_k(log pi_k + log N_k) the gradients are pi_k - r_k (logits), -r_k e_k / σ_k (means)
-    and r_k (1 - e_k²) (log σ), where e = (target - mean) / σ. Made in the forward pass, a few rows at a time, so that
-    nothing of the size of the outputs is kept in float32.
+    With responsibilities r_k = softmax_k(log pi_k + log N_k) the gradients are pi_k - r_k (logits), r_k e_k / σ_k (means)
+    and r_k (1 - e_k²) (log σ), where e = (mean - target) / σ. Made in the forward pass, a few rows at a time and in place, so
+    that nothing of the size of the outputs is kept in float32.
     """
 
     @staticmethod
@@ -188,24 +191,31 @@ class MixtureNLL(torch.autograd.Function):
         step = LIKELIHOOD_ROWS if outputs.device.type == "cpu" else rows
         for start in range(0, rows, step):
             part = slice(start, min(start + step, rows))
-            logits = outputs[part, :size].float().view(shape)  # [r, K, Z]
-            mean = outputs[part, size : 2 * size].float().view(shape)
+            weight = row_weight[part, None, None]
+            share = outputs[part, :size].to(torch.float32, copy=True).view(shape)  # [r, K, Z], first the logits
+            error = outputs[part, size : 2 * size].to(torch.float32, copy=True).view(shape)  # first the means
             raw_log_std = outputs[part, 2 * size :].float().view(shape)
             log_std = raw_log_std.clamp(*LOG_STD_RANGE)
-            weight = row_weight[part, None, None]
-            log_pi = logits - logits.logsumexp(1, keepdim=True)
-            inverse_std = torch.exp(-log_std)
-            error = (target[part, None] - mean) * inverse_std
-            joint = log_pi - 0.5 * error.square() - log_std
-            log_likelihood = joint.logsumexp(1, keepdim=True)  # [r, 1, Z]
+            share.sub_(share.amax(1, keepdim=True))
+            joint = share - log_std
+            total_share = share.exp_().sum(1, keepdim=True)
+            inverse_std = log_std.neg().exp_()
+            error.sub_(target[part, None]).mul_(inverse_std)
+            squared = error.square()
+            # log pi_k + log N_k, but for a constant and the logarithm of the shares' sum
+            joint.sub_(squared, alpha=0.5)
+            largest = joint.amax(1, keepdim=True)
+            responsibility = joint.sub_(largest).exp_()
+            likelihood = responsibility.sum(1, keepdim=True)  # [r, 1, Z]
+            log_likelihood = likelihood.log().add_(largest).sub_(total_share.log())
             total -= ((log_likelihood - _HALF_LOG_TWO_PI) * weight).sum(dtype=torch.float64)
             if gradient is not None:
-                responsibility = torch.exp(joint - log_likelihood)
-                inside = (raw_log_std == log_std).float()  # no gradient through the clip
-                gradient[part, :size] = ((log_pi.exp() - responsibility) * weight).flatten(1).to(outputs.dtype)
-                responsibility *= weight
-                gradient[part, size : 2 * size] = (-responsibility * error * inverse_std).flatten(1).to(outputs.dtype)
-                gradient[part, 2 * size :] = (responsibility * (1 - error.square()) * inside).flatten(1).to(outputs.dtype)
+                responsibility.mul_(weight / likelihood)
+                gradient[part, :size] = share.mul_(weight / total_share).sub_(responsibility).flatten(1)
+                gradient[part, size : 2 * size] = error.mul_(responsibility).mul_(inverse_std).flatten(1)
+                by_log_std = responsibility.sub_(squared.mul_(responsibility))
+                # No gradient through the clip.
+                gradient[part, 2 * size :] = by_log_std.masked_fill_(raw_log_std != log_std, 0).flatten(1)
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return total.float()
@@ -219,8 +229,8 @@ class MixtureNLL(torch.autograd.Function):
 class MDNStepper:
     """The same weights, one step at a time: in the dream, and beside the real environment.
 
-    The input and the hidden state are one row, so that a step is two matrix products; tanh(x) is 2σ(2x) - 1, because the
-    sigmoid is several times as fast as torch's tanh on a CPU.
+    The input, the hidden state and a 1 for the bias are one row, so that a step is two matrix products and little else;
+    tanh(x) is 2σ(2x) - 1, because the sigmoid is several times as fast as torch's tanh on a CPU.
     """
 
     def __init__(self, model: MDNRNN, dtype: torch.dtype) -> None:
@@ -228,25 +238,29 @@ class MDNStepper:
         self.dtype = dtype
         self._hidden_size = model.sizes.hidden_size
         with torch.no_grad():
-            weight = torch.cat([model.weight_ih, model.weight_hh], 1)  # [4H, I + H]
-            bias = model.bias.clone()
+            weight = torch.cat([model.weight_ih, model.weight_hh, model.bias[:, None]], 1)  # [4H, I + H + 1]
             # The candidate's argument is doubled here, once, for tanh(x) = 2σ(2x) - 1.
-            candidate = slice(2 * self._hidden_size, 3 * self._hidden_size)
-            weight[candidate] *= 2
-            bias[candidate] *= 2
-            self._weight, self._bias = weight.to(dtype), bias.to(dtype)
+            weight[2 * self._hidden_size : 3 * self._hidden_size] *= 2
+            self._weight = weight.to(dtype)
             self._weight_out = model.weight_out.detach().to(dtype)
             self._bias_out = model.bias_out.detach().to(dtype)
+        self._row = torch.ones(0, weight.shape[1], dtype=dtype, device=weight.device)
 
     @torch.no_grad()
     def step(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState) -> RNNState:
         """Advances the state: z [N, Z], action [N, A], restart [N] → the new hidden and cell, float32 [N, H]."""
+        if len(self._row) != len(z):
+            self._row = torch.ones(len(z), self._row.shape[1], dtype=self.dtype, device=self._row.device)
         parts = [z, action, restart[:, None], state.hidden] if self.sizes.restart_input else [z, action, state.hidden]
-        row = torch.cat([part.to(self.dtype) for part in parts], 1)  # [N, I + H]
-        gates = F.linear(row, self._weight, self._bias).float().sigmoid_()  # [N, 4H]
+        first = 0
+        for part in parts:
+            last = first + part.shape[1]
+            self._row[:, first:last] = part
+            first = last
+        gates = F.linear(self._row, self._weight).float().sigmoid_()  # [N, 4H]
         gate_in, gate_forget, candidate, gate_out = gates.chunk(4, 1)
-        cell = state.cell * gate_forget
-        cell.addcmul_(gate_in, candidate.mul_(2).sub_(1))
+        # i tanh(x) = 2 i σ(2x) - i
+        cell = (state.cell * gate_forget).addcmul_(gate_in, candidate, value=2).sub_(gate_in)
         hidden = (cell * 2).sigmoid_().mul_(2).sub_(1).mul_(gate_out)
         return RNNState(hidden, cell)
 
@@ -262,21 +276,15 @@ class MDNStepper:
         """
         outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
         first, mixtures, latent = self.sizes.num_heads, self.sizes.num_mixtures, self.sizes.latent_size
-        logits, mean, log_std = outputs[:, first:].view(-1, 3, mixtures, latent).unbind(1)  # [N, K, Z] each
-        logits = logits.float()
-        weight = (logits - logits.amax(1, keepdim=True)).div_(temperature).exp_()
-        total = weight[:, 0]
-        steps = [total]
+        parameters = outputs[:, first:].view(-1, 3, mixtures, latent)
+        share = parameters[:, 0].float()  # [N, K, Z]
+        share = share.sub_(share.amax(1, keepdim=True)).div_(temperature).exp_()
         for k in range(1, mixtures):
-            total = total + weight[:, k]
-            steps.append(total)
-        threshold = uniform * total
-        chosen = torch.zeros_like(threshold, dtype=torch.int64)
-        for step in steps[:-1]:
-            chosen += threshold >= step
-        chosen = chosen[:, None]
-        std = log_std.gather(1, chosen)[:, 0].float().clamp_(*LOG_STD_RANGE).exp_()
-        z = mean.gather(1, chosen)[:, 0].float() + std * normal * math.sqrt(temperature)
+            share[:, k] += share[:, k - 1]  # now the sum of the first k + 1
+        chosen = ((uniform * share[:, -1])[:, None] >= share[:, :-1]).sum(1)  # [N, Z]: so many sums are passed
+        chosen = chosen[:, None, None].expand(-1, 2, 1, latent)
+        mean, log_std = parameters[:, 1:].gather(2, chosen)[:, :, 0].float().unbind(1)
+        z = torch.addcmul(mean, log_std.clamp_(*LOG_STD_RANGE).exp_(), normal, value=math.sqrt(temperature))
         done = outputs[:, 0].float() if self.sizes.done_head else None
         reward = outputs[:, first - 1].float() if self.sizes.reward_head else None
         return Dreamt(z, done, reward)

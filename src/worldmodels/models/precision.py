@@ -7,6 +7,9 @@ import functools
 import torch
 from torch import nn
 
+from worldmodels.config import Device
+from worldmodels.errors import UserError
+
 
 @functools.cache
 def compute_dtype(device: str) -> torch.dtype:
@@ -23,9 +26,16 @@ def autocast(device: str) -> torch.autocast:
     return torch.autocast(device.split(":")[0], dtype, enabled=dtype != torch.float32)
 
 
-def pick_device() -> str:
-    """Returns ``"cuda"`` where a GPU is present, else ``"cpu"``."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def pick_device(asked: Device) -> str:
+    """Returns ``"cuda"`` or ``"cpu"``; ``"auto"`` is the GPU where there is one.
+
+    Raises:
+        UserError: a GPU is asked for, and there is none that torch can use.
+    """
+    has_gpu = torch.cuda.is_available()
+    if asked == "cuda" and not has_gpu:
+        raise UserError("device is cuda, and torch finds no GPU here; use --device cpu or auto, or a build of torch with CUDA")
+    return "cuda" if has_gpu and asked != "cpu" else "cpu"
 
 
 def device_of(module: nn.Module) -> str:

@@ -6,15 +6,18 @@ Shapes: B batch, Z latent. Frames are [B, 3, 64, 64] in [0, 1] inside and uint8 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.models.precision import autocast, device_of
+from worldmodels.models.precision import autocast, compute_dtype, device_of
 
-#: Pictures of at most this many rows are convolved as one matrix product where no gradient is asked for.
-PRODUCT_SIZE = 14
+#: Pictures of at most this many rows are convolved as one matrix product: without and with a gradient.
+PRODUCT_SIZE, TRAINED_PRODUCT_SIZE = 14, 6
+#: Frames whose error is worked on together: what they need fits a core's second-level cache.
+ERROR_FRAMES = 16
 
 
 class VAE(nn.Module):
@@ -40,24 +43,35 @@ class VAE(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Returns mu and logvar, both [B, Z], of frames [B, 3, 64, 64] in [0, 1]."""
+        product_size = TRAINED_PRODUCT_SIZE if torch.is_grad_enabled() else PRODUCT_SIZE
         for layer in self.encoder:
             assert isinstance(layer, nn.Conv2d)
-            small = x.shape[2] <= PRODUCT_SIZE and not torch.is_grad_enabled()
-            x = F.relu(convolve_small(x, layer) if small else layer(x))
+            # In place where x is no view: autograd copies a view's base.
+            x = F.relu(convolve_small(x, layer)) if x.shape[2] <= product_size else F.relu_(layer(x))
         x = x.permute(0, 2, 3, 1).flatten(1)  # [B, 1024] in TensorFlow's order: rows, columns, channels
         return self.mu(x), self.logvar(x)
 
     def decode_logits(self, z: Tensor) -> Tensor:
-        """Returns the frames [B, 3, 64, 64] before the sigmoid, of latents [B, Z]."""
-        x = self.expand(z)[:, :, None, None]
-        # On a 1×1 input the first deconvolution is a matrix product, and torch is faster at those.
-        weight, bias = self.decoder[0].get_parameter("weight"), self.decoder[0].get_parameter("bias")
-        channels, size = weight.shape[1], weight.shape[2]
-        x = F.linear(x.flatten(1), weight.permute(2, 3, 1, 0).flatten(0, 2), bias.repeat(size * size))
+        """Returns the frames before the sigmoid, of latents [B, Z], in blocks of 2×2 pixels: [B, 32, 32, 12] (`to_blocks`)."""
+        first, *others, last = (layer for layer in self.decoder if isinstance(layer, nn.ConvTranspose2d))
+        # On a 1×1 input a deconvolution is a matrix product.
+        weight = first.weight.permute(0, 2, 3, 1)
+        size, channels = weight.shape[2:]
+        assert first.bias is not None
+        x = F.relu_(F.linear(self.expand(z), weight.flatten(1).T, first.bias.repeat(size * size)))
         x = x.view(-1, size, size, channels).permute(0, 3, 1, 2)
-        for layer in self.decoder[1:]:
-            x = layer(F.relu(x))
-        return torch.as_tensor(x)
+        for layer in others:
+            x = F.relu_(add_bias(F.conv_transpose2d(x, layer.weight, stride=2), layer))
+        # Three channels are too few for a processor's registers: the last deconvolution, of 6×6 pixels and stride 2, is one
+        # of 3×3 blocks and stride 1.
+        channels, size = last.weight.shape[1], last.weight.shape[2] // 2
+        weight = last.weight.permute(0, 2, 3, 1).reshape(-1, size, 2, size, 2, channels)
+        weight = weight.transpose(2, 3).reshape(-1, size, size, 4 * channels)  # rows, columns, then as in a block
+        x = F.conv_transpose2d(x, weight.permute(0, 3, 1, 2))
+        assert last.bias is not None
+        x = x.permute(0, 2, 3, 1)
+        # Whole rows: twelve numbers are too few to be added fast.
+        return (x.flatten(2) + last.bias.repeat(4 * x.shape[2]).to(x.dtype)).view_as(x)
 
     def loss(self, frames: Tensor, noise: Tensor, kl_tolerance: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The original's loss: squared error summed over pixels + max(KL, tolerance · Z), averaged over the batch.
@@ -70,13 +84,13 @@ class VAE(nn.Module):
         Returns:
             The loss and its parts: ``recon_loss``, ``kl_loss`` (as measured, without the tolerance).
         """
-        x = to_input(frames)
-        with autocast(device_of(self)):
-            mu, logvar = self.encode(x)
+        device = device_of(self)
+        with autocast(device):
+            mu, logvar = self.encode(to_input(frames, compute_dtype(device)))
             mu, logvar = mu.float(), logvar.float()
             z = mu + torch.exp(0.5 * logvar) * noise
             logits = self.decode_logits(z)
-        recon = (torch.sigmoid(logits.float()) - x).square().sum((1, 2, 3))  # [B]
+        recon: Tensor = PictureError.apply(logits, to_blocks(frames))  # type: ignore[no-untyped-call]
         kl = kl_to_standard_normal(mu, logvar)  # [B]
         loss = (recon + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
         return loss, {"recon_loss": recon.mean().detach(), "kl_loss": kl.mean().detach()}
@@ -84,8 +98,9 @@ class VAE(nn.Module):
     @torch.no_grad()
     def encode_frames(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Returns mu and logvar, float32 [B, Z], of frames uint8 [B, 64, 64, 3]."""
-        with autocast(device_of(self)):
-            mu, logvar = self.encode(to_input(frames))
+        device = device_of(self)
+        with autocast(device):
+            mu, logvar = self.encode(to_input(frames, compute_dtype(device)))
         return mu.float(), logvar.float()
 
     @torch.no_grad()
@@ -93,11 +108,50 @@ class VAE(nn.Module):
         """Returns frames uint8 [B, 64, 64, 3] of latents [B, Z]."""
         with autocast(device_of(self)):
             logits = self.decode_logits(z)
-        return (torch.sigmoid(logits.float()) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        return from_blocks((torch.sigmoid(logits.float()) * 255).round().to(torch.uint8))
+
+
+class PictureError(torch.autograd.Function):
+    """Squared error summed over a frame's pixels; the gradient is written down, not traced.
+
+    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large → float32 [B].
+
+    Made a few frames at a time, the gradient 2 (y - x) y (1 - y) with them, so that nothing of the size of the batch is kept
+    in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, frames: Tensor) -> Tensor:
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        error = torch.empty(len(logits), device=logits.device)
+        # A GPU has no use for small pieces.
+        step = ERROR_FRAMES if logits.device.type == "cpu" else len(logits)
+        for start in range(0, len(logits), step):
+            part = slice(start, start + step)
+            picture = torch.sigmoid(logits[part].float())
+            difference = picture - frames[part].float() / 255
+            error[part] = difference.square().sum((1, 2, 3))
+            if gradient is not None:
+                # y (1 - y) = y - y²
+                gradient[part] = torch.addcmul(picture, picture, picture, value=-1).mul_(difference).mul_(2)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return error
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * grad_outputs[0].to(gradient.dtype)[:, None, None, None], None
+
+
+def add_bias(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """Adds a deconvolution's bias to its output [B, O, S, S] in place: torch's own takes up to five times as long with one."""
+    assert layer.bias is not None
+    return x.add_(layer.bias[:, None, None].to(x.dtype))
 
 
 def convolve_small(x: Tensor, layer: nn.Conv2d) -> Tensor:
-    """A 4×4 convolution of stride 2 as one matrix product: on small pictures torch's own takes up to thrice the time.
+    """A 4×4 convolution of stride 2 as one matrix product: on small pictures torch's own takes up to three times as long.
 
     Channels last, a row of a window is one piece of memory, so that gathering the windows costs next to nothing.
 
@@ -108,18 +162,31 @@ def convolve_small(x: Tensor, layer: nn.Conv2d) -> Tensor:
     Returns:
         [B, O, S', S'] with S' = S // 2 - 1, channels last in memory.
     """
-    x = x.contiguous(memory_format=torch.channels_last)
-    batch, channels, size, _ = x.shape
-    out = size // 2 - 1
-    strides = (size * size * channels, 2 * size * channels, 2 * channels, size * channels, 1)
-    windows = x.as_strided((batch, out, out, 4, 4 * channels), strides).reshape(-1, 16 * channels)
-    y = F.linear(windows, layer.weight.permute(0, 2, 3, 1).flatten(1), layer.bias)
-    return y.view(batch, out, out, -1).permute(0, 3, 1, 2)
+    x = x.permute(0, 2, 3, 1)
+    size = x.shape[1] // 2 - 1
+    if torch.is_grad_enabled():
+        # The gradient of a few slices is far cheaper than that of `unfold`.
+        corners = [(2 * row, 2 * column) for row in range(size) for column in range(size)]
+        windows = torch.stack([x[:, row : row + 4, column : column + 4].flatten(1) for row, column in corners], 1)
+    else:
+        windows = x.unfold(1, 4, 2).unfold(2, 4, 2).permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2)
+    y = F.linear(windows, layer.weight.permute(0, 2, 3, 1).flatten(1), layer.bias)  # [B, S'², O]
+    return y.view(-1, size, size, y.shape[2]).permute(0, 3, 1, 2)
 
 
-def to_input(frames: Tensor) -> Tensor:
-    """uint8 [B, 64, 64, 3] → float32 [B, 3, 64, 64] in [0, 1], channels last in memory as it was."""
-    return (frames.float() / 255).permute(0, 3, 1, 2)
+def to_input(frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 [B, 64, 64, 3] → floating [B, 3, 64, 64] in [0, 1], channels last in memory as it was."""
+    return (frames.to(dtype) / 255).permute(0, 3, 1, 2)
+
+
+def to_blocks(frames: Tensor) -> Tensor:
+    """[B, 64, 64, 3] → [B, 32, 32, 12]: blocks of 2×2 pixels; in a block rows, columns, channels."""
+    return frames.view(-1, 32, 2, 32, 2, 3).transpose(2, 3).flatten(3)
+
+
+def from_blocks(blocks: Tensor) -> Tensor:
+    """[B, 32, 32, 12] → [B, 64, 64, 3], contiguous: back from `to_blocks`."""
+    return blocks.view(-1, 32, 32, 2, 2, 3).transpose(2, 3).reshape(-1, 64, 64, 3)
 
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ model/
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -24,6 +25,7 @@ from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import BadFileError, UserError
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes, RNNState
+from worldmodels.models.precision import device_of
 from worldmodels.models.vae import VAE
 
 FORMAT = 1
@@ -66,6 +68,13 @@ class WorldModel:
     vae: VAE
     rnn: MDNRNN
     initial: InitialLatents
+
+    def on(self, device: str) -> WorldModel:
+        """Returns it on a device: itself if it is there, else a copy."""
+        if device_of(self.rnn) == device:
+            return self
+        initial = InitialLatents(self.initial.mu.to(device), self.initial.logvar.to(device))
+        return WorldModel(self.spec, copy.deepcopy(self.vae).to(device), copy.deepcopy(self.rnn).to(device), initial)
 
 
 @dataclass(frozen=True)

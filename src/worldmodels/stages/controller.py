@@ -25,6 +25,7 @@ from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
 from worldmodels.models.controller import num_parameters
+from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import (
     WorldModel,
     load_initial_latents,
@@ -56,12 +57,14 @@ def load_world_model(run: Run, memory: Memory) -> WorldModel:
 def make_population(world_model: WorldModel, config: ControllerConfig, world: World) -> Population:
     """Makes what scores candidates in a world."""
     if world == "dream":
-        return DreamPopulation(world_model, config.inputs, config.temperature, config.num_slots)
+        device = pick_device(config.device)
+        return DreamPopulation(world_model, config.inputs, config.temperature, config.num_slots, device)
     return RealPopulation(world_model.spec, world_model, config.inputs, official=False, num_workers=config.num_workers)
 
 
 def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
+    pick_device(config.device)
     inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"], **run.inherited("controller")}
     if config.memory == "trained":
         inputs |= run.require("rnn")["outputs"]

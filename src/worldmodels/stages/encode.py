@@ -29,13 +29,13 @@ SPAN_FRAMES = 8192
 
 def run(config: EncodeConfig, run: Run) -> None:
     """Encodes all of ``run``'s frames into ``latents/``; a killed run goes on at the last whole span of frames."""
+    device = pick_device(config.device)
     inputs = {**run.require("collect")["outputs"], **run.require("vae")["outputs"]}
     if not run.begin("encode", config, inputs):
         return
     spec = get_task(run.task)
     store = EpisodeStore(run.stage_path("collect"))
     folder = run.stage_path("encode")
-    device = pick_device()
     vae = make_vae(spec)
     load_module(run.stage_path("vae") / WEIGHTS, vae)
     vae.to(device).eval()

@@ -16,6 +16,7 @@ from worldmodels.config import EvaluateConfig
 from worldmodels.envs.spec import EnvSpec, get_task, tasks
 from worldmodels.errors import UserError
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
+from worldmodels.models.precision import pick_device
 from worldmodels.models.shipped import model_folder
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
@@ -77,7 +78,9 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
     official, inputs = not config.fast, model.inputs if model is not None else "z"
     population: DreamPopulation | RealPopulation
     if config.world == "dream" and model is not None:
-        population = DreamPopulation(model.world_model, inputs, config.temperature, config.num_slots)
+        population = DreamPopulation(
+            model.world_model, inputs, config.temperature, config.num_slots, pick_device(config.device)
+        )
     else:
         world_model = None if model is None else model.world_model
         population = RealPopulation(spec, world_model, inputs, official, config.num_workers)

@@ -104,11 +104,12 @@ class RNNTrainee:
 
 def run(config: RNNConfig, run: Run) -> None:
     """Trains M into ``run``'s ``rnn/``, from random weights or from the previous run's."""
+    device = pick_device(config.device)
     inputs = run.require("encode")["outputs"] | run.inherited("rnn")
     if not run.begin("rnn", config, inputs):
         return
     torch.manual_seed(run.derive_seed("rnn/weights"))
-    model = make_rnn(get_task(run.task)).to(pick_device())
+    model = make_rnn(get_task(run.task)).to(device)
     begin_from_previous(run, "rnn", model)
     store = LatentStore(run.stage_path("encode"))
     split = split_run(run, store.num_episodes, config.held_out_fraction)

@@ -83,12 +83,13 @@ class VAETrainee:
 
 def run(config: VAEConfig, run: Run) -> None:
     """Trains V into ``run``'s ``vae/``, from random weights or from the previous run's."""
+    device = pick_device(config.device)
     inputs = run.require("collect")["outputs"] | run.inherited("vae")
     if not run.begin("vae", config, inputs):
         return
     folder = run.stage_path("vae")
     torch.manual_seed(run.derive_seed("vae/weights"))
-    model = make_vae(get_task(run.task)).to(pick_device())
+    model = make_vae(get_task(run.task)).to(device)
     begin_from_previous(run, "vae", model)
     store = EpisodeStore(run.stage_path("collect"))
     split = split_run(run, len(store.lengths), config.held_out_fraction)

@@ -1,0 +1,80 @@
+"""Draws results/bench.png and results/scaling.png from the JSON files beside them: ``python docs/draw.py``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from worldmodels.plots.figures import save
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+COLOURS = {"take-cover": "#2b6cb0", "car-racing": "#c05621"}
+TITLES = {"take-cover": "TakeCover", "car-racing": "CarRacing"}
+
+
+def _read(name: str) -> Any:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def draw_bench() -> Figure:
+    """Times the others' way, and the share of the bound, a bar a stage."""
+    rows = [row for row in _read("bench.json")["rows"] if row["task"]]
+    figure = Figure(figsize=(11, 5))
+    times, share = figure.subplots(1, 2)
+    for axes, key, title in (
+        (times, "ratio", "times as fast as the others' way"),
+        (share, "fraction_of_bound", "share of what the matrix products allow"),
+    ):
+        shown = [row for row in rows if row[key] is not None][::-1]
+        names = [f"{TITLES[row['task']]}: {row['name']}" for row in shown]
+        axes.barh(names, [row[key] for row in shown], color=[COLOURS[row["task"]] for row in shown])
+        axes.set_title(title)
+        axes.grid(axis="x", alpha=0.3)
+    times.set_xscale("log")
+    times.axvline(1, color="black", linewidth=0.8)
+    share.set_xlim(0, 1)
+    figure.tight_layout()
+    return figure
+
+
+def draw_scaling() -> Figure:
+    """A generation against the population, and CMA-ES's share against C's size."""
+    growth = _read("scaling.json")
+    figure = Figure(figsize=(11, 4.2))
+    playing, cma = figure.subplots(1, 2)
+    most = max(row["threads"] for row in growth["dream"])
+    dream = [row for row in growth["dream"] if row["threads"] == most and row["episodes"] == 4]
+    series = [("TakeCover's dream", "take-cover", dream)]
+    for workers in sorted({row["workers"] for row in growth["real"]}):
+        rows = [row for row in growth["real"] if row["workers"] == workers and row["episodes"] == 1]
+        series.append((f"CarRacing, {workers} worker{'s' if workers > 1 else ''}", "car-racing", rows))
+    for index, (label, task, rows) in enumerate(series):
+        per_step = [1e3 * row["seconds"] / row["steps"] * row["population"] for row in rows]
+        playing.plot(
+            [row["population"] for row in rows], per_step, "o-" if index < 2 else "s--", color=COLOURS[task], label=label
+        )
+    playing.set_title("a generation of one 1,000-step episode each (computed)")
+    playing.set_xlabel("population")
+    playing.set_ylabel("seconds")
+    for variant in dict.fromkeys(row["variant"] for row in growth["cma"]):
+        rows = [row for row in growth["cma"] if row["variant"] == variant]
+        cma.plot([row["parameters"] for row in rows], [row["seconds"] for row in rows], "o-", label=variant)
+    cma.set_title("CMA-ES's own share of a generation")
+    cma.set_xlabel("parameters of C")
+    cma.set_ylabel("seconds")
+    for axes in (playing, cma):
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.tight_layout()
+    return figure
+
+
+if __name__ == "__main__":
+    save(draw_bench(), RESULTS / "bench.png")
+    save(draw_scaling(), RESULTS / "scaling.png")
