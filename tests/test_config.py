@@ -130,3 +130,12 @@ def test_runtime_settings_stay_out_of_the_fingerprint():
 def test_nearest_lists_what_is_known_when_nothing_is_near():
     assert nearest("smke", ["smoke", "paper"]) == "; did you mean 'smoke'?"
     assert nearest("zzz", ["smoke", "paper"]) == "; known: paper, smoke"
+
+
+def test_no_file_of_a_run_remembers_the_place():
+    placed = get_task("toy").preset("smoke").on(backend="ray", address="host:6379")
+    assert placed.collect.backend == placed.controller.backend == placed.evaluate.backend == "ray"
+    assert placed.to_dict() == get_task("toy").preset("smoke").to_dict()
+    assert placed.collect.fingerprint_fields() == get_task("toy").preset("smoke").collect.fingerprint_fields()
+    with pytest.raises(UserError, match="backend is local"):
+        placed.on(backend="local")

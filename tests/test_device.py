@@ -36,7 +36,7 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path, command):
 
 def test_the_device_is_no_part_of_what_was_asked():
     preset = get_task("toy").preset("smoke")
-    elsewhere = preset.on("cuda")
+    elsewhere = preset.on(device="cuda")
     for stage in ("collect", "vae", "encode", "rnn", "controller", "evaluate"):
         assert getattr(preset, stage).fingerprint_fields() == getattr(elsewhere, stage).fingerprint_fields()
     assert elsewhere.vae.device == elsewhere.rnn.device == elsewhere.controller.device == elsewhere.encode.device == "cuda"

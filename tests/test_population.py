@@ -13,9 +13,9 @@ import torch
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import EnvironmentFailure
 from worldmodels.evolution.population import RealPopulation
+from worldmodels.local_workers import MAX_FAILURES, LocalWorkers
 from worldmodels.models.controller import num_parameters
 from worldmodels.rollout import EpisodeJob
-from worldmodels.workers import MAX_FAILURES, Workers
 
 # More jobs than two chunks hold, candidates that straddle chunks, and one that plays only once.
 JOBS = [EpisodeJob(candidate, 100 + seed) for candidate in (4, 0, 2) for seed in range(13)] + [EpisodeJob(1, 7)]
@@ -66,7 +66,7 @@ def test_a_killed_worker_is_replaced_and_its_work_done_again(toy_world_model, so
     assert population.num_failures == 1
 
 
-def _prepare():
+def _prepare(folder):
     pass
 
 
@@ -75,7 +75,7 @@ def _sleep(seconds):
 
 
 def test_nobody_waits_for_work_that_is_given_up():
-    workers = Workers(2, _prepare, ())
+    workers = LocalWorkers(2, _prepare, None, ())
     results = workers.map_unordered(_sleep, [(0,), (60,), (60,)])
     next(results)
     start = time.monotonic()
@@ -89,7 +89,7 @@ def _die():
 
 
 def test_workers_that_always_die_are_given_up():
-    workers = Workers(1, _prepare, ())
+    workers = LocalWorkers(1, _prepare, None, ())
     with pytest.raises(EnvironmentFailure, match="died"):
         list(workers.map_unordered(_die, [()]))
     assert workers.num_failures == MAX_FAILURES

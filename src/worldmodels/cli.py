@@ -17,7 +17,7 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
-from worldmodels.config import Config, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+from worldmodels.config import Backend, Config, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
 from worldmodels.errors import UserError, WorldModelsError, nearest
 from worldmodels.run import VERBS, Run, RunLock
 
@@ -57,6 +57,10 @@ class ReproduceArgs:
     """The seed that all of the run's randomness derives from."""
     device: Device = "auto"
     """Where V, M and the dream compute; auto is the GPU if there is one."""
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
     json: Path | None = None
     """Also write the summary to this file."""
 
@@ -75,6 +79,10 @@ class IterateArgs:
     """The folder of the rounds (default: runs/iterate-TASK-SCALE)."""
     seed: int = 0
     """The first round's seed; round k has S + k."""
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
     json: Path | None = None
     """Also write the rounds' scores to this file."""
 
@@ -115,6 +123,10 @@ class TableArgs:
     """The folder to work in (default: runs/table-TABLE-SCALE)."""
     seed: int = 0
     """The seed that every row's evolution derives from."""
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -257,8 +269,8 @@ def _reproduce(args: Sequence[str]) -> None:
         from worldmodels.stages.reproduce import reproduce
 
         pick_device(parsed.device)
-        run = dataclasses.replace(run, preset=run.preset.on(parsed.device))
-        _write_result(parsed.json, reproduce(run))
+        place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
+        _write_result(parsed.json, reproduce(dataclasses.replace(run, preset=run.preset.on(**place))))
 
 
 def _stage(stage: str) -> Callable[[Sequence[str]], None]:
@@ -352,7 +364,7 @@ def _table(args: Sequence[str]) -> None:
     model.world_model.spec.preset(parsed.scale)
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{parsed.scale}"
     with RunLock(path):
-        result = make_table(parsed.name, model, path, parsed.scale, parsed.seed)
+        result = make_table(parsed.name, model, path, parsed.scale, parsed.seed, parsed.backend, parsed.address)
     _write_result(parsed.json, result)
     print(to_markdown(result) + f"\npicture: {path / 'table.png'}")
 
@@ -367,7 +379,7 @@ def _iterate(args: Sequence[str]) -> None:
     with RunLock(path):
         from worldmodels.stages.iterate import iterate, to_markdown
 
-        result = iterate(parsed.task, parsed.scale, parsed.rounds, path, parsed.seed)
+        result = iterate(parsed.task, parsed.scale, parsed.rounds, path, parsed.seed, parsed.backend, parsed.address)
     _write_result(parsed.json, result)
     print(to_markdown(result))
 

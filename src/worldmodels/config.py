@@ -13,9 +13,12 @@ from typing import Any, Literal, Self, get_args, get_type_hints
 from worldmodels.errors import UserError, nearest
 
 RUNTIME = {"runtime": True}
+#: Who does the work and where it is left meanwhile: a matter of one command, which no file of the run remembers.
+PLACE = {"runtime": True, "place": True}
 #: Settings that older runs did not have: at their default value they stay out of the fingerprint, so that those runs go on.
 ADDED = {"added": True}
 
+Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
 ScoreWorld = Literal["same", "dream", "real"]
 DataPolicy = Literal["held", "nets", "agent"]
@@ -31,13 +34,18 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
 
 
+def _check_backend(backend: str, address: str) -> None:
+    if address and backend != "ray":
+        raise UserError(f"address is {address}, and the backend is {backend}; use --backend ray")
+
+
 @dataclass(frozen=True)
 class Config:
     """Common to all stages: JSON in and out, with every key and type checked."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON-ready values."""
-        return dataclasses.asdict(self)
+        """Returns the fields as JSON-ready values, but for those that are marked ``PLACE``."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("place")}
 
     def fingerprint_fields(self) -> dict[str, Any]:
         """Returns the fields that decide the stage's result."""
@@ -106,6 +114,13 @@ class CollectConfig(Config):
     """Episodes written together: the unit of work, and what a kill can lose."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play; 0 is one per CPU core, two where a step waits for another process (ViZDoom)."""
+    backend: Backend = field(default="local", metadata=PLACE)
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = field(default="", metadata=PLACE)
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    episodes_url: str = field(default="", metadata=PLACE)
+    """Where the workers leave their shards, any fsspec URL; the run's folder gets them from there. Empty: in that folder, which
+    all machines must share."""
 
     def validate(self) -> None:
         _check("num_episodes", self.num_episodes, 2, 10_000_000)
@@ -121,6 +136,7 @@ class CollectConfig(Config):
         _check("min_spread", self.min_spread, 0, 1)
         _check("episodes_per_shard", self.episodes_per_shard, 1, 10_000)
         _check("num_workers", self.num_workers, 0, 1024)
+        _check_backend(self.backend, self.address)
 
 
 @dataclass(frozen=True)
@@ -232,6 +248,10 @@ class ControllerConfig(Config):
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
+    backend: Backend = field(default="local", metadata=PLACE)
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = field(default="", metadata=PLACE)
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
 
     def validate(self) -> None:
         if "dream" in (self.world, self.score_world) and self.memory == "untrained":
@@ -246,6 +266,7 @@ class ControllerConfig(Config):
         _check("score_episodes", self.score_episodes, 1, 1_000_000)
         _check("num_slots", self.num_slots, 1, 1_000_000)
         _check("num_workers", self.num_workers, 0, 1024)
+        _check_backend(self.backend, self.address)
 
 
 #: Seeds below this number are for evaluation; everything that trains draws seeds from it upwards.
@@ -274,6 +295,10 @@ class EvaluateConfig(Config):
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
+    backend: Backend = field(default="local", metadata=PLACE)
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = field(default="", metadata=PLACE)
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
 
     def validate(self) -> None:
         _check("episodes", self.episodes, 1, 10_000_000)
@@ -281,6 +306,7 @@ class EvaluateConfig(Config):
         _check("temperature", self.temperature, 0.01, 10)
         _check("num_slots", self.num_slots, 1, 1_000_000)
         _check("num_workers", self.num_workers, 0, 1024)
+        _check_backend(self.backend, self.address)
 
 
 @dataclass(frozen=True)
@@ -357,12 +383,19 @@ class Preset(Config):
     controller: ControllerConfig
     evaluate: EvaluateConfig
 
-    def on(self, device: Device) -> Self:
-        """Returns the same settings, with every stage that can use a GPU on this device."""
-        stages = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return type(self)(
-            **{name: dataclasses.replace(s, device=device) if hasattr(s, "device") else s for name, s in stages.items()}
-        )
+    def on(self, **place: str) -> Self:
+        """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, in every stage that has such a setting.
+
+        Raises:
+            UserError: they do not go together.
+        """
+
+        def placed(stage: Any) -> Any:
+            return dataclasses.replace(stage, **{name: value for name, value in place.items() if hasattr(stage, name)})
+
+        preset = type(self)(**{f.name: placed(getattr(self, f.name)) for f in dataclasses.fields(self)})
+        preset.validate()
+        return preset
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Self:
@@ -377,6 +410,10 @@ class Preset(Config):
             if key not in data:
                 raise UserError(f"{where}: the stage '{key}' is missing")
         return cls(**{key: kind.from_dict(data[key], f"{where}: {key}") for key, kind in kinds.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all stages' settings as JSON-ready values."""
+        return {f.name: getattr(self, f.name).to_dict() for f in dataclasses.fields(self)}
 
     def validate(self) -> None:
         for f in dataclasses.fields(self):

@@ -1,112 +1,62 @@
-"""Worker processes that play environments: spawned, quiet on Ctrl-C, gone when their parent is, replaced when they die.
+"""Who plays the environments: worker processes of this machine, or of a Ray cluster. Nothing above this file knows which.
 
 Tasks must be pure functions of their arguments: one that was lost with its worker is simply done again elsewhere.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from worldmodels.allocator import keep_freed_memory
-from worldmodels.errors import EnvironmentFailure
-
-#: A pool that breaks this many times over without finishing anything is not bad luck.
-MAX_FAILURES = 3
+from worldmodels.config import Backend
+from worldmodels.local_workers import LocalWorkers
 
 
-def _start_worker(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
-    keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+class Workers(Protocol):
+    """A pool of processes that have been prepared."""
 
-    def end_with_parent() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    prepare(*arguments)
-
-
-class Workers:
-    """A pool of spawned processes.
-
-    Args:
-        num_workers: how many; 0 is one per CPU core.
-        prepare: called once in each process, with ``arguments`` (small ones: large data goes through files).
-    """
-
-    def __init__(self, num_workers: int, prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self.num_workers = num_workers or os.cpu_count() or 1
-        self._start = (prepare, arguments)
-        self._pool: ProcessPoolExecutor | None = None
-        #: How many times the pool had to be made anew because a worker had died.
-        self.num_failures = 0
-
-    def _ensure_pool(self) -> ProcessPoolExecutor:
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.num_workers,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start_worker,
-                initargs=self._start,
-            )
-        return self._pool
-
-    def _submit(self, function: Callable[..., Any], task: tuple[Any, ...]) -> Future[Any]:
-        """Hands a task to the pool. Raises `BrokenProcessPool` if a worker has died."""
-        try:
-            return self._ensure_pool().submit(function, *task)
-        except OSError as error:
-            # A pool that finds a dead worker closes its pipes, also while `submit` is starting another worker with them.
-            raise BrokenProcessPool(f"a worker could not be started ({error})") from error
+    alone: bool
+    """Whether there is one worker only, on this machine: whoever asks may as well do the work."""
+    num_failures: int
+    """How many times workers had died and were replaced."""
 
     def map_unordered(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Yields (index of the task, ``function(*task)``) as the tasks are done. Tasks of dead workers are done again.
 
         Raises:
-            EnvironmentFailure: workers keep dying.
+            EnvironmentFailure: workers keep dying, or there are none.
         """
-        waiting: dict[Future[Any], int] = {}
-        left = list(range(len(tasks)))
-        failures_in_a_row = 0
-        try:
-            while left:
-                try:
-                    waiting = {self._submit(function, tasks[index]): index for index in left}
-                    while waiting:
-                        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                        for future in done:
-                            result, index = future.result(), waiting.pop(future)
-                            left.remove(index)
-                            failures_in_a_row = 0
-                            yield index, result
-                except BrokenProcessPool as error:
-                    self.num_failures += 1
-                    failures_in_a_row += 1
-                    self.close()
-                    if failures_in_a_row == MAX_FAILURES:
-                        raise EnvironmentFailure(
-                            f"worker processes died {MAX_FAILURES} times in a row; the same command goes on where it stopped"
-                        ) from error
-        finally:
-            if left and self._pool is not None:
-                # Interrupted, or given up: nobody waits for what the workers are at. (Python 3.14 has `kill_workers`.)
-                for process in list((self._pool._processes or {}).values()):
-                    process.kill()
 
     def close(self) -> None:
         """Ends the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+
+
+def make_workers(
+    backend: Backend,
+    address: str,
+    num_workers: int,
+    prepare: Callable[..., None],
+    folder: Path | None,
+    *arguments: Any,
+    per_core: int = 1,
+) -> Workers:
+    """Makes a pool. Its processes start with the first tasks, and no more of them than there are tasks.
+
+    Args:
+        address: of the Ray cluster; empty is the one that this machine belongs to, or else one of this command's own.
+        num_workers: how many; 0 is ``per_core`` on every CPU core.
+        prepare: called once in each worker with ``folder`` and ``arguments``; it keeps nothing open in the folder.
+        folder: files that the workers need. On another machine it is a copy, and gone after ``prepare``.
+
+    Raises:
+        UserError: Ray is asked for and not installed.
+        EnvironmentFailure: there is no cluster at ``address``.
+    """
+    if backend == "ray":
+        # Ray is an extra, and takes seconds to import.
+        from worldmodels.ray_workers import RayWorkers
+
+        return RayWorkers(address, num_workers, prepare, folder, arguments, per_core)
+    return LocalWorkers(num_workers or per_core * (os.cpu_count() or 1), prepare, folder, arguments)

@@ -16,8 +16,8 @@ open (one of them unpickles).
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
+import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -104,9 +104,9 @@ def _decompress(data: bytes, num_frames: int) -> NDArray[np.uint8]:
 
 def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
     """Writes a shard whole or not at all. Raises `EnvironmentFailure` when the disk refuses."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    # On a shared disk another machine's process may have our number.
+    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         frames = np.concatenate([e.frames for e in episodes])
         chunks = [_compress(frames[i : i + CHUNK_FRAMES]) for i in range(0, len(frames), CHUNK_FRAMES)]
@@ -129,6 +129,8 @@ def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
         temporary.rename(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if (folder / "shard.json").exists():
+            return  # a worker that was given up for dead has written it meanwhile
         raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 

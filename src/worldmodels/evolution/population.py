@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from worldmodels.config import ControllerInputs
+from worldmodels.config import Backend, ControllerInputs
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.evolution.real_player import (
@@ -23,7 +23,7 @@ from worldmodels.evolution.real_player import (
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
-from worldmodels.workers import Workers
+from worldmodels.workers import make_workers
 
 OnResult = Callable[[EpisodeResult], None]
 
@@ -61,26 +61,32 @@ class DreamPopulation:
 
 
 class RealPopulation:
-    """Plays candidates' episodes in the real environment: chunk by chunk, in a pool of processes with their own environments,
-    V and M. A single chunk, or a single worker, needs no pool.
+    """Plays candidates' episodes in the real environment: chunk by chunk, in a pool of workers with their own environments,
+    V and M. A single chunk, or a single worker of this machine, needs no pool.
 
     Args:
         world_model: V and M; None for the random agent.
         inputs: what C sees.
         official: whether to play the official environment where training has a faster copy.
         num_workers: processes; 0 is one per CPU core.
+        backend: where the workers are; ``address`` is the Ray cluster's.
     """
 
     def __init__(
-        self, spec: EnvSpec, world_model: WorldModel | None, inputs: ControllerInputs, official: bool, num_workers: int
+        self,
+        spec: EnvSpec,
+        world_model: WorldModel | None,
+        inputs: ControllerInputs,
+        official: bool,
+        num_workers: int,
+        backend: Backend = "local",
+        address: str = "",
     ) -> None:
-        # Through files, not through the workers' pipes: a parent that writes more than a pipe holds to a child that has
-        # died waits for ever.
         self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-workers-")
         weights = None if world_model is None else Path(self._folder.name)
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
-        self._workers = Workers(num_workers, prepare_worker, (spec.name, official, weights, inputs))
+        self._workers = make_workers(backend, address, num_workers, prepare_worker, weights, spec.name, official, inputs)
         self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(
@@ -91,15 +97,18 @@ class RealPopulation:
         They depend on the jobs and their order alone, not on the number of workers.
         """
         chunks = split_jobs(jobs)
-        if len(chunks) == 1 or self._workers.num_workers == 1:
-            return [result for chunk in chunks for result in self._player.play(solutions, chunk, on_result, patience_steps)]
-        results: list[list[EpisodeResult]] = [[] for _ in chunks]
         tasks = [(*_task(solutions, chunk), patience_steps) for chunk in chunks]
-        for index, played in self._workers.map_unordered(play_in_worker, tasks):
-            # The worker numbered its candidates anew.
+        played: Iterable[tuple[int, list[EpisodeResult]]]
+        if len(chunks) == 1 or self._workers.alone:
+            played = ((index, self._player.play(*task)) for index, task in enumerate(tasks))
+        else:
+            played = self._workers.map_unordered(play_in_worker, tasks)
+        results: list[list[EpisodeResult]] = [[] for _ in chunks]
+        for index, found in played:
+            # The chunk's candidates were numbered anew.
             results[index] = [
                 EpisodeResult(job, result.episode_return, result.length)
-                for job, result in zip(chunks[index], played, strict=True)
+                for job, result in zip(chunks[index], found, strict=True)
             ]
             for result in results[index]:
                 if on_result is not None:
@@ -119,7 +128,7 @@ class RealPopulation:
 
 
 def _task(solutions: Tensor, chunk: Sequence[EpisodeJob]) -> tuple[Floats, list[EpisodeJob]]:
-    """Returns what a worker needs of a chunk: its candidates' weights, and its jobs with the candidates numbered anew."""
+    """Returns what is needed to play a chunk: its candidates' weights, and its jobs with the candidates numbered anew."""
     candidates = sorted({job.candidate for job in chunk})
     jobs = [EpisodeJob(candidates.index(job.candidate), job.seed) for job in chunk]
     return np.asarray(solutions[torch.tensor(candidates)]), jobs

@@ -5,14 +5,13 @@ A chunk of jobs is played side by side by itself, so that what comes out does no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from torch import Tensor
 
 from worldmodels.checkpoint import load_module, save_tensors
 from worldmodels.config import ControllerInputs
@@ -74,13 +73,7 @@ class RealPlayer:
         self._spec, self._official, self._world_model, self._inputs = spec, official, world_model, inputs
         self._envs: list[gym.Env[Frame, Floats]] = []
 
-    def play(
-        self,
-        solutions: Tensor,
-        jobs: Sequence[EpisodeJob],
-        on_result: Callable[[EpisodeResult], None] | None = None,
-        patience_steps: int = 0,
-    ) -> list[EpisodeResult]:
+    def play(self, solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:
         """Plays a chunk of jobs side by side, each with its candidate of ``solutions`` (float [P, parameters])."""
         while len(self._envs) < len(jobs):
             self._envs.append(self._spec.make_env(self._official))
@@ -92,11 +85,11 @@ class RealPlayer:
             if self._world_model is None:
                 space = pixels.single_action_space
                 assert isinstance(space, gym.spaces.Box)
-                return rollout(pixels, UniformPolicy(space), jobs, on_result=on_result)
+                return rollout(pixels, UniformPolicy(space), jobs)
             world = LatentEnv(pixels, self._world_model, self._inputs)
-            policy = ControllerPolicy(self._spec, self._inputs, solutions)
+            policy = ControllerPolicy(self._spec, self._inputs, torch.tensor(solutions))
             steps = self._spec.max_episode_steps
-            return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps, on_result=on_result)
+            return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps)
         finally:
             torch.set_num_threads(threads)
             pixels.release()
@@ -117,7 +110,7 @@ def save_weights(folder: Path, world_model: WorldModel) -> None:
         save_tensors(folder / f"{name}.safetensors", dict(module.named_parameters()))
 
 
-def prepare_worker(task: str, official: bool, weights: Path | None, inputs: ControllerInputs) -> None:
+def prepare_worker(weights: Path | None, task: str, official: bool, inputs: ControllerInputs) -> None:
     """Makes the player of a worker process; ``weights`` is the folder of V and M, None for the random agent."""
     global _player
     torch.set_num_threads(1)
@@ -136,4 +129,4 @@ def prepare_worker(task: str, official: bool, weights: Path | None, inputs: Cont
 def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:
     """Plays a chunk in a worker process."""
     assert _player is not None
-    return _player.play(torch.from_numpy(solutions), jobs, patience_steps=patience_steps)
+    return _player.play(solutions, jobs, patience_steps)

@@ -7,8 +7,10 @@ one's shards too, first and under the same names, as hard links.
 
 from __future__ import annotations
 
-import os
+import socket
+import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, Recording, Shard, shard_sha256, write_shard
+from worldmodels.data.shard_store import ShardStore
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
 from worldmodels.errors import EnvironmentFailure, UserError
 from worldmodels.files import fingerprint, link_folder
@@ -28,11 +31,13 @@ from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, derive_seed
 from worldmodels.stages.driven import play_driven
-from worldmodels.workers import Workers
+from worldmodels.workers import make_workers
 from worldmodels.worlds import Mask, PixelEnvs
 
 #: An episode that is too short this many times over means a configuration, not bad luck.
 MAX_ATTEMPTS = 200
+#: Shards that are brought from a URL at the same time.
+FETCH_THREADS = 8
 
 
 def too_short(config: CollectConfig) -> EnvironmentFailure:
@@ -97,7 +102,7 @@ _envs: list[gym.Env[Frame, Floats]] = []
 _model: Model | None = None
 
 
-def _prepare_worker(task: str, config: CollectConfig, num_envs: int, model: Path | None) -> None:
+def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_envs: int) -> None:
     """Opens a worker's environments and, if an agent plays, reads it."""
     global _model
     torch.set_num_threads(1)
@@ -109,15 +114,38 @@ def _prepare_worker(task: str, config: CollectConfig, num_envs: int, model: Path
     _model = None if model is None else load_model(model)
 
 
-def _play_shard(folder: Path, task: str, config: CollectConfig, seed: int, indices: range) -> int:
-    """Plays and writes one shard; returns its number of frames."""
+def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, seed: int, indices: range) -> int:
+    """Plays and writes one shard into the run's folder, or to the URL; returns its number of frames.
+
+    Raises:
+        EnvironmentFailure: this is another machine, and it does not share the folder: what ``started`` says is not there.
+    """
+    if config.episodes_url:
+        store = ShardStore(config.episodes_url)
+        if store.has(folder.name):  # an earlier command has played it
+            return 0
+        with tempfile.TemporaryDirectory(prefix="worldmodels-shard-") as name:
+            shard = Path(name) / folder.name
+            write_shard(shard, _play(task, config, seed, indices))
+            store.put(shard)
+            return Shard(shard).num_frames
+    found = folder.parent / "STARTED"
+    if not found.exists() or found.read_text(encoding="utf-8") != started:
+        raise EnvironmentFailure(
+            f"{folder.parent}: not on {socket.gethostname()}; put the run into a folder that all machines share, "
+            f"or name another place with --episodes-url"
+        )
     if not folder.exists():  # a worker may have died right after it
-        if _model is not None:
-            write_shard(folder, drive_episodes(_envs, _model, config, seed, indices))
-        else:
-            world = PixelEnvs(_envs)
-            write_shard(folder, [play_episode(world, get_task(task), config, seed, index) for index in indices])
+        write_shard(folder, _play(task, config, seed, indices))
     return Shard(folder).num_frames
+
+
+def _play(task: str, config: CollectConfig, seed: int, indices: range) -> list[Episode]:
+    """Plays the episodes of a shard with whatever this worker has been prepared for."""
+    if _model is not None:
+        return drive_episodes(_envs, _model, config, seed, indices)
+    world = PixelEnvs(_envs)
+    return [play_episode(world, get_task(task), config, seed, index) for index in indices]
 
 
 def _link_shards(earlier: Path, folder: Path) -> list[Path]:
@@ -144,7 +172,8 @@ def run(config: CollectConfig, run: Run) -> None:
         model = run.previous.path / "model"
     if not run.begin("collect", config, inputs):
         return
-    folder = run.stage_path("collect")
+    # Other machines may share the folder, and have other working directories.
+    folder = run.stage_path("collect").absolute()
     linked = [] if run.previous is None else _link_shards(run.previous.stage_path("collect"), folder)
     per_shard = config.episodes_per_shard
     plan = {
@@ -156,10 +185,15 @@ def run(config: CollectConfig, run: Run) -> None:
     progress = Progress("collect", config.num_episodes, "episodes", num_done)
     num_frames = 0
     if missing:
-        num_workers = config.num_workers or spec.env_threads * (os.cpu_count() or 1)
+        started = (folder / "STARTED").read_text(encoding="utf-8")
+        store = None
+        if config.episodes_url:
+            store = ShardStore(config.episodes_url)
+            store.claim(run.stage_fingerprint("collect", config, inputs))
         num_envs = 1 if model is None else per_shard
-        workers = Workers(min(num_workers, len(missing)), _prepare_worker, (run.task, config, num_envs, model))
-        tasks = [(path, run.task, config, run.seed, indices) for path, indices in missing.items()]
+        place = (config.backend, config.address, config.num_workers)
+        workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
+        tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
         try:
             for index, frames in workers.map_unordered(_play_shard, tasks):
                 num_frames += frames
@@ -167,6 +201,9 @@ def run(config: CollectConfig, run: Run) -> None:
                 progress.update(num_done, f"{num_frames:,} frames")
         finally:
             workers.close()
+        if store is not None:
+            with ThreadPoolExecutor(FETCH_THREADS) as threads:
+                list(threads.map(store.fetch, missing))
     shards = [Shard(path) for path in [*linked, *plan]]
     for shard in shards:
         shard.verify()

@@ -59,7 +59,15 @@ def make_population(world_model: WorldModel, config: ControllerConfig, world: Wo
     if world == "dream":
         device = pick_device(config.device)
         return DreamPopulation(world_model, config.inputs, config.temperature, config.num_slots, device)
-    return RealPopulation(world_model.spec, world_model, config.inputs, official=False, num_workers=config.num_workers)
+    return RealPopulation(
+        world_model.spec,
+        world_model,
+        config.inputs,
+        official=False,
+        num_workers=config.num_workers,
+        backend=config.backend,
+        address=config.address,
+    )
 
 
 def run(config: ControllerConfig, run: Run) -> None:

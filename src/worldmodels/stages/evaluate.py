@@ -83,7 +83,7 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
         )
     else:
         world_model = None if model is None else model.world_model
-        population = RealPopulation(spec, world_model, inputs, official, config.num_workers)
+        population = RealPopulation(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
         solutions = torch.zeros(1, 0) if model is None else model.solution[None]
         results = population.evaluate(solutions, jobs, on_result)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels import files
+from worldmodels.config import Backend
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import UserError
 from worldmodels.run import Run, read_jsonl
@@ -29,8 +30,10 @@ def open_round(spec: EnvSpec, path: Path, scale: str, seed: int, previous: Path 
     return Run.open_or_create(path, spec.name, scale, seed, preset, previous)
 
 
-def iterate(task: str, scale: str, rounds: int, path: Path, seed: int) -> dict[str, Any]:
-    """Runs what is missing of ``rounds`` rounds; returns what ``rounds.json`` holds.
+def iterate(
+    task: str, scale: str, rounds: int, path: Path, seed: int, backend: Backend = "local", address: str = ""
+) -> dict[str, Any]:
+    """Runs what is missing of ``rounds`` rounds, with a backend; returns what ``rounds.json`` holds.
 
     Raises:
         UserError: fewer than one round, or a folder that holds another run.
@@ -44,7 +47,8 @@ def iterate(task: str, scale: str, rounds: int, path: Path, seed: int) -> dict[s
         folder = path / f"round-{number}"
         run = open_round(spec, folder, scale, seed + number, previous)
         print(f"round {number}: {folder}", flush=True)
-        rows.append(_row(number, run, reproduce(run)))
+        placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
+        rows.append(_row(number, run, reproduce(placed)))
         result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.solved_at, "rounds": rows}
         files.write_json(path / "rounds.json", result)
         files.write_bytes(path / "rounds.md", to_markdown(result).encode())

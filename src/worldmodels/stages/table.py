@@ -20,7 +20,7 @@ import torch
 
 from worldmodels import files
 from worldmodels.allocator import keep_freed_memory
-from worldmodels.config import ControllerConfig, EvaluateConfig
+from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.errors import UserError, nearest
 from worldmodels.models.controller import num_parameters
@@ -93,7 +93,9 @@ def check_table(name: str) -> None:
         raise UserError(f"there is no table '{name}'{nearest(name, TABLES)}")
 
 
-def make_table(name: str, model: Model, path: Path, scale: str, seed: int) -> dict[str, Any]:
+def make_table(
+    name: str, model: Model, path: Path, scale: str, seed: int, backend: Backend = "local", address: str = ""
+) -> dict[str, Any]:
     """Evolves and scores every row of a table into ``path``; returns what ``table.json`` holds.
 
     Args:
@@ -101,12 +103,13 @@ def make_table(name: str, model: Model, path: Path, scale: str, seed: int) -> di
         model: its V, M and initial latents are what every row is evolved on; its C is not used.
         scale: whose settings of the controller and of the evaluation are used.
         seed: of every row's evolution.
+        backend: who plays the real environment; ``address`` is the Ray cluster's.
 
     Raises:
         UserError: a row in ``path`` was made with other settings or from another model.
     """
     spec = model.world_model.spec
-    preset = spec.preset(scale)
+    preset = spec.preset(scale).on(backend=backend, address=address)
     rows = TABLES[name](spec, preset.controller)
     keep_freed_memory()
     found = [_make_row(row, model, path / row.name, scale, seed, preset.evaluate) for row in rows]

@@ -1,0 +1,108 @@
+"""Worker processes on this machine: spawned, quiet on Ctrl-C, gone when their parent is, replaced when they die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from worldmodels.allocator import keep_freed_memory
+from worldmodels.errors import EnvironmentFailure
+
+#: Workers that die this many times over without finishing anything are not bad luck.
+MAX_FAILURES = 3
+
+#: Called once in each worker: with a folder of files that it needs, or None, and with small arguments.
+Prepare = Callable[..., None]
+
+
+def _start_worker(prepare: Prepare, folder: Path | None, arguments: tuple[Any, ...]) -> None:
+    """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    prepare(folder, *arguments)
+
+
+class LocalWorkers:
+    """A pool of spawned processes; see `Workers` and `make_workers` for what it promises and takes.
+
+    Large data goes through files, not through the workers' pipes: a parent that writes more than a pipe holds to a child that
+    has died waits for ever.
+    """
+
+    def __init__(self, num_workers: int, prepare: Prepare, folder: Path | None, arguments: tuple[Any, ...]) -> None:
+        self._num_workers = num_workers
+        self._start = (prepare, folder, arguments)
+        self._pool: ProcessPoolExecutor | None = None
+        self.alone = num_workers == 1
+        self.num_failures = 0
+
+    def _ensure_pool(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._num_workers,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_worker,
+                initargs=self._start,
+            )
+        return self._pool
+
+    def _submit(self, function: Callable[..., Any], task: tuple[Any, ...]) -> Future[Any]:
+        """Hands a task to the pool. Raises `BrokenProcessPool` if a worker has died."""
+        try:
+            return self._ensure_pool().submit(function, *task)
+        except OSError as error:
+            # A pool that finds a dead worker closes its pipes, also while `submit` is starting another worker with them.
+            raise BrokenProcessPool(f"a worker could not be started ({error})") from error
+
+    def map_unordered(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """Yields (index of the task, ``function(*task)``) as the tasks are done."""
+        waiting: dict[Future[Any], int] = {}
+        left = list(range(len(tasks)))
+        failures_in_a_row = 0
+        try:
+            while left:
+                try:
+                    waiting = {self._submit(function, tasks[index]): index for index in left}
+                    while waiting:
+                        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                        for future in done:
+                            result, index = future.result(), waiting.pop(future)
+                            left.remove(index)
+                            failures_in_a_row = 0
+                            yield index, result
+                except BrokenProcessPool as error:
+                    self.num_failures += 1
+                    failures_in_a_row += 1
+                    self.close()
+                    if failures_in_a_row == MAX_FAILURES:
+                        raise EnvironmentFailure(
+                            f"worker processes died {MAX_FAILURES} times in a row; the same command goes on where it stopped"
+                        ) from error
+        finally:
+            if left and self._pool is not None:
+                # Interrupted, or given up: nobody waits for what the workers are at. (Python 3.14 has `kill_workers`.)
+                for process in list((self._pool._processes or {}).values()):
+                    process.kill()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
