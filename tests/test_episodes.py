@@ -1,11 +1,13 @@
 """Shards of episodes: what goes in comes out, and nothing damaged or malicious is loaded."""
 
 import contextlib
+import hashlib
 import json
 import os
 import pickle
 import shutil
 import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,8 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.data.episodes import CHUNK_FRAMES, Episode, EpisodeStore, Shard, shard_sha256, write_shard
+from worldmodels.data.episodes import (
+    CHUNK_FRAMES,
+    Episode,
+    EpisodeStore,
+    Shard,
+    _npz_content,
+    shard_sha256,
+    write_shard,
+)
 from worldmodels.errors import BadFileError, EnvironmentFailure
+from worldmodels.files import sha256_of
 
 
 def make_episode(length, seed):
@@ -128,7 +139,11 @@ def test_verify_catches_a_flipped_bit(folder, tmp_path_factory, data):
     path.write_bytes(content)
     with pytest.raises(BadFileError, match="checksum"):
         Shard(shard).verify()
-    # Reading without the checksum gives frames or the documented error, and never anything else.
+    # Nothing of it is given out, whatever the decoder would make of it.
+    with pytest.raises(BadFileError, match="checksum"):
+        Shard(shard).frames(0, 20)
+    # Somebody who vouches for it gets frames or the documented error, and never anything else.
+    vouch(shard)
     with contextlib.suppress(BadFileError):
         assert Shard(shard).frames(0, 20).shape == (20, 64, 64, 3)
 
@@ -173,11 +188,21 @@ def test_absurd_chunk_sizes_are_refused(shard, sizes):
         read_everything(shard)
 
 
+def vouch(shard):
+    """Makes the manifest's checksums those of the content as it is now, as somebody would who means harm."""
+    manifest = json.loads((shard / "shard.json").read_text())
+    manifest["frames_sha256"] = sha256_of(shard / "frames.bin")
+    with contextlib.suppress(zipfile.BadZipFile):
+        manifest["steps_sha256"] = hashlib.sha256(_npz_content(shard / "steps.npz")).hexdigest()
+    (shard / "shard.json").write_text(json.dumps(manifest))
+
+
 def test_a_chunk_that_claims_a_huge_size_is_refused_at_once(shard):
     path = shard / "frames.bin"
     content = bytearray(path.read_bytes())
     content[4:8] = (2**31 - 1).to_bytes(4, "little")  # Blosc's header: the size after decompression
     path.write_bytes(content)
+    vouch(shard)
     start = time.monotonic()
     with pytest.raises(BadFileError, match="2,147,483,647 bytes"):
         Shard(shard).frames(0, CHUNK_FRAMES)
@@ -198,6 +223,7 @@ def test_an_object_array_is_refused_unopened(shard, tmp_path):
     canary = tmp_path / "canary"
     objects = np.array([Canary(canary)] * 300, object)
     np.savez(shard / "steps.npz", action=objects, reward=objects, terminated=objects, allow_pickle=True)
+    vouch(shard)
     with pytest.raises(BadFileError, match=r"steps\.npz"):
         Shard(shard).steps()
     assert not canary.exists()
@@ -220,6 +246,7 @@ def test_an_array_that_claims_a_petabyte_is_refused_at_once(shard):
     with zipfile.ZipFile(shard / "steps.npz", "w") as archive:
         for name in ("action", "reward", "terminated"):
             archive.writestr(f"{name}.npy", member)
+    vouch(shard)
     start = time.monotonic()
     with pytest.raises(BadFileError, match=r"steps\.npz"):
         Shard(shard).steps()
@@ -232,8 +259,27 @@ def test_steps_of_another_type_or_length_are_refused(shard, name):
         steps = dict(archive)
     for wrong in (steps[name][:-1], steps[name].astype(np.float64)):
         np.savez(shard / "steps.npz", **{**steps, name: wrong})
+        vouch(shard)
         with pytest.raises(BadFileError, match=name):
             Shard(shard).steps()
+
+
+def test_a_zip_bomb_is_refused_unopened(shard):
+    with zipfile.ZipFile(shard / "steps.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("action", "reward", "terminated"):
+            with archive.open(f"{name}.npy", "w") as member:
+                for _ in range(100):
+                    member.write(bytes(10**6))
+    assert (shard / "steps.npz").stat().st_size < 10**6
+    tracemalloc.start()
+    start = time.monotonic()
+    try:
+        with pytest.raises(BadFileError, match=r"is compressed"):
+            Shard(shard).steps()
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+    assert time.monotonic() - start < 5
 
 
 def test_no_shards_is_a_bad_folder(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import time
 
@@ -13,6 +14,8 @@ from worldmodels.cli import main
 
 #: One damage a file in `make test`, twenty in `make faults`.
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "1"))
+#: What reading a damaged file may add to the memory; the whole run that it belongs to has a few megabytes.
+MAX_KILOBYTES = 500_000
 #: File of a run → a command that must read it. RUN stands for the run's folder.
 READERS = {
     "config.json": ["evaluate", "RUN", "--episodes", "1", "--world", "dream"],
@@ -20,11 +23,16 @@ READERS = {
     "episodes/shard-00001/frames.bin": ["train-vae", "--run", "RUN"],
     "episodes/shard-00001/steps.npz": ["encode", "--run", "RUN"],
     "episodes/DONE": ["train-vae", "--run", "RUN"],
+    "episodes/STARTED": ["collect", "--run", "RUN"],
     "vae/STARTED": ["train-vae", "--run", "RUN"],
     "vae/model.safetensors": ["encode", "--run", "RUN"],
     "vae/training_state/state.safetensors": ["train-vae", "--run", "RUN"],
+    "latents/position.json": ["encode", "--run", "RUN"],
     "latents/mu.npy": ["train-rnn", "--run", "RUN"],
     "latents/lengths.npy": ["train-rnn", "--run", "RUN"],
+    "latents/initial_latents.safetensors": ["train-controller", "--run", "RUN"],
+    "vae/metrics.jsonl": ["train-vae", "--run", "RUN"],
+    "rnn/model.safetensors": ["train-controller", "--run", "RUN"],
     "rnn/training_state/state.safetensors": ["train-rnn", "--run", "RUN"],
     "controller/history.jsonl": ["train-controller", "--run", "RUN"],
     "controller/scores.jsonl": ["train-controller", "--run", "RUN"],
@@ -34,7 +42,12 @@ READERS = {
     "evaluation/dream.json": ["reproduce", "toy", "--run", "RUN"],
 }
 #: What a command does again, so that it has something to read.
-UNDONE = {"train-vae": ["vae/DONE"], "encode": ["latents"], "train-rnn": ["rnn/DONE"], "train-controller": ["controller/DONE"]}
+UNDONE = {
+    "train-vae": ["vae/DONE"],
+    "encode": ["latents/DONE"],
+    "train-rnn": ["rnn/DONE"],
+    "train-controller": ["controller/DONE"],
+}
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5),
@@ -88,7 +101,7 @@ def test_only_documented_errors(toy_run, tmp_path, capsys, name, data):
     file = run / name
     is_json = file.suffix not in (".npy", ".npz", ".bin", ".safetensors")
     file.write_bytes(damaged(data, file.read_bytes(), is_json))
-    start = time.monotonic()
+    start, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for asked in (["inspect", str(file.parent)], command):
         capsys.readouterr()
         code = main(asked)
@@ -98,3 +111,4 @@ def test_only_documented_errors(toy_run, tmp_path, capsys, name, data):
         if code:
             assert err.strip().splitlines()[-1].startswith("worldmodels: ")
     assert time.monotonic() - start < 60
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < MAX_KILOBYTES

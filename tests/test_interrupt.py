@@ -1,42 +1,139 @@
-"""Ctrl-C and SIGTERM: exit code 130, the line that goes on, no process left, and what was collected stays."""
+"""Ctrl-C, SIGTERM and a closed terminal: the state is saved, the line that goes on is shown, 130, and no process is left."""
 
+import fcntl
+import os
+import pty
+import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
+from kill_loop import left_over, result_of
+from worldmodels.checkpoint import load_metadata
 from worldmodels.cli import main
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_collection_is_interrupted_and_goes_on(tmp_path, kind):
-    run = tmp_path / "a run"
-    command = ["collect", "--run", str(run), "--task", "toy", "--scale", "smoke", "--num-episodes", "4000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worldmodels", *command],
+def program(*command, **kwargs):
+    """Starts the program in a session of its own, as a terminal has one."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "worldmodels", *map(str, command)],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        start_new_session=True,
         # A test that is itself run in the background has SIGINT ignored, and would hand that on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        **kwargs,
     )
-    deadline = time.monotonic() + 60
-    while not list((run / "episodes").glob("shard-*/shard.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+
+
+def wait_for(what, process, seconds=120):
+    """Waits until ``what`` gives something; returns it."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def is_resumable(stderr, command):
+    assert "Traceback" not in stderr
+    assert stderr.strip().splitlines()[-1] == f"worldmodels: interrupted; to go on: worldmodels {command}"
+    return True
+
+
+@pytest.mark.parametrize("kinds", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_collection_is_interrupted_and_goes_on(tmp_path, kinds):
+    """The whole group gets the signals, as from a terminal: the workers have nothing to say."""
+    run = tmp_path / "a run"
+    command = ["collect", "--run", run, "--task", "toy", "--scale", "smoke", "--num-episodes", "4000"]
+    process = program(*command, stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: list((run / "episodes").glob("shard-*/shard.json")), process)
     workers = psutil.Process(process.pid).children(recursive=True)
     assert workers
-    process.send_signal(kind)
-    _, stderr = process.communicate(timeout=30)
+    for kind in kinds:
+        os.killpg(process.pid, kind)
+    _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    last = stderr.strip().splitlines()[-1]
-    assert last.startswith("worldmodels: interrupted; to go on: worldmodels collect --run '")
-    assert "Traceback" not in stderr
-    _, alive = psutil.wait_procs(workers, timeout=5)
-    assert alive == []
+    assert is_resumable(stderr, f"collect --run '{run}' --task toy --scale smoke --num-episodes 4000")
+    assert left_over(workers, []) == []
     done = len(list((run / "episodes").glob("shard-*/shard.json")))
     assert 0 < done < 1000
     # The run is kept as it is: other settings are refused.
     assert main(["collect", "--run", str(run), "--num-episodes", "3999"]) == 2
+
+
+def test_workers_that_are_still_starting_are_quiet(tmp_path):
+    command = ["collect", "--run", tmp_path, "--task", "toy", "--scale", "smoke", "--num-episodes", "4000"]
+    process = program(*command, stderr=subprocess.PIPE, text=True)
+
+    def workers():
+        family = psutil.Process(process.pid).children()
+        return [p for p in family if "spawn_main" in " ".join(p.cmdline())]
+
+    wait_for(workers, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert is_resumable(stderr, f"collect --run {tmp_path} --task toy --scale smoke --num-episodes 4000")
+
+
+def without_v(toy_run, path):
+    """A copy of a run, as it was before V."""
+    gone = ["vae", "latents", "rnn", "controller", "model", "evaluation", "tensorboard"]
+    shutil.copytree(toy_run, path, ignore=lambda folder, names: gone if Path(folder) == toy_run else [])
+    return path
+
+
+def test_an_interrupted_training_saves_its_state_and_ends_the_same(toy_run, tmp_path):
+    """Checkpoints are far apart: what the interrupts save is all there is. The second one is a terminal that is closed."""
+    rare = ["--checkpoint-every-steps", "100000", "--validate-every-steps", "100"]
+    options = ["--num-steps", "200", "--batch-size", "4", *rare]
+    whole, run = without_v(toy_run, tmp_path / "whole"), without_v(toy_run, tmp_path / "broken")
+    command = ["train-vae", "--run", str(run), *options]
+    state = run / "vae" / "training_state" / "state.safetensors"
+
+    def first_steps(process, begin):
+        # The log is begun anew right before the first step.
+        log = run / "vae" / "metrics.jsonl"
+        wait_for(lambda: log.exists() and log.stat().st_mtime_ns > begin, process)
+        time.sleep(0.5)
+
+    begin = time.time_ns()
+    process = program(*command, stderr=subprocess.PIPE, text=True)
+    first_steps(process, begin)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopping after this step" in stderr
+    assert is_resumable(stderr, f"train-vae --run {run} --num-steps 200 --batch-size 4 {' '.join(rare)}")
+    first = int(load_metadata(state)["step"])
+    assert 0 < first < 200
+
+    master, slave = pty.openpty()
+    begin = time.time_ns()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worldmodels", *command],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+    )
+    os.close(slave)
+    first_steps(process, begin)
+    os.close(master)
+    assert process.wait(60) == 130
+    second = int(load_metadata(state)["step"])
+    assert first < second < 200
+
+    assert main(command) == 0
+    assert main(["train-vae", "--run", str(whole), *options]) == 0
+    found, expected = result_of(run), result_of(whole)
+    assert found == expected
+    assert [row["step"] for row in found["vae/metrics.jsonl"]] == [50, 100, 150, 200]

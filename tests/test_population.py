@@ -35,18 +35,23 @@ def play(world_model, solutions, num_workers, on_result=None):
         population.close()
 
 
-def test_any_number_of_workers_gives_the_same_results(toy_world_model, solutions):
-    alone, _ = play(toy_world_model, solutions, 1)
+@pytest.fixture(scope="module")
+def alone(toy_world_model, solutions):
+    """What a single worker, this process, makes of the jobs."""
+    return play(toy_world_model, solutions, 1)[0]
+
+
+@pytest.mark.parametrize("num_workers", [2, 5])
+def test_any_number_of_workers_gives_the_same_results(toy_world_model, solutions, alone, num_workers):
     assert [result.job for result in alone] == JOBS
     assert len({result.episode_return for result in alone}) > 3
     told = []
-    pool, _ = play(toy_world_model, solutions, 3, told.append)
+    pool, _ = play(toy_world_model, solutions, num_workers, told.append)
     assert pool == alone
     assert sorted(map(repr, told)) == sorted(map(repr, alone))
 
 
-def test_a_killed_worker_is_replaced_and_its_work_done_again(toy_world_model, solutions):
-    expected, _ = play(toy_world_model, solutions, 1)
+def test_a_killed_worker_is_replaced_and_its_work_done_again(toy_world_model, solutions, alone, capfd):
 
     def kill_one():
         # Whatever else this process has started (the resource tracker) is not a worker.
@@ -62,8 +67,11 @@ def test_a_killed_worker_is_replaced_and_its_work_done_again(toy_world_model, so
     thread.start()
     found, population = play(toy_world_model, solutions, 2)
     thread.join()
-    assert found == expected
+    assert found == alone
     assert population.num_failures == 1
+    said = capfd.readouterr().err
+    assert said.count("a worker process died; ") == 1
+    assert "are done again, failure 1 here" in said
 
 
 def _prepare(folder):

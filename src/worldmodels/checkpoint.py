@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worldmodels.errors import BadFileError, UserError
+from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.files import written_beside
 
 
@@ -20,10 +20,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
 
     Raises:
         BadFileError: the disk gave back something else than was written.
+        EnvironmentFailure: the disk refuses (full, read-only, no rights).
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_beside(path) as temporary:
-        save_file(plain, temporary, dict(metadata or {}))
+        try:
+            save_file(plain, temporary, dict(metadata or {}))
+        except SafetensorError as error:  # its way to say that the disk is full
+            raise EnvironmentFailure(f"{path}: cannot be written ({error})") from error
         found = load_tensors(temporary)
         if any(not torch.equal(found[name], tensor) for name, tensor in plain.items()):
             raise BadFileError(f"{path}: what was read back differs from what was written")

@@ -8,7 +8,7 @@ import dataclasses
 import io
 import os
 import re
-import signal
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ from typing import Annotated, Any, NoReturn
 
 import tyro
 
+from worldmodels import interrupt
 from worldmodels.config import Backend, Config, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
-from worldmodels.errors import UserError, WorldModelsError, nearest
+from worldmodels.errors import EnvironmentFailure, UserError, WorldModelsError, nearest
 from worldmodels.run import VERBS, Run, RunLock
 
 #: 128 + SIGINT, what a shell expects of an interrupted program.
@@ -235,7 +236,7 @@ def _write_result(path: Path | None, value: Any) -> None:
 
 
 def _resume_command(verb: str, args: Sequence[str]) -> str:
-    return " ".join(["worldmodels", verb, *(f"'{a}'" if " " in a else a for a in args)])
+    return shlex.join(["worldmodels", verb, *args])
 
 
 def _tasks(args: Sequence[str]) -> None:
@@ -473,20 +474,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if args else 2
     verb, rest = args[0], args[1:]
 
-    def stop(signum: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
     try:
         if verb not in COMMANDS:
             raise UserError(f"there is no command '{verb}'{nearest(verb, COMMANDS)}")
-        signal.signal(signal.SIGTERM, stop)
+        interrupt.listen()
         COMMANDS[verb][1](rest)
     except WorldModelsError as error:
         print(f"worldmodels: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"\nworldmodels: interrupted; to go on: {_resume_command(verb, rest)}", file=sys.stderr)
+        interrupt.ignore()
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"\nworldmodels: interrupted; to go on: {_resume_command(verb, rest)}", file=sys.stderr, flush=True)
         return INTERRUPTED
+    except OSError as error:
+        # Whatever the disk refuses, where no better words were found for it.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"worldmodels: {where}{error.strerror or error}; mend it and call the same command again", file=sys.stderr)
+        return EnvironmentFailure.exit_code
     except SystemExit as done:  # --help
         return int(done.code or 0)
     return 0

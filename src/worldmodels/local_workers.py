@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.resource_tracker
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,6 +21,8 @@ from worldmodels.errors import EnvironmentFailure
 
 #: Workers that die this many times over without finishing anything are not bad luck.
 MAX_FAILURES = 3
+#: What a terminal sends to everybody in it.
+_TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 
 #: Called once in each worker: with a folder of files that it needs, or None, and with small arguments.
 Prepare = Callable[..., None]
@@ -26,7 +31,8 @@ Prepare = Callable[..., None]
 def _start_worker(prepare: Prepare, folder: Path | None, arguments: tuple[Any, ...]) -> None:
     """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
     keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for kind in _TERMINAL_SIGNALS:
+        signal.signal(kind, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -37,6 +43,21 @@ def _start_worker(prepare: Prepare, folder: Path | None, arguments: tuple[Any, .
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     prepare(folder, *arguments)
+
+
+@contextlib.contextmanager
+def _held_back_signals() -> Iterator[None]:
+    """Holds the terminal's signals back, for us for a moment and for the processes that are started inside for good.
+
+    A worker that Ctrl-C reaches while it is still importing would say so at length.
+    """
+    # Its own start would let the signals through again.
+    multiprocessing.resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class LocalWorkers:
@@ -66,7 +87,8 @@ class LocalWorkers:
     def _submit(self, function: Callable[..., Any], task: tuple[Any, ...]) -> Future[Any]:
         """Hands a task to the pool. Raises `BrokenProcessPool` if a worker has died."""
         try:
-            return self._ensure_pool().submit(function, *task)
+            with _held_back_signals():
+                return self._ensure_pool().submit(function, *task)
         except OSError as error:
             # A pool that finds a dead worker closes its pipes, also while `submit` is starting another worker with them.
             raise BrokenProcessPool(f"a worker could not be started ({error})") from error
@@ -91,6 +113,12 @@ class LocalWorkers:
                     self.num_failures += 1
                     failures_in_a_row += 1
                     self.close()
+                    print(
+                        f"a worker process died; {len(left)} of {len(tasks)} tasks are done again, "
+                        f"failure {self.num_failures} here",
+                        file=sys.stderr,
+                        flush=True,
+                    )
                     if failures_in_a_row == MAX_FAILURES:
                         raise EnvironmentFailure(
                             f"worker processes died {MAX_FAILURES} times in a row; the same command goes on where it stopped"

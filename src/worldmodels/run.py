@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from importlib import metadata
@@ -100,6 +101,7 @@ class Run:
         if not (path / "config.json").exists():
             return cls.create(path, task, scale, seed, preset, previous)
         run = cls.open(path)
+        run.warn_of_other_versions()
         for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
             if getattr(run, name) != asked:
                 raise UserError(f"{path}: holds a run with {name} {getattr(run, name)}, not {asked}; use another --run")
@@ -153,6 +155,23 @@ class Run:
             config["previous"] = os.path.relpath(self.previous.path.resolve(), self.path.resolve())
         files.write_json(self.path / "config.json", config)
 
+    def warn_of_other_versions(self) -> None:
+        """Says so if the run was made with other versions of what its results depend on."""
+        made_with = files.read_json(self.path / "config.json")["versions"]
+        here = versions()
+        if not isinstance(made_with, dict):
+            raise BadFileError(f"{self.path}/config.json: 'versions' must be a table")
+        other = [
+            f"{name} {made_with.get(name, 'missing')} → {here[name]}" for name in here if made_with.get(name) != here[name]
+        ]
+        if other:
+            print(
+                f"{self.path}: made with other versions ({', '.join(other)}): what is done from here on is the same up to "
+                f"rounding, no longer to the byte; scores then agree within their 95% intervals, not episode by episode",
+                file=sys.stderr,
+                flush=True,
+            )
+
     def stage_path(self, stage: str) -> Path:
         """Returns the folder of a stage."""
         return self.path / STAGES[stage]
@@ -171,7 +190,41 @@ class Run:
         done = self.done(stage)
         if done is None:
             raise UserError(f"{self.stage_path(stage)}: not finished; run 'worldmodels {VERBS[stage]} --run {self.path}' first")
+        self._refuse_mixed(stage)
         return done
+
+    def _refuse_mixed(self, stage: str) -> None:
+        """Raises `UserError`, naming both hashes, if a stage was made from something else than what lies in the run now."""
+        started = self.stage_path(stage) / "STARTED"
+        if not started.exists():
+            return
+        made_from = _read_started(started)["inputs"]
+        for earlier in STAGES:
+            done = None if earlier == stage else self.done(earlier)
+            for name, digest in ({} if done is None else done["outputs"]).items():
+                if made_from.get(name, digest) != digest:
+                    raise UserError(
+                        f"{self.stage_path(stage)}: was made from '{name}' {str(made_from[name])[:12]}…, but "
+                        f"{self.stage_path(earlier)} holds {digest[:12]}…: parts of different runs do not go together"
+                    )
+
+    def require_part(self, stage: str, name: str, path: Path) -> Path:
+        """Returns ``path``, the part ``name`` of a finished stage, after comparing its content to the stage's own record.
+
+        Raises:
+            UserError: the stage is not finished, or the file is another run's or another stage's; both hashes are named.
+            BadFileError: it is missing.
+        """
+        made = self.require(stage)["outputs"].get(name, "nothing")
+        if not path.is_file():
+            raise BadFileError(f"{path}: missing; {self.stage_path(stage)} says it is finished")
+        found = files.sha256_of(path)
+        if found != made:
+            raise UserError(
+                f"{path}: has SHA-256 {found[:12]}…, '{VERBS[stage]}' made {made[:12]}…: it is damaged or another run's; put "
+                f"the right one back, or remove {self.stage_path(stage)} and call '{VERBS[stage]}' again"
+            )
+        return path
 
     def inherited(self, stage: str) -> dict[str, str]:
         """Returns the hashes of what a stage takes over from the previous run, if there is one, as inputs of `begin`.
@@ -206,7 +259,7 @@ class Run:
         started = folder / "STARTED"
         if started.exists():
             self.refuse_other_settings(stage, config)
-            found = files.read_json(started)
+            found = _read_started(started)
             if found.get("fingerprint") != fingerprint:
                 changed = [name for name in inputs if found.get("inputs", {}).get(name) != inputs[name]]
                 raise UserError(
@@ -217,7 +270,10 @@ class Run:
             files.write_json(
                 started, {"fingerprint": fingerprint, "config": config.fingerprint_fields(), "inputs": dict(inputs)}
             )
-        files.remove_leftovers(folder)
+        if cleared := files.remove_leftovers(folder):
+            print(
+                f"{folder}: cleared {cleared} half-written leftovers of a process that was killed", file=sys.stderr, flush=True
+            )
         return self.done(stage) is None
 
     def refuse_other_settings(self, stage: str, config: Config) -> None:
@@ -225,9 +281,7 @@ class Run:
         started = self.stage_path(stage) / "STARTED"
         if not started.exists():
             return
-        found, wanted = files.read_json(started), config.fingerprint_fields()
-        if not isinstance(found, dict) or not all(isinstance(found.get(name), dict) for name in ("config", "inputs")):
-            raise BadFileError(f"{started}: not the start of a stage")
+        found, wanted = _read_started(started), config.fingerprint_fields()
         changed = [
             f"{name} {found['config'].get(name, 'unset')} → {getattr(config, name, 'unknown')}"
             for name in sorted(wanted | found["config"])
@@ -243,6 +297,14 @@ class Run:
         """Marks a stage as complete; ``outputs`` maps a part's name to its SHA-256."""
         fingerprint = files.read_json(self.stage_path(stage) / "STARTED")["fingerprint"]
         files.write_json(self.stage_path(stage) / "DONE", {"fingerprint": fingerprint, "outputs": dict(outputs), **summary})
+
+
+def _read_started(path: Path) -> dict[str, Any]:
+    """Reads a stage's STARTED file. Raises `BadFileError`."""
+    found = files.read_json(path)
+    if not isinstance(found, dict) or not all(isinstance(found.get(name), dict) for name in ("config", "inputs")):
+        raise BadFileError(f"{path}: not the start of a stage")
+    return dict(found)
 
 
 def read_done(path: Path) -> dict[str, Any]:
@@ -307,6 +369,8 @@ def read_jsonl(path: Path, *numbers: str) -> list[dict[str, Any]]:
     """
     if not path.exists():
         raise BadFileError(f"{path}: missing")
+    if (size := path.stat().st_size) > files.MAX_JSON_BYTES:
+        raise BadFileError(f"{path}: {size:,} bytes is no log of ours")
     rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

@@ -45,6 +45,8 @@ _CODEC: dict[str, Any] = {
     "nthreads": 1,
 }
 _FRAME_BYTES = int(np.prod(FRAME_SHAPE))
+_STEPS = {"action": np.float32, "reward": np.float32, "terminated": np.bool_}
+_MEND = "; remove the shard's folder and call 'worldmodels collect' again: its episodes are played again with their own seeds"
 
 
 @dataclass(frozen=True)
@@ -134,19 +136,37 @@ def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
         raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
+def _check_members(archive: zipfile.ZipFile) -> None:
+    """Raises `zipfile.BadZipFile` unless an archive is one of ours: nothing in it can be larger than the file itself."""
+    members = archive.infolist()
+    if sorted(member.filename for member in members) != sorted(f"{name}.npy" for name in _STEPS):
+        raise zipfile.BadZipFile("holds other arrays than a shard's steps")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise zipfile.BadZipFile("is compressed; a shard's steps are not")
+
+
 def _npz_content(path: Path) -> bytes:
     """Returns what a hash of an .npz file should cover: its members' bytes, not the zip's time stamps."""
     with zipfile.ZipFile(path) as archive:
+        _check_members(archive)
         return b"".join(name.encode() + archive.read(name) for name in sorted(archive.namelist()))
 
 
 def shard_sha256(folder: Path) -> str:
-    """Returns the hash of a shard's manifest, which covers its content."""
-    return files.sha256_of(folder / "shard.json")
+    """Returns the hash of a shard's manifest, which covers its content. Raises `BadFileError` if it is missing."""
+    path = folder / "shard.json"
+    if not path.is_file():
+        raise BadFileError(f"{path}: missing{_MEND}")
+    return files.sha256_of(path)
+
+
+def shards_sha256(folders: Sequence[Path]) -> str:
+    """Returns the hash of several shards together, which covers their names and content. Raises `BadFileError`."""
+    return files.fingerprint({folder.name: shard_sha256(folder) for folder in folders})
 
 
 class Shard:
-    """One shard, opened for reading.
+    """One shard, opened for reading. Its checksums are compared before anything of it is given out.
 
     Raises:
         BadFileError: on anything but a whole shard of the expected types and sizes; the path and the fault are named.
@@ -154,7 +174,10 @@ class Shard:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        manifest = files.read_json(folder / "shard.json")
+        try:
+            manifest = files.read_json(folder / "shard.json")
+        except BadFileError as error:
+            raise BadFileError(f"{error}{_MEND}") from None
         try:
             self.seeds = [int(e["seed"]) for e in manifest["episodes"]]
             self.lengths = [int(e["length"]) for e in manifest["episodes"]]
@@ -164,17 +187,19 @@ class Shard:
             self._chunk_ends = np.cumsum([0, *chunk_bytes])
             self._frames_sha256, self._steps_sha256 = manifest["frames_sha256"], manifest["steps_sha256"]
         except (KeyError, TypeError, ValueError):
-            raise BadFileError(f"{folder}/shard.json: not a shard's manifest") from None
+            raise BadFileError(f"{folder}/shard.json: not a shard's manifest{_MEND}") from None
         self.num_frames = sum(self.lengths)
         self._file = folder / "frames.bin"
         if min(self.lengths, default=0) < 1 or len(self._chunk_ends) - 1 != -(-self.num_frames // CHUNK_FRAMES):
-            raise BadFileError(f"{folder}/shard.json: {len(self._chunk_ends) - 1} chunks for {self.num_frames} frames")
+            raise BadFileError(f"{folder}/shard.json: {len(self._chunk_ends) - 1} chunks for {self.num_frames} frames{_MEND}")
         size = self._file.stat().st_size if self._file.exists() else 0
         if size != self._chunk_ends[-1]:
-            raise BadFileError(f"{self._file}: {size:,} bytes, the manifest says {self._chunk_ends[-1]:,}")
+            raise BadFileError(f"{self._file}: {size:,} bytes, the manifest says {self._chunk_ends[-1]:,}{_MEND}")
+        self._verified = False
 
     def _chunk(self, index: int) -> NDArray[np.uint8]:
         """Reads one chunk, uint8 [up to 128, 64, 64, 3]."""
+        self._verify_once()
         num_frames = min(CHUNK_FRAMES, self.num_frames - index * CHUNK_FRAMES)
         with self._file.open("rb") as file:
             file.seek(int(self._chunk_ends[index]))
@@ -193,27 +218,34 @@ class Shard:
 
     def steps(self) -> dict[str, NDArray[Any]]:
         """Reads action float32 [T, A], reward float32 [T] and terminated bool [T]."""
+        self._verify_once()
         path = self.folder / "steps.npz"
         try:
             with np.load(path, allow_pickle=False) as archive:
-                steps = {name: archive[name] for name in ("action", "reward", "terminated")}
+                steps = {name: archive[name] for name in _STEPS}
         except Exception as error:
             raise BadFileError(f"{path}: {error}") from error
-        for name, kind in (("action", np.float32), ("reward", np.float32), ("terminated", np.bool_)):
+        for name, kind in _STEPS.items():
             found, length = steps[name].dtype, len(steps[name])
             if found != kind or length != self.num_frames:
                 raise BadFileError(f"{path}: '{name}' is {length} × {found}; expected {self.num_frames} × {kind.__name__}")
         return steps
 
+    def _verify_once(self) -> None:
+        if not self._verified:
+            self.verify()
+            self._verified = True
+
     def verify(self) -> None:
         """Reads everything and compares checksums. Raises `BadFileError`."""
-        try:
-            good = files.sha256_of(self._file) == self._frames_sha256
-            good = good and hashlib.sha256(_npz_content(self.folder / "steps.npz")).hexdigest() == self._steps_sha256
-        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
-            raise BadFileError(f"{self.folder}: {error}") from error
-        if not good:
-            raise BadFileError(f"{self.folder}: its content does not match its checksum")
+        steps = self.folder / "steps.npz"
+        for path, wanted in ((self._file, self._frames_sha256), (steps, self._steps_sha256)):
+            try:
+                found = files.sha256_of(path) if path == self._file else hashlib.sha256(_npz_content(path)).hexdigest()
+            except Exception as error:  # a damaged zip has many ways to say so
+                raise BadFileError(f"{path}: {error}{_MEND}") from error
+            if found != wanted:
+                raise BadFileError(f"{path}: its content does not match its checksum{_MEND}")
 
 
 class EpisodeStore:

@@ -1,10 +1,11 @@
-"""Child processes that must not outlive us, however we die.
+"""Games that must not outlive us, however we die, nor leave anything behind.
 
 ViZDoom's game is a process of its own, and it goes on for ever when its parent is killed. One tiny guardian process
-reads the children's process ids from a pipe; the kernel closes the pipe when we die, and the guardian kills what is
-left. It works wherever pipes and signals do, needs no rights, and costs nothing while we live.
+reads the games' folders from a pipe; the kernel closes the pipe when we die, and the guardian kills the games that were
+started with these folders and removes what they had: their shared memory and the folders. A folder is told before its game
+is started, so there is no instant at which a game is nobody's. It needs no rights, and costs nothing while we live.
 
-A child that hangs, or was stopped, would keep us waiting for ever: `deadline` has it killed, which ends the waiting.
+A game that hangs, or was stopped, would keep us waiting for ever: `deadline` has it killed, which ends the waiting.
 """
 
 from __future__ import annotations
@@ -20,17 +21,29 @@ import time
 from collections.abc import Iterator
 
 _GUARDIAN = """
-import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-pids = set()
+import os, shutil, signal, sys, time
+from pathlib import Path
+for kind in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    signal.signal(kind, signal.SIG_IGN)
+folders = set()
 for line in sys.stdin:
-    sign, pid = line[0], int(line[1:])
-    pids.add(pid) if sign == "+" else pids.discard(pid)
-for pid in pids:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except OSError:
-        pass
+    (folders.add if line[0] == "+" else folders.discard)(line[1:-1])
+for attempt in range(20 if folders else 0):
+    # More than once: a game may have been on its way when its parent died.
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().decode(errors="replace").split("\\0")
+            if not any(folder in word for word in words for folder in folders):
+                continue
+            os.kill(int(process.name), signal.SIGKILL)
+            game = words[words.index("+viz_instance_id") + 1]
+            for file in Path("/dev/shm").glob(f"ViZDoom*{game}"):
+                file.unlink()
+        except (OSError, ValueError, IndexError):
+            pass
+    time.sleep(0.1)
+for folder in folders:
+    shutil.rmtree(folder, ignore_errors=True)
 """
 
 #: A child may keep us waiting this long; a step takes a millisecond, the start of an episode some tens.
@@ -60,15 +73,15 @@ def _tell(message: str) -> None:
         _guardian.stdin.flush()
 
 
-def guard(pid: int) -> None:
-    """Has the child ``pid`` killed when this process ends, even by SIGKILL."""
-    _tell(f"+{pid}\n")
+def guard(folder: str) -> None:
+    """Has the game that names ``folder`` on its command line killed when this process ends, even by SIGKILL."""
+    _tell(f"+{folder}\n")
 
 
-def release(pid: int) -> None:
-    """Takes back `guard`, after the child has ended."""
+def release(folder: str) -> None:
+    """Takes back `guard`, after the game has ended."""
     with contextlib.suppress(BrokenPipeError):
-        _tell(f"-{pid}\n")
+        _tell(f"-{folder}\n")
 
 
 #: Who is being waited for: the child's process id and the number of the waiting.

@@ -117,6 +117,7 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         # The game leaves `_vizdoom.ini` and `_vizdoom/` in the working folder that it starts in; a folder of its own
         # keeps the user's clean, and keeps several games from reading each other's settings.
         self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-doom-", ignore_cleanup_errors=True)
+        process_guard.guard(self._folder.name)
         with _start_lock:
             here = Path.cwd()
             before = {child.pid for child in psutil.Process().children()}
@@ -131,7 +132,6 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             for child in psutil.Process().children():
                 if child.pid not in before and "vizdoom" in child.name().lower():
                     self._process = child.pid
-                    process_guard.guard(child.pid)
         return game
 
     def _observe(self) -> Frame:
@@ -187,10 +187,9 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             with contextlib.suppress(vizdoom.ViZDoomErrorException):
                 self._game.close()
             self._game = None
-        if self._process is not None:
-            process_guard.release(self._process)
-            self._process = None
+        self._process = None
         if self._folder is not None:
+            process_guard.release(self._folder.name)
             self._folder.cleanup()
             self._folder = None
 

@@ -90,16 +90,14 @@ class ControllerPolicy:
         self._gather()
 
     def _gather(self) -> None:
-        if self._num_candidates > 1:
-            chosen = self._candidate
-            self._slot_layers = [(None if b is None else b[chosen], w[chosen]) for b, w in self._layers]
+        chosen = self._candidate if self._num_candidates > 1 else slice(None)
+        self._slot_layers = [(None if b is None else b[chosen], w[chosen]) for b, w in self._layers]
 
     def act(self, obs: Floats | Tensor) -> Floats:
         """Features float32 [N, F] → the environment's actions, float32 [N, A]."""
         x = torch.as_tensor(obs, device=self._candidate.device)
-        # One candidate in all slots is a matrix product; several are a row of weights a slot.
-        one = self._num_candidates == 1
-        for bias, weight in self._layers if one else self._slot_layers:
-            out = x @ weight[0].T if one else (x[:, None] * weight).sum(2)
+        for bias, weight in self._slot_layers:
+            # Not a matrix product, also where all slots have the same weights: its sums depend on how many slots there are.
+            out = (x[:, None] * weight).sum(2)
             x = torch.tanh(out if bias is None else out + bias)
         return self._squash(x.cpu().numpy())

@@ -226,6 +226,16 @@ class MixtureNLL(torch.autograd.Function):
         return gradient * grad_outputs[0].to(gradient.dtype), None, None, None
 
 
+#: With fewer rows than this, sums are taken in another order, and what a slot dreams would depend on how many slots there are.
+MIN_ROWS = 4
+
+
+def _enough_rows(*parts: Tensor) -> tuple[Tensor, ...]:
+    """Returns tensors of N rows with zeros below where N is less than `MIN_ROWS`."""
+    missing = MIN_ROWS - len(parts[0])
+    return tuple(torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) for part in parts) if missing > 0 else parts
+
+
 class MDNStepper:
     """The same weights, one step at a time: in the dream, and beside the real environment.
 
@@ -249,6 +259,9 @@ class MDNStepper:
     @torch.no_grad()
     def step(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState) -> RNNState:
         """Advances the state: z [N, Z], action [N, A], restart [N] → the new hidden and cell, float32 [N, H]."""
+        num_rows = len(z)
+        z, action, restart, *states = _enough_rows(z, action, restart, *state)
+        state = RNNState(*states)
         if len(self._row) != len(z):
             self._row = torch.ones(len(z), self._row.shape[1], dtype=self.dtype, device=self._row.device)
         parts = [z, action, restart[:, None], state.hidden] if self.sizes.restart_input else [z, action, state.hidden]
@@ -262,7 +275,7 @@ class MDNStepper:
         # i tanh(x) = 2 i σ(2x) - i
         cell = (state.cell * gate_forget).addcmul_(gate_in, candidate, value=2).sub_(gate_in)
         hidden = (cell * 2).sigmoid_().mul_(2).sub_(1).mul_(gate_out)
-        return RNNState(hidden, cell)
+        return RNNState(hidden[:num_rows], cell[:num_rows])
 
     @torch.no_grad()
     def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Dreamt:
@@ -274,6 +287,8 @@ class MDNStepper:
             normal: [N, Z], the Gaussian's noise.
             temperature: τ > 0.
         """
+        num_rows = len(hidden)
+        hidden, uniform, normal = _enough_rows(hidden, uniform, normal)
         outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
         first, mixtures, latent = self.sizes.num_heads, self.sizes.num_mixtures, self.sizes.latent_size
         parameters = outputs[:, first:].view(-1, 3, mixtures, latent)
@@ -287,4 +302,5 @@ class MDNStepper:
         z = torch.addcmul(mean, log_std.clamp_(*LOG_STD_RANGE).exp_(), normal, value=math.sqrt(temperature))
         done = outputs[:, 0].float() if self.sizes.done_head else None
         reward = outputs[:, first - 1].float() if self.sizes.reward_head else None
-        return Dreamt(z, done, reward)
+        cut = (None if head is None else head[:num_rows] for head in (done, reward))
+        return Dreamt(z[:num_rows], *cut)

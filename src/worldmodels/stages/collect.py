@@ -8,7 +8,9 @@ one's shards too, first and under the same names, as hard links.
 from __future__ import annotations
 
 import socket
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
-from worldmodels.data.episodes import Episode, Recording, Shard, shard_sha256, write_shard
+from worldmodels.data.episodes import Episode, EpisodeStore, Recording, Shard, shards_sha256, write_shard
 from worldmodels.data.shard_store import ShardStore
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
-from worldmodels.errors import EnvironmentFailure, UserError
-from worldmodels.files import fingerprint, link_folder
+from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.files import link_folder
 from worldmodels.models.random_nets import RandomNets
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
@@ -159,6 +161,25 @@ def _link_shards(earlier: Path, folder: Path) -> list[Path]:
     return linked
 
 
+def _is_whole(shards: Sequence[Path], run: Run) -> bool:
+    """Returns whether a finished collection's shards are all there; their content is compared when it is read."""
+    try:
+        return all(Shard(path) for path in shards) and shards_sha256(shards) == run.require("collect")["outputs"]["episodes"]
+    except BadFileError:
+        return False
+
+
+def _set_aside_if_damaged(path: Path) -> None:
+    """Gives a shard that cannot be read another name, out of the way, and says so; it will be played again."""
+    try:
+        if path.exists():
+            Shard(path).verify()
+    except BadFileError as error:
+        aside = path.with_name(f"damaged-{path.name}-{time.time_ns()}")
+        path.rename(aside)
+        print(f"collect: {error.args[0].split(';')[0]}; kept as {aside.name}, played again", file=sys.stderr, flush=True)
+
+
 def run(config: CollectConfig, run: Run) -> None:
     """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``. Raises `UserError` for an option without use."""
     spec = get_task(run.task)
@@ -170,8 +191,7 @@ def run(config: CollectConfig, run: Run) -> None:
             raise UserError("policy agent needs a run to go on from; name it with --previous")
         inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
         model = run.previous.path / "model"
-    if not run.begin("collect", config, inputs):
-        return
+    begun = run.begin("collect", config, inputs)
     # Other machines may share the folder, and have other working directories.
     folder = run.stage_path("collect").absolute()
     linked = [] if run.previous is None else _link_shards(run.previous.stage_path("collect"), folder)
@@ -180,6 +200,12 @@ def run(config: CollectConfig, run: Run) -> None:
         folder / f"shard-{len(linked) + first // per_shard:05d}": range(first, min(first + per_shard, config.num_episodes))
         for first in range(0, config.num_episodes, per_shard)
     }
+    every = [*linked, *plan]
+    if not begun and _is_whole(every, run):
+        return
+    (folder / "DONE").unlink(missing_ok=True)
+    for path in plan:
+        _set_aside_if_damaged(path)
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
     num_done = config.num_episodes - sum(map(len, missing.values()))
     progress = Progress("collect", config.num_episodes, "episodes", num_done)
@@ -204,15 +230,33 @@ def run(config: CollectConfig, run: Run) -> None:
         if store is not None:
             with ThreadPoolExecutor(FETCH_THREADS) as threads:
                 list(threads.map(store.fetch, missing))
-    shards = [Shard(path) for path in [*linked, *plan]]
+    shards = [Shard(path) for path in every]
     for shard in shards:
         shard.verify()
     lengths = [n for shard in shards for n in shard.lengths]
     run.finish(
         "collect",
-        {"episodes": fingerprint({path.name: shard_sha256(path) for path in [*linked, *plan]})},
+        {"episodes": shards_sha256(every)},
         num_episodes=len(lengths),
         num_frames=sum(lengths),
         mean_length=sum(lengths) / len(lengths),
     )
     progress.finish(f"{len(lengths):,} episodes, {sum(lengths):,} frames")
+
+
+def open_episodes(run: Run) -> EpisodeStore:
+    """Opens the episodes of a finished collection.
+
+    Raises:
+        UserError: the collection is not finished, or its shards are not those that it made.
+        BadFileError: a shard is damaged.
+    """
+    made = run.require("collect")["outputs"].get("episodes", "nothing")
+    store = EpisodeStore(run.stage_path("collect"))
+    found = shards_sha256([shard.folder for shard in store.shards])
+    if found != made:
+        raise UserError(
+            f"{run.stage_path('collect')}: its shards have SHA-256 {found[:12]}…, 'collect' made {made[:12]}…; call "
+            f"'worldmodels collect --run {run.path}' again: what is missing or damaged is played again"
+        )
+    return store

@@ -8,6 +8,7 @@ controller/
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig, Memory, World
 from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, UserError, WorldModelsError
+from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
@@ -28,7 +29,6 @@ from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import (
     WorldModel,
-    load_initial_latents,
     make_rnn,
     make_vae,
     save_model,
@@ -36,6 +36,7 @@ from worldmodels.models.world_model import (
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob
 from worldmodels.run import MetricsLog, Run, read_jsonl
+from worldmodels.stages.encode import open_initial_latents
 from worldmodels.training import WEIGHTS
 
 Population = DreamPopulation | RealPopulation
@@ -48,9 +49,11 @@ def load_world_model(run: Run, memory: Memory) -> WorldModel:
     torch.manual_seed(run.derive_seed("controller/untrained"))
     vae, rnn = make_vae(spec), make_rnn(spec)
     load_module(run.stage_path("vae") / WEIGHTS, vae)
+    run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     if memory == "trained":
         load_module(run.stage_path("rnn") / WEIGHTS, rnn)
-    initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
+        run.require_part("rnn", "rnn", run.stage_path("rnn") / WEIGHTS)
+    initial = open_initial_latents(run)
     return WorldModel(spec, vae.eval(), rnn.eval(), initial)
 
 
@@ -147,20 +150,34 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
         start = time.monotonic()
         solutions = search.ask()
         fitness, num_steps = _evaluate(run, config, population, solutions, generation)
-        if not np.isfinite(fitness).any():
-            raise WorldModelsError(f"train-controller: no candidate of generation {generation} has a finite fitness")
+        finite = fitness[np.isfinite(fitness)]
+        broken = len(fitness) - len(finite)
+        if broken == len(fitness):
+            raise EnvironmentFailure(
+                f"train-controller: no candidate of generation {generation + 1} has a finite fitness; all generations before "
+                f"it are kept; 'worldmodels inspect {run.path}' looks for damage"
+            )
+        if broken:
+            print(
+                f"train-controller: generation {generation + 1}: the fitness of {broken} of {len(fitness)} candidates is not "
+                f"finite; they rank last",
+                file=sys.stderr,
+                flush=True,
+            )
         search.tell(fitness)
         elapsed += time.monotonic() - start
         row = {
             "generation": search.generation,
             "elapsed_seconds": round(elapsed, 3),
-            "mean": float(np.nanmean(fitness)),
-            "min": float(np.nanmin(fitness)),
-            "max": float(np.nanmax(fitness)),
-            "std": float(np.nanstd(fitness)),
+            "mean": float(finite.mean()),
+            "min": float(finite.min()),
+            "max": float(finite.max()),
+            "std": float(finite.std()),
             "sigma": search.sigma,
             "steps": num_steps,
         }
+        if broken:
+            row["num_not_finite"] = broken
         log.write(**row, fitness=[float(f) for f in fitness])
         for name in ("mean", "min", "max", "sigma"):
             board.add_scalar(f"controller/{name}", row[name], search.generation)

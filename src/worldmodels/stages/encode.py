@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +14,15 @@ from numpy.lib.format import open_memmap
 from worldmodels import files
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
-from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.envs.spec import get_task
-from worldmodels.errors import EnvironmentFailure
+from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.files import sha256_of
 from worldmodels.models.precision import pick_device
-from worldmodels.models.world_model import make_vae
+from worldmodels.models.world_model import InitialLatents, load_initial_latents, make_vae
 from worldmodels.progress import Progress
 from worldmodels.run import Run
+from worldmodels.stages.collect import open_episodes
 from worldmodels.training import WEIGHTS
 
 #: Frames that are encoded between two rows of progress and between two checkpoints of it: about a second's work.
@@ -34,10 +36,11 @@ def run(config: EncodeConfig, run: Run) -> None:
     if not run.begin("encode", config, inputs):
         return
     spec = get_task(run.task)
-    store = EpisodeStore(run.stage_path("collect"))
+    store = open_episodes(run)
     folder = run.stage_path("encode")
     vae = make_vae(spec)
     load_module(run.stage_path("vae") / WEIGHTS, vae)
+    run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     vae.to(device).eval()
 
     total = store.num_frames
@@ -50,15 +53,11 @@ def run(config: EncodeConfig, run: Run) -> None:
         "lengths": (len(store.lengths),),
     }
     position = folder / "position.json"
-    start = files.read_json(position)["frames"] if position.exists() else 0
-    try:
-        mode = "r+" if start else "w+"
-        arrays = {
-            name: open_memmap(folder / f"{name}.npy", mode=mode, dtype=ARRAYS[name], shape=None if start else shape)
-            for name, shape in shapes.items()
-        }
-    except OSError as error:
-        raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
+    start = _position(position, total) if position.exists() else 0
+    arrays = _open_arrays(folder, shapes, start)
+    if arrays is None:
+        start, arrays = 0, _open_arrays(folder, shapes, 0)
+        assert arrays is not None
     arrays["lengths"][:] = store.lengths
     for (first, last), shard in zip(pairwise(store.shard_offsets), store.shards, strict=True):
         for name, values in shard.steps().items():
@@ -84,6 +83,37 @@ def run(config: EncodeConfig, run: Run) -> None:
     progress.finish(f"{total:,} frames")
 
 
+def _position(path: Path, total: int) -> int:
+    """Returns how many frames an interrupted process has encoded. Raises `BadFileError`."""
+    found = files.read_json(path)
+    frames = found.get("frames") if isinstance(found, dict) else None
+    if type(frames) is not int or not 0 <= frames <= total:
+        raise BadFileError(f"{path}: not a position among {total:,} frames; remove it to encode them all again")
+    return frames
+
+
+def _open_arrays(folder: Path, shapes: dict[str, tuple[int, ...]], start: int) -> dict[str, np.memmap[Any, Any]] | None:
+    """Opens the arrays to write into, new ones for a ``start`` of 0; None if the old ones are not what they were.
+
+    Raises:
+        EnvironmentFailure: there is no room for them. It is taken now: a memory map on a full disk kills the process.
+    """
+    arrays: dict[str, np.memmap[Any, Any]] = {}
+    try:
+        for name, shape in shapes.items():
+            path, mode = folder / f"{name}.npy", "r+" if start else "w+"
+            arrays[name] = open_memmap(path, mode=mode, dtype=ARRAYS[name], shape=None if start else shape)
+            if arrays[name].shape != shape or arrays[name].dtype != ARRAYS[name]:
+                return None
+            with path.open("rb+") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    except OSError as error:
+        raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return arrays
+
+
 def _write_initial_latents(folder: Path) -> None:
     """Collects the first frame of every episode as V sees it: where dreams begin."""
     store = LatentStore(folder)
@@ -93,3 +123,25 @@ def _write_initial_latents(folder: Path) -> None:
         {"mu": torch.from_numpy(np.array(store.mu[first])), "logvar": torch.from_numpy(np.array(store.logvar[first]))},
     )
     load_tensors(folder / "initial_latents.safetensors")
+
+
+def open_latents(run: Run) -> LatentStore:
+    """Opens the latents of a finished encoding, compared to its record. Raises `BadFileError` or `UserError`."""
+    folder = run.stage_path("encode")
+    run.require("encode")
+    store = LatentStore(folder)
+    for name in ARRAYS:
+        run.require_part("encode", f"latents/{name}", folder / f"{name}.npy")
+    return store
+
+
+def open_initial_latents(run: Run) -> InitialLatents:
+    """Opens where dreams begin, compared to the latents. Raises `BadFileError` or `UserError`."""
+    path = run.stage_path("encode") / "initial_latents.safetensors"
+    initial = load_initial_latents(path, get_task(run.task))
+    store = open_latents(run)
+    first = store.offsets[:-1]
+    for name, found, made in (("mu", initial.mu, store.mu), ("logvar", initial.logvar, store.logvar)):
+        if not np.array_equal(found.numpy(), made[first].astype(np.float32)):
+            raise UserError(f"{path}: '{name}' is not that of the episodes' first frames: it is damaged or another run's")
+    return initial

@@ -13,11 +13,13 @@ from worldmodels.config import RNNConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.sampling import SequenceBatch, SequenceSampler, Split, split_run
 from worldmodels.envs.spec import get_task
+from worldmodels.errors import UserError
 from worldmodels.files import sha256_of
 from worldmodels.models.mdn_rnn import MDNRNN, RNNState
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import make_rnn
 from worldmodels.run import Run
+from worldmodels.stages.encode import open_latents
 from worldmodels.training import WEIGHTS, begin_from_previous, train
 
 #: Windows of held-out sequences that a validation reads at most.
@@ -93,6 +95,10 @@ class RNNTrainee:
         """None: what M dreams needs V to be seen."""
         return {}
 
+    def warning(self, measured: Mapping[str, float]) -> str | None:
+        """Nothing that a number tells by itself: whether M's dream is true is `fidelity`'s business."""
+        return None
+
     def carried(self) -> dict[str, Tensor]:
         """The LSTM's state at the end of the last window."""
         return {"hidden": self._state.hidden, "cell": self._state.cell}
@@ -111,7 +117,9 @@ def run(config: RNNConfig, run: Run) -> None:
     torch.manual_seed(run.derive_seed("rnn/weights"))
     model = make_rnn(get_task(run.task)).to(device)
     begin_from_previous(run, "rnn", model)
-    store = LatentStore(run.stage_path("encode"))
+    store = open_latents(run)
+    if store.lengths.max() < 2:
+        raise UserError(f"{run.stage_path('encode')}: every episode has a single step; M needs some of at least 2")
     split = split_run(run, store.num_episodes, config.held_out_fraction)
     trainee = RNNTrainee(model, store, split, config, run.seed)
     train(run, "rnn", config, trainee, trainee.steps_per_batch, "time steps", config.max_grad_value)

@@ -18,12 +18,16 @@ from worldmodels.models.precision import pick_device
 from worldmodels.models.vae import VAE
 from worldmodels.models.world_model import make_vae
 from worldmodels.run import Run
+from worldmodels.stages.collect import open_episodes
 from worldmodels.training import WEIGHTS, begin_from_previous, train
 
 #: Held-out frames that a validation looks at, at most.
 VALIDATION_FRAMES = 512
 #: Frames of it that TensorBoard shows.
 SHEET_FRAMES = 10
+#: V has collapsed when its reconstructions vary by less than this share of what the frames do, and when the KL exceeds the
+#: floor below which it costs nothing by less than so many nats.
+COLLAPSED_SPREAD, COLLAPSED_NATS = 0.01, 1.0
 
 
 class VAETrainee:
@@ -73,6 +77,16 @@ class VAETrainee:
         rows = (frames.numpy(), self.model.decode_frames(mu).cpu().numpy())
         return {"reconstructions": np.concatenate([np.concatenate(list(row), 1) for row in rows])}
 
+    def warning(self, measured: Mapping[str, float]) -> str | None:
+        """Says that V shows every frame alike while its latents carry no more than they may for nothing."""
+        floor = self._config.kl_tolerance * self.model.latent_size
+        if measured["recon_spread"] > COLLAPSED_SPREAD or measured["kl_loss"] > floor + COLLAPSED_NATS:
+            return None
+        return (
+            f"V has collapsed, or has hardly begun: its reconstructions are all alike (they vary by "
+            f"{measured['recon_spread']:.2%} of what the frames do) and the KL, {measured['kl_loss']:.2f}, is at its floor"
+        )
+
     def carried(self) -> dict[str, Tensor]:
         """Nothing goes from step to step but the weights."""
         return {}
@@ -91,7 +105,7 @@ def run(config: VAEConfig, run: Run) -> None:
     torch.manual_seed(run.derive_seed("vae/weights"))
     model = make_vae(get_task(run.task)).to(device)
     begin_from_previous(run, "vae", model)
-    store = EpisodeStore(run.stage_path("collect"))
+    store = open_episodes(run)
     split = split_run(run, len(store.lengths), config.held_out_fraction)
     trainee = VAETrainee(model, store, split, config, run.seed)
     train(run, "vae", config, trainee, config.batch_size, "frames", None)

@@ -1,0 +1,75 @@
+"""Ctrl-C, SIGTERM and a closed terminal: asked once, work stops where it can be gone on from; asked twice, at once.
+
+Most work may be cut off anywhere: what is on disk is always whole. Where a checkpoint is minutes old, work is done inside
+`deferred`, which holds the first signal back until the work has looked at `requested` and saved its state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_deferring = False
+_requested = False
+
+
+def _on_signal(signum: int, frame: object) -> None:
+    global _requested
+    if signum == signal.SIGHUP:
+        _forget_terminal()
+    if not _deferring or _requested:
+        raise KeyboardInterrupt
+    _requested = True
+    # Not print: the signal may have come in the middle of one.
+    os.write(2, b"\nstopping after this step; once more: at once\n")
+
+
+def _forget_terminal() -> None:
+    """Sends what is still said to a terminal nowhere: it is gone, and a line of progress to it would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        # A terminal that has hung up is none any more to `isatty`.
+        if stat.S_ISCHR(os.fstat(stream).st_mode):
+            os.dup2(nowhere, stream)
+    os.close(nowhere)
+
+
+def listen() -> None:
+    """Takes the signals over. One that is ignored already (``nohup``, a background job) stays so."""
+    global _requested
+    _requested = False
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for kind in SIGNALS:
+        if signal.getsignal(kind) is not signal.SIG_IGN:
+            signal.signal(kind, _on_signal)
+
+
+def ignore() -> None:
+    """Ignores the signals from now on: the program is on its way out."""
+    for kind in SIGNALS:
+        signal.signal(kind, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Inside, the first signal only makes `requested` true, for whoever works here to look at; it is raised at the end."""
+    global _deferring
+    _deferring = True
+    try:
+        yield
+    finally:
+        _deferring = False
+    if _requested:
+        raise KeyboardInterrupt
+
+
+def requested() -> bool:
+    """Returns whether a signal came that was held back."""
+    return _requested

@@ -1,0 +1,93 @@
+"""However many workers play and however many slots dream: the same bytes, also when the number changes on the way.
+
+A matrix product of very few rows adds up in another order (`MIN_ROWS` of `mdn_rnn.py`), so M's step never has so few; that is
+what makes a dream the same bits at any width. In the real environment the width is that of a chunk of jobs, whoever plays it.
+"""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import random_world_model
+from kill_loop import result_of
+from worldmodels.cli import main
+from worldmodels.dream_env import DreamEnv
+from worldmodels.envs.spec import get_task
+from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.rollout import EpisodeJob
+
+
+def test_a_collection_that_goes_on_with_other_workers(toy_run, toy_copy):
+    for name in ("vae", "latents", "rnn", "controller", "model", "evaluation"):
+        shutil.rmtree(toy_copy / name)
+    shutil.rmtree(toy_copy / "episodes" / "shard-00001")
+    (toy_copy / "episodes" / "DONE").unlink()
+    assert main(["collect", "--run", str(toy_copy), "--num-workers", "1"]) == 0
+    shutil.rmtree(toy_copy / "episodes")
+    assert main(["collect", "--run", str(toy_copy), "--num-workers", "5"]) == 0
+    found, expected = result_of(toy_copy), result_of(toy_run)
+    assert {name: expected[name] for name in found} == found
+    assert "episodes/shard-00002/frames.bin" in found
+
+
+@pytest.mark.parametrize(("world", "flag"), [("real", "--num-workers"), ("dream", "--num-slots")])
+def test_an_evaluation(toy_run, tmp_path, world, flag):
+    results = []
+    for number in (1, 2, 5):
+        file = tmp_path / f"{number}.json"
+        asked = ["--world", world, "--episodes", "9", flag, str(number), "--json", str(file)]
+        assert main(["evaluate", str(toy_run), *asked]) == 0
+        results.append(json.loads(file.read_text()))
+    assert len({episode["return"] for episode in results[0]["episodes"]}) > 1
+    assert results[0] == results[1] == results[2]
+
+
+def test_an_evolution_that_goes_on_with_other_slots(toy_run, toy_copy):
+    """Two generations with 8 slots, the third with 3, the last one with 1."""
+    controller = toy_copy / "controller"
+    for keep, slots in ((2, 3), (3, 1)):
+        (controller / "DONE").unlink()
+        for log in ("history.jsonl", "scores.jsonl"):
+            rows = (controller / log).read_text().splitlines()
+            kept = [row for row in rows if json.loads(row)["generation"] <= keep]
+            (controller / log).write_text("".join(f"{row}\n" for row in kept))
+        assert main(["train-controller", "--run", str(toy_copy), "--num-slots", str(slots)]) == 0
+    assert result_of(toy_copy) == result_of(toy_run)
+
+
+@pytest.mark.parametrize("task", ["toy", "take-cover", "car-racing"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_dream_is_the_same_bits_at_any_width(task, precision):
+    model = random_world_model(get_task(task))
+
+    def dream(num_slots):
+        world = DreamEnv(model, "zh", num_slots, 1.15, precision)
+        seen = [world.reset(seed=[7 + slot % 3 for slot in range(num_slots)])[0][0]]
+        for step in range(10):
+            actions = np.full((num_slots, model.spec.action_size), np.sin(step), np.float32)
+            seen.append(world.step(actions)[0][0])
+        return np.stack(seen)
+
+    wide = dream(64)
+    for num_slots in (1, 2, 3, 5, 17):
+        np.testing.assert_array_equal(dream(num_slots), wide)
+
+
+@pytest.mark.parametrize("num_candidates", [1, 3])
+def test_c_acts_the_same_bits_at_any_width(num_candidates):
+    spec = get_task("take-cover")
+    generator = torch.Generator().manual_seed(0)
+    solutions = torch.randn(num_candidates, num_parameters(spec, "zch"), generator=generator)
+    features = torch.randn(64, spec.latent_size + 2 * spec.hidden_size, generator=generator).numpy()
+
+    def act(num_slots):
+        policy = ControllerPolicy(spec, "zch", solutions)
+        policy.begin(np.ones(num_slots, np.bool_), [EpisodeJob(slot % num_candidates, 0) for slot in range(num_slots)])
+        return policy.act(features[:num_slots])
+
+    wide = act(64)
+    for num_slots in (1, 2, 3, 5, 17, 31):
+        np.testing.assert_array_equal(act(num_slots), wide[:num_slots])
