@@ -137,7 +137,7 @@ def start(command: list[str], folder: Path) -> Attempt:
         for kind in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(kind, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        quiet, said = os.open(os.devnull, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        quiet, said = os.open(os.devnull, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         for stream, target in ((0, quiet), (1, quiet), (2, said)):
             os.dup2(target, stream)
         from worldmodels.cli import main
