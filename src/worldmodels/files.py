@@ -97,7 +97,8 @@ def fingerprint(value: Mapping[str, Any]) -> str:
 
 def remove_leftovers(folder: Path) -> int:
     """Deletes the temporary files and folders that a killed process left in a folder and below; returns how many there were."""
-    leftovers = list(folder.rglob(".*.tmp*"))
+    # Ours, and those of safetensors' own writing.
+    leftovers = [*folder.rglob(".*.tmp*"), *folder.rglob(".tmp*")]
     for path in leftovers:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
     return len(leftovers)

@@ -7,20 +7,25 @@ import multiprocessing
 import multiprocessing.connection
 import multiprocessing.resource_tracker
 import os
+import queue
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from worldmodels import interrupt
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.errors import EnvironmentFailure
 
 #: Workers that die this many times over without finishing anything are not bad luck.
 MAX_FAILURES = 3
+#: Tasks that each worker is given ahead, so that none waits for the next.
+TASKS_AHEAD = 4
 #: What a terminal sends to everybody in it.
 _TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 
@@ -94,22 +99,43 @@ class LocalWorkers:
             # A pool that finds a dead worker closes its pipes, also while `submit` is starting another worker with them.
             raise BrokenProcessPool(f"a worker could not be started ({error})") from error
 
+    def _play(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], indices: Sequence[int]
+    ) -> Iterator[tuple[int, Any]]:
+        """Hands the tasks ``indices`` to the pool, a few ahead, and yields them as they are done. Raises `BrokenProcessPool`.
+
+        Ctrl-C that came between a future's lock and its release would leave the pool waiting for ever: it is held back there,
+        and `concurrent.futures.wait`, which takes the locks of all futures, is not used.
+        """
+        done: queue.SimpleQueue[tuple[int, Future[Any]]] = queue.SimpleQueue()
+        waiting = deque(indices)
+
+        def hand_out() -> None:
+            with interrupt.deferred():
+                index = waiting.popleft()
+                self._submit(function, tasks[index]).add_done_callback(lambda future: done.put((index, future)))
+
+        for _ in range(min(len(waiting), TASKS_AHEAD * self._num_workers)):
+            hand_out()
+        for _ in indices:
+            index, future = done.get()
+            with interrupt.deferred():
+                result = future.result()
+            if waiting:
+                hand_out()
+            yield index, result
+
     def map_unordered(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Yields (index of the task, ``function(*task)``) as the tasks are done."""
-        waiting: dict[Future[Any], int] = {}
-        left = list(range(len(tasks)))
+        left = set(range(len(tasks)))
         failures_in_a_row = 0
         try:
             while left:
                 try:
-                    waiting = {self._submit(function, tasks[index]): index for index in left}
-                    while waiting:
-                        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                        for future in done:
-                            result, index = future.result(), waiting.pop(future)
-                            left.remove(index)
-                            failures_in_a_row = 0
-                            yield index, result
+                    for index, result in self._play(function, tasks, sorted(left)):
+                        left.remove(index)
+                        failures_in_a_row = 0
+                        yield index, result
                 except BrokenProcessPool as error:
                     self.num_failures += 1
                     failures_in_a_row += 1

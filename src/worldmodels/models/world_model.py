@@ -125,6 +125,7 @@ def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:
 def save_model(folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor) -> dict[str, str]:
     """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part."""
     spec, initial = world_model.spec, world_model.initial
+    files.remove_leftovers(folder)
     save_tensors(folder / "vae.safetensors", dict(world_model.vae.named_parameters()))
     save_tensors(folder / "rnn.safetensors", dict(world_model.rnn.named_parameters()))
     save_tensors(folder / "controller.safetensors", {"solution": solution.float()})
