@@ -29,7 +29,7 @@ def compact(result: dict[str, Any]) -> dict[str, Any]:
     """A result without its repeated keys: episode i has the seed ``seed`` + i."""
     episodes = result["episodes"]
     assert [e["seed"] for e in episodes] == list(range(result["seed"], result["seed"] + len(episodes)))
-    short = {key: value for key, value in result.items() if key not in ("episodes", "sha256", "task")}
+    short = {key: value for key, value in result.items() if key not in ("episodes", "sha256", "task", "asked")}
     return {**short, "returns": [round(e["return"], 4) for e in episodes], "lengths": [e["length"] for e in episodes]}
 
 
@@ -59,11 +59,11 @@ def ship(path: Path, episodes: int) -> Path:
     save_model(folder, rounded, model.inputs, model.solution)
 
     shipped = load_model(folder)
-    target, chance = Target(shipped.world_model.spec, shipped), Target(shipped.world_model.spec, None)
+    target = Target(shipped.world_model.spec, shipped)
     base = dataclasses.replace(EvaluateConfig(), episodes=100, temperature=run.preset.controller.temperature)
     many = dataclasses.replace(base, episodes=episodes)
     results = {
-        "random": evaluate(dataclasses.replace(base, agent="random"), chance),
+        "random": files.read_json(path / "evaluation" / "random.json"),  # chance has no weights to be rounded
         "dream": evaluate(dataclasses.replace(base, world="dream"), target),
         # An official environment that has a faster copy is too slow for many episodes: those are played on the copy.
         "real": evaluate(base if shipped.world_model.spec.official_id else many, target),
