@@ -243,7 +243,10 @@ def killed(victim: Victim, tries: int, instants: random.Random) -> int:
             survived, since = survived + since * victim.compare(attempt), 0
             victim.clear()
         else:
+            shared = shared_memory_of(attempt.family())
             attempt.kill()
+            if left := left_over([], shared):
+                victim.faults.append(f"left by a power cut: {left}")
             since += 1
         if victim.faults:
             return survived

@@ -1,9 +1,9 @@
 """Games that must not outlive us, however we die, nor leave anything behind.
 
 ViZDoom's game is a process of its own, and it goes on for ever when its parent is killed. One tiny guardian process
-reads the games' folders from a pipe; the kernel closes the pipe when we die, and the guardian kills the games that were
-started with these folders and removes what they had: their shared memory and the folders. A folder is told before its game
-is started, so there is no instant at which a game is nobody's. It needs no rights, and costs nothing while we live.
+reads the games' folders and identities from a pipe; the kernel closes the pipe when we die, and the guardian kills the games
+that were started with these folders and removes what they had: their shared memory and the folders. A folder is told before
+its game is started, so there is no instant at which a game is nobody's. It needs no rights, and costs nothing while we live.
 
 A game that hangs, or was stopped, would keep us waiting for ever: `deadline` has it killed, which ends the waiting.
 """
@@ -25,22 +25,24 @@ import os, shutil, signal, sys, time
 from pathlib import Path
 for kind in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(kind, signal.SIG_IGN)
-folders = set()
+names = set()
 for line in sys.stdin:
-    (folders.add if line[0] == "+" else folders.discard)(line[1:-1])
-for attempt in range(20 if folders else 0):
+    (names.add if line[0] == "+" else names.discard)(line[1:-1])
+folders = {name for name in names if "/" in name}
+games = names - folders
+for attempt in range(20 if names else 0):
     # More than once: a game may have been on its way when its parent died.
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_bytes().decode(errors="replace").split("\\0")
-            if not any(folder in word for word in words for folder in folders):
-                continue
-            os.kill(int(process.name), signal.SIGKILL)
-            game = words[words.index("+viz_instance_id") + 1]
-            for file in Path("/dev/shm").glob(f"ViZDoom*{game}"):
-                file.unlink()
+            if any(folder in word for word in words for folder in folders):
+                os.kill(int(process.name), signal.SIGKILL)
+                games.add(words[words.index("+viz_instance_id") + 1])
         except (OSError, ValueError, IndexError):
             pass
+    for game in games:
+        for file in Path("/dev/shm").glob(f"ViZDoom*{game}"):
+            file.unlink(missing_ok=True)
     time.sleep(0.1)
 for folder in folders:
     shutil.rmtree(folder, ignore_errors=True)
@@ -73,15 +75,19 @@ def _tell(message: str) -> None:
         _guardian.stdin.flush()
 
 
-def guard(folder: str) -> None:
-    """Has the game that names ``folder`` on its command line killed when this process ends, even by SIGKILL."""
-    _tell(f"+{folder}\n")
+def guard(name: str) -> None:
+    """Has a game ended when this process ends, even by SIGKILL, and what it has in shared memory removed.
+
+    ``name`` is the folder that its command line names, or the identity in the names of its shared memory: without that, what
+    a game leaves that died together with this process could not be told from others'.
+    """
+    _tell(f"+{name}\n")
 
 
-def release(folder: str) -> None:
+def release(name: str) -> None:
     """Takes back `guard`, after the game has ended."""
     with contextlib.suppress(BrokenPipeError):
-        _tell(f"-{folder}\n")
+        _tell(f"-{name}\n")
 
 
 #: Who is being waited for: the child's process id and the number of the waiting.

@@ -99,6 +99,7 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         self._rows = round(int(resolution.split("x")[1]) * crop)
         self._game: vizdoom.DoomGame | None = None
         self._process: int | None = None
+        self._identity: str | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._screen: Frame | None = None
         self._num_steps = 0
@@ -130,8 +131,12 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             finally:
                 os.chdir(here)
             for child in psutil.Process().children():
-                if child.pid not in before and "vizdoom" in child.name().lower():
-                    self._process = child.pid
+                # One that is gone already says so at the first step.
+                with contextlib.suppress(psutil.Error, ValueError):
+                    if child.pid not in before and "vizdoom" in child.name().lower():
+                        self._process, words = child.pid, child.cmdline()
+                        self._identity = words[words.index("+viz_instance_id") + 1]
+                        process_guard.guard(self._identity)
         return game
 
     def _observe(self) -> Frame:
@@ -188,6 +193,9 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
                 self._game.close()
             self._game = None
         self._process = None
+        if self._identity is not None:
+            process_guard.release(self._identity)
+            self._identity = None
         if self._folder is not None:
             process_guard.release(self._folder.name)
             self._folder.cleanup()
