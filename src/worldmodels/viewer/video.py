@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import types
 from pathlib import Path
@@ -69,8 +70,12 @@ class Encoder:
             )
             self._frames.send(None)
         except (OSError, RuntimeError) as error:
-            self._beside.__exit__(type(error), error, error.__traceback__)
-            raise EnvironmentFailure(f"{path}: the video encoder does not start ({error})") from error
+            with contextlib.suppress(EnvironmentFailure):
+                self._beside.__exit__(type(error), error, error.__traceback__)
+            raise EnvironmentFailure(
+                f"{path}: the video encoder does not start ({error}); 'pip install --force-reinstall imageio-ffmpeg' brings "
+                f"one, and IMAGEIO_FFMPEG_EXE names another"
+            ) from error
 
     def write(self, frame: NDArray[np.uint8]) -> None:
         """Adds a frame."""
