@@ -192,12 +192,13 @@ def test_an_interrupted_command_leaves_no_worker(cluster, tmp_path):
     assert no_actor_is_left()
 
 
-def test_a_task_that_kills_its_workers_is_given_up(cluster, monkeypatch):
+def test_a_task_that_kills_its_workers_is_given_up(cluster, monkeypatch, capsys):
     monkeypatch.setattr(ray_workers, "MAX_FAILURES", 2)
     workers = make_workers("ray", cluster.address, 1, repr, None)
     with pytest.raises(EnvironmentFailure, match="died 2 times in a row"):
         list(workers.map_unordered(os._exit, [(1,)]))
     assert workers.num_failures == 2
+    assert "a worker of the Ray cluster died, failure 2 here" in capsys.readouterr().err
     # What a task raises is not a death.
     with pytest.raises(ValueError, match="invalid literal"):
         list(workers.map_unordered(int, [("seven",)]))
