@@ -157,6 +157,7 @@ class RayWorkers:
                     self.num_failures += 1
                     self._kill(actor)
                     self._check_idle()
+                    print(f"a worker of the Ray cluster died, failure {self.num_failures} here", file=sys.stderr, flush=True)
                     if index is None:
                         num_stillborn += 1
                     else:
