@@ -33,7 +33,9 @@ import psutil
 #: Small settings of every stage: seconds of work, and several checkpoints in it.
 TRAINING = ["--num-steps", "24", "--checkpoint-every-steps", "4", "--validate-every-steps", "8"]
 COMMON: dict[str, list[str]] = {
-    "collect": ["--num-episodes", "12", "--episodes-per-shard", "2", "--max-short-steps", "3"],
+    "collect": [
+        "--num-episodes", "12", "--episodes-per-shard", "2", "--max-short-steps", "3", "--num-workers", "2",
+    ],
     "train-vae": ["--batch-size", "4", *TRAINING],
     "encode": [],
     "train-rnn": ["--batch-size", "4", "--sequence-length", "16", *TRAINING],
