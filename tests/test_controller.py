@@ -28,6 +28,7 @@ from worldmodels.rollout import EpisodeJob
         ("car-racing", "z", 99),
         ("car-racing", "z+hidden", 33 * 40 + 41 * 3),
         ("car-racing", "zc", 867),
+        ("car-racing", "muh", 867),
         ("car-racing", "zch", 3 * (32 + 256 + 256) + 3),
     ],
 )
@@ -36,15 +37,23 @@ def test_parameter_counts(task, inputs, count):
 
 
 def test_features_come_in_the_order_of_their_name():
-    z, hidden, cell = torch.full((2, 1), 1.0), torch.full((2, 2), 2.0), torch.full((2, 2), 3.0)
-    assert features(z, hidden, cell, "zh").tolist() == [[1, 2, 2]] * 2
-    assert features(z, hidden, cell, "zc").tolist() == [[1, 3, 3]] * 2
-    assert features(z, hidden, cell, "zch").tolist() == [[1, 3, 3, 2, 2]] * 2
-    assert features(z, hidden, cell, "z").tolist() == features(z, hidden, cell, "z+hidden").tolist() == [[1]] * 2
+    mu, z = torch.zeros(2, 1), torch.full((2, 1), 1.0)
+    hidden, cell = torch.full((2, 2), 2.0), torch.full((2, 2), 3.0)
+    expected = {
+        "z": [1],
+        "z+hidden": [1],
+        "zh": [1, 2, 2],
+        "zc": [1, 3, 3],
+        "zch": [1, 3, 3, 2, 2],
+        "muh": [0, 2, 2],
+    }
+    assert set(expected) == set(get_args(ControllerInputs))
+    for inputs, row in expected.items():
+        assert features(mu, z, hidden, cell, inputs).tolist() == [row] * 2
 
 
 def test_what_uses_memory():
-    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, True]
+    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, True, True]
 
 
 def test_car_racings_actions_are_the_originals():

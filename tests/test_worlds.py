@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode
 
 from worldmodels.dream_env import DreamEnv
@@ -157,3 +158,17 @@ def test_without_seeds_episodes_differ(world, name):
     again, _ = world.reset()
     assert not np.array_equal(obs, again)
     assert not np.array_equal(obs[0], obs[1])
+
+
+def test_mu_is_seen_without_the_noise_that_z_is_drawn_with(toy_world_model):
+    spec = toy_world_model.spec
+    pixels = PixelEnvs([spec.make_env() for _ in range(2)])
+    world = LatentEnv(pixels, toy_world_model, "muh")
+    world.reset(seed=[1, 2])
+    obs, *_ = world.step(actions_of(0, (0, 1)))
+    mu, _ = toy_world_model.vae.encode_frames(torch.from_numpy(world.frames))
+    np.testing.assert_array_equal(obs[:, : spec.latent_size], mu.numpy())
+    assert not np.array_equal(obs[:, : spec.latent_size], world.z.numpy())
+    world.shrink(np.array([False, True]))
+    np.testing.assert_array_equal(world.features(), obs[1:])
+    world.close()

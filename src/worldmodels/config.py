@@ -22,8 +22,8 @@ Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
 ScoreWorld = Literal["same", "dream", "real"]
 DataPolicy = Literal["held", "nets", "agent"]
-#: What C sees of V's latent z and M's hidden and cell states h and c; "z+hidden" puts a layer of 40 tanh units between.
-ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch"]
+#: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
+ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch", "muh"]
 Memory = Literal["trained", "untrained"]
 Agent = Literal["trained", "random"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -218,7 +218,8 @@ class ControllerConfig(Config):
     """C, the controller, found by CMA-ES."""
 
     inputs: ControllerInputs = "zh"
-    """What C sees: z (V's latent), h and c (M's hidden and cell states); z+hidden: z through 40 tanh units."""
+    """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
+    z+hidden: z through 40 tanh units."""
     memory: Memory = "trained"
     """M as it was trained, or, as a control, M with its random initial weights."""
     num_generations: int = 100

@@ -75,7 +75,7 @@ class DreamEnv(World):
 
     def features(self) -> Floats | Tensor:
         """Returns the current observations, float32 [N, F]."""
-        found = features(self.z, self._state.hidden, self._state.cell, self._inputs)
+        found = features(self.z, self.z, self._state.hidden, self._state.cell, self._inputs)
         return found if self._as_tensors else found.cpu().numpy()
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:

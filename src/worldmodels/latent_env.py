@@ -25,8 +25,8 @@ from worldmodels.worlds import Mask, PixelEnvs, Seeds, World
 class LatentEnv(World):
     """Pixel environments behind V and M.
 
-    Observations are features, float32 [N, F]: what ``inputs`` names of z, h and c; z is drawn from V's (mu, logvar) as in the
-    original.
+    Observations are features, float32 [N, F]: what ``inputs`` names of mu, z, h and c; z is drawn from V's (mu, logvar) as in
+    the original.
     ``frames`` holds the last frames, uint8 [N, 64, 64, 3], and ``z`` their latents [N, Z], for whoever shows them.
 
     M runs in float32 here: beside the game its cost does not show. A C that sees nothing of M does without it.
@@ -48,19 +48,19 @@ class LatentEnv(World):
         self._restart = torch.ones(envs.num_envs)
         self._num_steps = np.zeros(envs.num_envs, np.int64)
         self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
-        self.z = torch.zeros(envs.num_envs, spec.latent_size)
+        self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
         obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
         self._set_spaces(obs_space, envs.single_action_space, envs.num_envs)
 
-    def _see(self, normal: Tensor) -> Tensor:
-        """Draws z for the current frames, with noise [N, Z]."""
+    def _see(self, normal: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns mu and z for the current frames, z drawn with noise [N, Z]."""
         mu, logvar = self._vae.encode_frames(torch.from_numpy(self.frames).to(self._device))
-        return mu + torch.exp(0.5 * logvar) * normal.to(self._device)
+        return mu, mu + torch.exp(0.5 * logvar) * normal.to(self._device)
 
     def features(self) -> Floats:
         """Returns the current observations, float32 [N, F]."""
-        return features(self.z, self._state.hidden, self._state.cell, self._inputs).cpu().numpy()
+        return features(self.mu, self.z, self._state.hidden, self._state.cell, self._inputs).cpu().numpy()
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
@@ -68,7 +68,8 @@ class LatentEnv(World):
         self.frames, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
         _, normal = self._noise.begin(mask, seeds)
         begun = torch.from_numpy(mask)
-        self.z = torch.where(begun[:, None], self._see(normal), self.z)
+        mu, z = self._see(normal)
+        self.mu, self.z = torch.where(begun[:, None], mu, self.mu), torch.where(begun[:, None], z, self.z)
         self._restart[begun] = 1
         self._num_steps[mask] = 0
         for part in self._state:
@@ -80,7 +81,7 @@ class LatentEnv(World):
             self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
-        self.z = self._see(self._noise.next()[1])
+        self.mu, self.z = self._see(self._noise.next()[1])
         self._num_steps += 1
         return self.features(), rewards, terminated, truncated, infos
 
@@ -93,7 +94,7 @@ class LatentEnv(World):
         self._noise.shrink(keep)
         kept = torch.from_numpy(keep)
         self._state = type(self._state)(*(part[kept] for part in self._state))
-        self.z, self._restart, self.frames = self.z[kept], self._restart[kept], self.frames[keep]
+        self.mu, self.z, self._restart, self.frames = self.mu[kept], self.z[kept], self._restart[kept], self.frames[keep]
         self._num_steps = self._num_steps[keep]
         self._set_spaces(self.single_observation_space, self.single_action_space, self._envs.num_envs)
 

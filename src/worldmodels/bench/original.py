@@ -111,7 +111,7 @@ class PlainStepper:
 
     def features(self, z: Tensor) -> Tensor:
         """Returns what C sees, [N, F]."""
-        return features(z, self.state[0], self.state[1], self.inputs)
+        return features(z, z, self.state[0], self.state[1], self.inputs)
 
 
 class OriginalDream:

@@ -21,13 +21,12 @@ HIDDEN_UNITS = 40
 
 def uses_memory(inputs: ControllerInputs) -> bool:
     """Returns whether C sees anything of M."""
-    return "h" in inputs.split("+")[0] or "c" in inputs
+    return bool(_memory(inputs))
 
 
 def feature_size(spec: EnvSpec, inputs: ControllerInputs) -> int:
     """Returns F: 1,088 for TakeCover's ``"zch"``, 288 for CarRacing's ``"zh"``."""
-    states = len(inputs.split("+")[0]) - 1
-    return spec.latent_size + spec.hidden_size * states
+    return spec.latent_size + spec.hidden_size * len(_memory(inputs))
 
 
 def layer_sizes(spec: EnvSpec, inputs: ControllerInputs) -> list[tuple[int, int]]:
@@ -42,10 +41,18 @@ def num_parameters(spec: EnvSpec, inputs: ControllerInputs) -> int:
     return sum(o * (i + int(spec.controller_bias)) for i, o in layer_sizes(spec, inputs))
 
 
-def features(z: Tensor, hidden: Tensor, cell: Tensor, inputs: ControllerInputs) -> Tensor:
-    """Joins what C sees: ``"zh"`` → [N, Z + H], ``"zch"`` → [N, Z + 2H], in that order."""
-    parts = {"z": z, "h": hidden, "c": cell}
-    return torch.cat([parts[name] for name in inputs.split("+")[0]], 1)
+def features(mu: Tensor, z: Tensor, hidden: Tensor, cell: Tensor, inputs: ControllerInputs) -> Tensor:
+    """Joins what C sees: ``"zh"`` → [N, Z + H], ``"zch"`` → [N, Z + 2H], in that order.
+
+    ``mu`` is the mean of what z was drawn from; in a dream, where V sees nothing, z stands for it.
+    """
+    states = {"h": hidden, "c": cell}
+    return torch.cat([mu if inputs.startswith("mu") else z, *(states[name] for name in _memory(inputs))], 1)
+
+
+def _memory(inputs: ControllerInputs) -> str:
+    """Returns what C sees of M: some of the letters h and c, in their order."""
+    return inputs.split("+")[0].removeprefix("z").removeprefix("mu")
 
 
 class ControllerPolicy:

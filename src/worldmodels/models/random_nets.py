@@ -53,7 +53,7 @@ class RandomNets:
         noise = torch.from_numpy(self._rng.standard_normal(mu.shape, np.float32))
         # Heavy tails: without the bound a variance overflows now and then, and the action is no number.
         z = mu + torch.exp(0.5 * logvar.clamp(max=20)) * noise
-        action = self._controller.act(features(z, self._state.hidden, self._state.cell, "zh").numpy())
+        action = self._controller.act(features(z, z, self._state.hidden, self._state.cell, "zh").numpy())
         self._state = self._stepper.step(z, torch.from_numpy(action), self._restart, self._state)
         self._restart = torch.zeros(1)
         return np.asarray(action[0])
