@@ -1,7 +1,7 @@
 """However many workers play and however many slots dream: the same bytes, also when the number changes on the way.
 
-A matrix product of very few rows adds up in another order (`MIN_ROWS` of `mdn_rnn.py`), so M's step never has so few; that is
-what makes a dream the same bits at any width. In the real environment the width is that of a chunk of jobs, whoever plays it.
+A matrix product of very few rows adds up in another order (`MIN_ROWS` of `precision.py`), so V and M never have so few; that is
+what makes a dream, and an episode in the real environment, the same bits at any width.
 """
 
 import json
@@ -17,6 +17,7 @@ from worldmodels.cli import main
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import get_task
 from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.models.vae import VAE
 from worldmodels.rollout import EpisodeJob
 
 
@@ -74,6 +75,24 @@ def test_a_dream_is_the_same_bits_at_any_width(task, precision):
     wide = dream(64)
     for num_slots in (1, 2, 3, 5, 17):
         np.testing.assert_array_equal(dream(num_slots), wide)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("latent_size", [32, 64])
+def test_v_sees_the_same_bits_at_any_width(monkeypatch, precision, latent_size):
+    monkeypatch.setattr("worldmodels.models.precision.compute_dtype", lambda device: precision)
+    monkeypatch.setattr("worldmodels.models.vae.compute_dtype", lambda device: precision)
+    vae = VAE(latent_size)
+    frames = torch.randint(256, (64, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as whoever plays
+    try:
+        wide = torch.cat(vae.encode_frames(frames), 1)
+        for width in (1, 2, 3, 5, 17, 32):
+            parts = [torch.cat(vae.encode_frames(part), 1) for part in frames.split(width)]
+            np.testing.assert_array_equal(torch.cat(parts), wide)
+    finally:
+        torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("num_candidates", [1, 3])

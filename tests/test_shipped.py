@@ -41,23 +41,24 @@ def test_it_is_small_and_whole(folder):
     assert scores["real"]["ci95"][0] > scores["random"]["ci95"][1]
 
 
-def test_its_episodes_are_played_again(tmp_path):
-    """Seed by seed as its JSON says. One of five may differ: on another processor one rounding can turn one action."""
-    scored = json.loads((model_folder("take-cover") / "evaluation.json").read_text())["real"]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_its_episodes_are_played_again_one_by_one(folder, tmp_path):
+    """Seed by seed as its JSON says, though they were scored side by side."""
+    scored = json.loads((folder / "evaluation.json").read_text())["real"]
     assert scored["seed"] == 0
     # The shortest of the first hundred: they cost the least, and leave a rounding the least time.
-    seeds = np.argsort(scored["lengths"][:100], kind="stable")[:5]
+    seeds = np.argsort(scored["lengths"][:100], kind="stable")[:4]
     same = 0
     for seed in seeds:
         out = tmp_path / f"{seed}.json"
-        args = ["evaluate", "take-cover", "--seed", str(seed), "--episodes", "1", "--json", str(out)]
+        args = ["evaluate", folder.name, "--seed", str(seed), "--episodes", "1", "--json", str(out)]
         assert main(args) == 0
-        same += json.loads(out.read_text())["episodes"][0]["return"] == scored["returns"][seed]
-    assert same >= 4
+        same += json.loads(out.read_text())["episodes"][0]["return"] == pytest.approx(scored["returns"][seed], abs=1e-3)
+    # On another processor one rounding can turn one action.
+    assert same >= 3
 
 
-def test_the_drivers_episodes_are_driven_again():
-    """In the company that they were scored in: V's last bit depends on how many frames it sees, and a bend makes much of it."""
+def test_the_drivers_episodes_are_driven_again_side_by_side():
     model = load_model(model_folder("car-racing"))
     scored = json.loads((model_folder("car-racing") / "evaluation.json").read_text())["fast"]
     chunk = split_jobs([EpisodeJob(0, scored["seed"] + i) for i in range(scored["num_episodes"])])[0]

@@ -22,8 +22,7 @@ from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn,
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
 from worldmodels.worlds import Mask, PixelEnvs
 
-#: Jobs that are played side by side at most, and how many chunks there are at least, to be shared out. Never a matter of how
-#: many workers there are: V's arithmetic may depend on the width in the last bit.
+#: Jobs that are played side by side at most, and how many chunks there are at least, to be shared out.
 MAX_CHUNK_JOBS, MIN_CHUNKS = 32, 4
 
 

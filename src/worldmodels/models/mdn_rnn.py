@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.models.precision import autocast, compute_dtype, device_of
+from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows
 
 #: Log standard deviations are clipped to this range: none explodes, and none collapses on a latent that V does not use.
 LOG_STD_RANGE = (-6.0, 2.0)
@@ -226,16 +226,6 @@ class MixtureNLL(torch.autograd.Function):
         return gradient * grad_outputs[0].to(gradient.dtype), None, None, None
 
 
-#: With fewer rows than this, sums are taken in another order, and what a slot dreams would depend on how many slots there are.
-MIN_ROWS = 4
-
-
-def _enough_rows(*parts: Tensor) -> tuple[Tensor, ...]:
-    """Returns tensors of N rows with zeros below where N is less than `MIN_ROWS`."""
-    missing = MIN_ROWS - len(parts[0])
-    return tuple(torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) for part in parts) if missing > 0 else parts
-
-
 class MDNStepper:
     """The same weights, one step at a time: in the dream, and beside the real environment.
 
@@ -260,7 +250,7 @@ class MDNStepper:
     def step(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState) -> RNNState:
         """Advances the state: z [N, Z], action [N, A], restart [N] → the new hidden and cell, float32 [N, H]."""
         num_rows = len(z)
-        z, action, restart, *states = _enough_rows(z, action, restart, *state)
+        z, action, restart, *states = enough_rows(z, action, restart, *state)
         state = RNNState(*states)
         if len(self._row) != len(z):
             self._row = torch.ones(len(z), self._row.shape[1], dtype=self.dtype, device=self._row.device)
@@ -288,7 +278,7 @@ class MDNStepper:
             temperature: τ > 0.
         """
         num_rows = len(hidden)
-        hidden, uniform, normal = _enough_rows(hidden, uniform, normal)
+        hidden, uniform, normal = enough_rows(hidden, uniform, normal)
         outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
         first, mixtures, latent = self.sizes.num_heads, self.sizes.num_mixtures, self.sizes.latent_size
         parameters = outputs[:, first:].view(-1, 3, mixtures, latent)

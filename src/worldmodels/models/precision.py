@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from worldmodels.config import Device
 from worldmodels.errors import UserError
@@ -24,6 +24,17 @@ def autocast(device: str) -> torch.autocast:
     """Returns the context in which V and M train and V encodes."""
     dtype = compute_dtype(device)
     return torch.autocast(device.split(":")[0], dtype, enabled=dtype != torch.float32)
+
+
+#: With fewer rows than this, a matrix product's sums are taken in another order, and what a slot sees and dreams would depend
+#: on how many slots there are.
+MIN_ROWS = 4
+
+
+def enough_rows(*parts: Tensor) -> tuple[Tensor, ...]:
+    """Returns tensors of N rows with zeros below where N is less than `MIN_ROWS`."""
+    missing = MIN_ROWS - len(parts[0])
+    return tuple(torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) for part in parts) if missing > 0 else parts
 
 
 def pick_device(asked: Device) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.models.precision import autocast, compute_dtype, device_of
+from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows
 
 #: Pictures of at most this many rows are convolved as one matrix product: without and with a gradient.
 PRODUCT_SIZE, TRAINED_PRODUCT_SIZE = 14, 6
@@ -97,11 +97,12 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def encode_frames(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns mu and logvar, float32 [B, Z], of frames uint8 [B, 64, 64, 3]."""
-        device = device_of(self)
+        """Returns mu and logvar, float32 [B, Z], of frames uint8 [B, 64, 64, 3]: on one thread the same bits at any B."""
+        device, num_frames = device_of(self), len(frames)
+        (frames,) = enough_rows(frames)
         with autocast(device):
             mu, logvar = self.encode(to_input(frames, compute_dtype(device)))
-        return mu.float(), logvar.float()
+        return mu[:num_frames].float(), logvar[:num_frames].float()
 
     @torch.no_grad()
     def decode_frames(self, z: Tensor) -> Tensor:
