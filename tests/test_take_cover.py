@@ -1,5 +1,7 @@
 """The real game: Gymnasium's rules, the paper's thresholds, exact repetition, and nothing left behind."""
 
+import mmap
+import os
 import signal
 import subprocess
 import sys
@@ -158,6 +160,32 @@ def test_no_game_outlives_its_killed_parent():
     while time.monotonic() < deadline and game.is_running() and game.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.05)
     assert not game.is_running() or game.status() == psutil.STATUS_ZOMBIE
+
+
+def mapped_by(pid):
+    """The games' shared memory that a process has."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {Path(line.split()[-1]) for line in lines if "/dev/shm/ViZDoom" in line}
+
+
+def test_a_game_that_dies_on_its_way_with_its_parent_leaves_nothing():
+    """Killed as soon as there is shared memory: nobody has been told the game's name. Others' memory stays."""
+    script = "from worldmodels.envs.take_cover import TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
+    with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL) as parent:
+        while not (shared := mapped_by(parent.pid)):
+            assert parent.poll() is None
+            time.sleep(0.0005)
+        others = Path(f"/dev/shm/ViZDoomMQCtr-test-{parent.pid}")
+        others.write_bytes(bytes(4096))
+        with others.open("rb") as file, mmap.mmap(file.fileno(), 4096, prot=mmap.PROT_READ):
+            os.killpg(parent.pid, signal.SIGKILL)
+            parent.wait()
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline and any(path.exists() for path in shared):
+                time.sleep(0.05)
+            assert not [path for path in shared if path.exists()]
+            assert others.exists()
+        others.unlink()
 
 
 #: What the held random policy does not look at.

@@ -25,6 +25,7 @@ import os, shutil, signal, sys, time
 from pathlib import Path
 for kind in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(kind, signal.SIG_IGN)
+begun = time.time()
 names = set()
 for line in sys.stdin:
     (names.add if line[0] == "+" else names.discard)(line[1:-1])
@@ -44,6 +45,22 @@ for attempt in range(20 if names else 0):
         for file in Path("/dev/shm").glob(f"ViZDoom*{game}"):
             file.unlink(missing_ok=True)
     time.sleep(0.1)
+if folders:
+    # A game that died on its way, together with its parent, had told nobody its name: what is left of it was made in our time
+    # and belongs to no process any more.
+    held = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        try:
+            held.update(line.rsplit("/", 1)[-1] for line in maps.read_text().splitlines() if "/dev/shm/ViZDoom" in line)
+        except OSError:
+            pass
+    for file in Path("/dev/shm").glob("ViZDoom*"):
+        try:
+            made = file.stat()
+            if made.st_uid == os.getuid() and begun <= made.st_mtime < time.time() - 1 and file.name not in held:
+                file.unlink()
+        except OSError:
+            pass
 for folder in folders:
     shutil.rmtree(folder, ignore_errors=True)
 """
