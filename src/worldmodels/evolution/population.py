@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from worldmodels.evolution.real_player import (
     save_weights,
     split_jobs,
 )
+from worldmodels.evolution.side_by_side import side_by_side
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
@@ -27,9 +30,12 @@ from worldmodels.workers import make_workers
 
 OnResult = Callable[[EpisodeResult], None]
 
+#: Dreams that one thread dreams by itself, at least: with fewer, the interpreter would have more to do than the processor.
+MIN_THREAD_SLOTS = 256
+
 
 class DreamPopulation:
-    """Plays candidates' episodes in M's dream, in this process, all side by side.
+    """Plays candidates' episodes in M's dream, in this process, side by side and shared out over its threads.
 
     Args:
         inputs: what C sees.
@@ -52,9 +58,30 @@ class DreamPopulation:
         Dreams know no impatience: their steps are cheap.
         """
         num_slots = min(self._num_slots, len(jobs))
-        world = DreamEnv(self._world_model, self._inputs, num_slots, self._temperature, as_tensors=True)
-        policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions.to(self._device))
-        return rollout(world, policy, jobs, on_result=on_result)
+        num_threads = torch.get_num_threads() if self._device == "cpu" else 1
+        num_parts = max(1, min(num_threads, num_slots // MIN_THREAD_SLOTS))
+        solutions = solutions.to(self._device)
+
+        lock = threading.Lock()
+
+        def tell(result: EpisodeResult) -> None:
+            if on_result is not None:
+                with lock:
+                    on_result(result)
+
+        def dream(jobs: Sequence[EpisodeJob], check: Callable[[], None]) -> list[EpisodeResult]:
+            slots = min(num_slots // num_parts, len(jobs))
+            world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
+            policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
+            return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
+
+        # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
+        parts = [jobs[first::num_parts] for first in range(num_parts)]
+        found = side_by_side([partial(dream, part) for part in parts])
+        results: list[EpisodeResult | None] = [None] * len(jobs)
+        for first, part in enumerate(found):
+            results[first::num_parts] = part
+        return [result for result in results if result is not None]
 
     def close(self) -> None:
         """Nothing is open."""

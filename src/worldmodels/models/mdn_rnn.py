@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from worldmodels.models import stepping
 from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows
 
 #: Log standard deviations are clipped to this range: none explodes, and none collapses on a latent that V does not use.
@@ -229,8 +230,8 @@ class MixtureNLL(torch.autograd.Function):
 class MDNStepper:
     """The same weights, one step at a time: in the dream, and beside the real environment.
 
-    The input, the hidden state and a 1 for the bias are one row, so that a step is two matrix products and little else;
-    tanh(x) is 2σ(2x) - 1, because the sigmoid is several times as fast as torch's tanh on a CPU.
+    The input, the hidden state and a 1 for the bias are one row, so that a step is two matrix products and little else; that
+    little is compiled loops on a CPU (`stepping`) and torch's operations on a GPU. tanh(x) is 2σ(2x) - 1.
     """
 
     def __init__(self, model: MDNRNN, dtype: torch.dtype) -> None:
@@ -260,11 +261,8 @@ class MDNStepper:
             last = first + part.shape[1]
             self._row[:, first:last] = part
             first = last
-        gates = F.linear(self._row, self._weight).float().sigmoid_()  # [N, 4H]
-        gate_in, gate_forget, candidate, gate_out = gates.chunk(4, 1)
-        # i tanh(x) = 2 i σ(2x) - i
-        cell = (state.cell * gate_forget).addcmul_(gate_in, candidate, value=2).sub_(gate_in)
-        hidden = (cell * 2).sigmoid_().mul_(2).sub_(1).mul_(gate_out)
+        gates = F.linear(self._row, self._weight)  # [N, 4H]
+        hidden, cell = (stepping.advance if gates.device.type == "cpu" else advance)(gates, state.cell)
         return RNNState(hidden[:num_rows], cell[:num_rows])
 
     @torch.no_grad()
@@ -280,17 +278,34 @@ class MDNStepper:
         num_rows = len(hidden)
         hidden, uniform, normal = enough_rows(hidden, uniform, normal)
         outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
-        first, mixtures, latent = self.sizes.num_heads, self.sizes.num_mixtures, self.sizes.latent_size
-        parameters = outputs[:, first:].view(-1, 3, mixtures, latent)
-        share = parameters[:, 0].float()  # [N, K, Z]
-        share = share.sub_(share.amax(1, keepdim=True)).div_(temperature).exp_()
-        for k in range(1, mixtures):
-            share[:, k] += share[:, k - 1]  # now the sum of the first k + 1
-        chosen = ((uniform * share[:, -1])[:, None] >= share[:, :-1]).sum(1)  # [N, Z]: so many sums are passed
-        chosen = chosen[:, None, None].expand(-1, 2, 1, latent)
-        mean, log_std = parameters[:, 1:].gather(2, chosen)[:, :, 0].float().unbind(1)
-        z = torch.addcmul(mean, log_std.clamp_(*LOG_STD_RANGE).exp_(), normal, value=math.sqrt(temperature))
+        first = self.sizes.num_heads
+        z = (stepping.draw if outputs.device.type == "cpu" else draw)(
+            outputs, first, uniform, normal, temperature, LOG_STD_RANGE
+        )
         done = outputs[:, 0].float() if self.sizes.done_head else None
         reward = outputs[:, first - 1].float() if self.sizes.reward_head else None
         cut = (None if head is None else head[:num_rows] for head in (done, reward))
         return Dreamt(z[:num_rows], *cut)
+
+
+def advance(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """`stepping.advance` in torch's operations, for a GPU."""
+    gate_in, gate_forget, candidate, gate_out = gates.float().sigmoid_().chunk(4, 1)
+    # i tanh(x) = 2 i σ(2x) - i
+    cell = (cell * gate_forget).addcmul_(gate_in, candidate, value=2).sub_(gate_in)
+    hidden = (cell * 2).sigmoid_().mul_(2).sub_(1).mul_(gate_out)
+    return hidden, cell
+
+
+def draw(
+    outputs: Tensor, num_heads: int, uniform: Tensor, normal: Tensor, temperature: float, log_std_range: tuple[float, float]
+) -> Tensor:
+    """`stepping.draw` in torch's operations, for a GPU."""
+    latent = uniform.shape[1]
+    parameters = outputs[:, num_heads:].reshape(len(outputs), 3, -1, latent)
+    share = parameters[:, 0].float()  # [N, K, Z]
+    share = share.sub_(share.amax(1, keepdim=True)).div_(temperature).exp_().cumsum(1)
+    chosen = ((uniform * share[:, -1])[:, None] >= share[:, :-1]).sum(1)  # [N, Z]: so many sums are passed
+    chosen = chosen[:, None, None].expand(-1, 2, 1, latent)
+    mean, log_std = parameters[:, 1:].gather(2, chosen)[:, :, 0].float().unbind(1)
+    return torch.addcmul(mean, log_std.clamp_(*log_std_range).exp_(), normal, value=math.sqrt(temperature))

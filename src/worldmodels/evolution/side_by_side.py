@@ -1,0 +1,68 @@
+"""Work that is shared out over threads, each of which computes alone: no thread waits for another after every operation.
+
+Torch's own threads meet at the end of every operation, which takes a good part of a small one; NumPy, torch and our compiled
+loops all let go of the interpreter's lock while they compute.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+class _Stopped(Exception):
+    """Another thread failed, or the caller was interrupted."""
+
+
+def side_by_side(works: Sequence[Callable[[Callable[[], None]], Result]]) -> list[Result]:
+    """Does each work in a thread of its own and returns their results in order; torch's threads are shared out evenly.
+
+    Args:
+        works: each is given a function to be called now and then, which ends it when another has failed, or on an interrupt.
+
+    Raises:
+        The first error of a work, after all have ended.
+    """
+    threads_before = torch.get_num_threads()
+    results: dict[int, Result] = {}
+    errors: list[BaseException] = []
+    stop = threading.Event()
+    # Not `Thread.join`: an interrupt while it waits makes Python 3.11 believe that the thread has ended.
+    ended = [threading.Event() for _ in works]
+
+    def check() -> None:
+        if stop.is_set():
+            raise _Stopped
+
+    def do(index: int) -> None:
+        torch.set_num_threads(max(1, threads_before // len(works)))  # of this thread
+        try:
+            results[index] = works[index](check)
+        except _Stopped:
+            pass
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+        finally:
+            ended[index].set()
+
+    started = []
+    try:
+        for index in range(len(works)):
+            threading.Thread(target=do, args=(index,), daemon=True).start()
+            started.append(ended[index])
+        for event in started:
+            event.wait()
+    finally:
+        stop.set()
+        for event in started:
+            event.wait()
+        torch.set_num_threads(threads_before)
+    if errors:
+        raise errors[0]
+    return [results[index] for index in range(len(works))]

@@ -1,0 +1,67 @@
+"""Work in threads: results in order, torch's threads shared out, and one failure or an interrupt ends all."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from worldmodels.evolution.population import MIN_THREAD_SLOTS, DreamPopulation
+from worldmodels.evolution.side_by_side import side_by_side
+from worldmodels.rollout import EpisodeJob
+
+
+def test_results_come_in_order_and_torchs_threads_are_shared_out():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = side_by_side([lambda check, i=i: (i, torch.get_num_threads()) for i in range(2)])
+        assert found == [(0, 2), (1, 2)]
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+
+
+def forever(check):
+    while True:
+        check()
+        time.sleep(0.01)
+
+
+def test_a_failure_ends_all_and_is_raised():
+    def fails(check):
+        raise ValueError("this one")
+
+    with pytest.raises(ValueError, match="this one"):
+        side_by_side([forever, fails])
+
+
+def test_an_interrupt_ends_all():
+    before = threading.active_count()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        side_by_side([forever, forever])
+    timer.join()
+    time.sleep(0.2)  # they have ended, but for Python's own last steps
+    assert threading.active_count() == before
+
+
+def test_dreams_in_several_threads_are_the_same_dreams(toy_world_model):
+    solutions = torch.randn(3, 13, generator=torch.Generator().manual_seed(0))
+    jobs = [EpisodeJob(i % 3, i % 50) for i in range(2 * MIN_THREAD_SLOTS + 7)]
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            told = []
+            results = DreamPopulation(toy_world_model, "zh", 1.0, 10_000).evaluate(solutions, jobs, told.append)
+            assert sorted(told, key=repr) == sorted(results, key=repr)
+            found.append(results)
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
+    assert [result.job for result in found[0]] == jobs
