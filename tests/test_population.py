@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import psutil
@@ -90,6 +91,75 @@ def test_nobody_waits_for_work_that_is_given_up():
     results.close()  # as an exception between two results does
     workers.close()
     assert time.monotonic() - start < 10
+
+
+def check_that_work_is_done(killed, num_workers=2):
+    workers = LocalWorkers(num_workers, _prepare, None, ())
+    ended = threading.Event()
+
+    def work():
+        assert sorted(workers.map_unordered(_sleep, [(0,)] * 2)) == [(0, None), (1, None)]
+        workers.close()
+        ended.set()
+
+    threading.Thread(target=work, daemon=True).start()
+    assert ended.wait(60)
+    assert len(killed) == workers.num_failures == 1
+
+
+def test_a_worker_may_die_while_another_is_started(monkeypatch):
+    """The pool finds the dead one while `submit` has just started another: it tells only those to end that it knows of by
+    then, and waits for all."""
+    killed = []
+
+    class Processes(dict):
+        def __setitem__(self, pid, process):
+            if self and not killed:
+                killed.extend(self)
+                os.kill(killed[0], signal.SIGKILL)
+                while not pools[0]._call_queue._closed:
+                    time.sleep(0.001)
+            super().__setitem__(pid, process)
+
+    spawn, pools = ProcessPoolExecutor._spawn_process, []
+
+    def remember_and_spawn(pool):
+        if not pools:
+            pools.append(pool)
+            pool._processes = Processes()
+        spawn(pool)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "_spawn_process", remember_and_spawn)
+    check_that_work_is_done(killed)
+
+
+def test_a_worker_may_die_while_a_task_is_handed_out(monkeypatch):
+    """The pool gives up all tasks in its books while `submit` is about to enter another one, and to nobody's knowledge."""
+    killed = []
+
+    class Books(dict):
+        def __init__(self, pool):
+            super().__init__()
+            self.pool = pool
+
+        def __setitem__(self, number, task):
+            if number == 1 and not killed:
+                killed.extend(self.pool._processes)
+                os.kill(killed[0], signal.SIGKILL)
+                while not self.pool._call_queue._reader.closed:
+                    time.sleep(0.001)
+            super().__setitem__(number, task)
+
+    init = ProcessPoolExecutor.__init__
+
+    def init_with_books(pool, *args, **kwargs):
+        init(pool, *args, **kwargs)
+        pool._pending_work_items = Books(pool)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "__init__", init_with_books)
+    # The first task is done before the second one is handed out: no other task's failure tells of the death.
+    monkeypatch.setattr("worldmodels.local_workers.TASKS_AHEAD", 1)
+    check_that_work_is_done(killed, 1)
 
 
 def _die():

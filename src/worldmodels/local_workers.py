@@ -118,12 +118,31 @@ class LocalWorkers:
         for _ in range(min(len(waiting), TASKS_AHEAD * self._num_workers)):
             hand_out()
         for _ in indices:
-            index, future = done.get()
+            index, future = self._next(done)
             with interrupt.deferred():
                 result = future.result()
             if waiting:
                 hand_out()
             yield index, result
+
+    def _next(self, done: queue.SimpleQueue[tuple[int, Future[Any]]]) -> tuple[int, Future[Any]]:
+        """Waits for a future that is done. Raises `BrokenProcessPool` for one that never will be.
+
+        A worker's death between a `submit`'s look at the pool and its entry in the pool's books leaves a future that nobody
+        knows of (Python 3.11).
+        """
+        while True:
+            try:
+                return done.get(timeout=1)
+            except queue.Empty:
+                if self._ensure_pool()._broken:
+                    raise BrokenProcessPool("a task was lost with a worker") from None
+
+    def _kill(self) -> None:
+        """Kills the processes. (Python 3.14 has `kill_workers`.)"""
+        if self._pool is not None:
+            for process in list((self._pool._processes or {}).values()):
+                process.kill()
 
     def map_unordered(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
         """Yields (index of the task, ``function(*task)``) as the tasks are done."""
@@ -139,6 +158,8 @@ class LocalWorkers:
                 except BrokenProcessPool as error:
                     self.num_failures += 1
                     failures_in_a_row += 1
+                    # The pool ends those that it knew of when it found out, and then waits for all; one may have come since.
+                    self._kill()
                     self.close()
                     print(
                         f"a worker process died; {len(left)} of {len(tasks)} tasks are done again, "
@@ -151,10 +172,9 @@ class LocalWorkers:
                             f"worker processes died {MAX_FAILURES} times in a row; the same command goes on where it stopped"
                         ) from error
         finally:
-            if left and self._pool is not None:
-                # Interrupted, or given up: nobody waits for what the workers are at. (Python 3.14 has `kill_workers`.)
-                for process in list((self._pool._processes or {}).values()):
-                    process.kill()
+            if left:
+                # Interrupted, or given up: nobody waits for what the workers are at.
+                self._kill()
 
     def close(self) -> None:
         """Ends the processes."""
