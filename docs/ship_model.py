@@ -23,6 +23,8 @@ from worldmodels.stages.reproduce import stage_seconds
 
 #: The dream's beginnings that are shipped: enough that they do not repeat much, few enough for the package's size.
 NUM_INITIAL_LATENTS = 1_000
+TRAINING_STAGES = ("collect", "vae", "encode", "rnn", "controller")
+WORLDS = {"dream": "in the dream", "real": "in the real environment"}
 
 
 def compact(result: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def compact(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_record(run: Run) -> dict[str, Any]:
-    """How the run was made: its settings, the time of every stage, and where each stage's measure ended."""
+    """How a run was made: its settings, the time of every stage, and where each stage's measure ended."""
     last = {}
     for stage in ("vae", "rnn"):
         rows = read_jsonl(run.stage_path(stage) / "metrics.jsonl")
@@ -70,19 +72,43 @@ def ship(path: Path, episodes: int) -> Path:
     }
     if shipped.world_model.spec.official_id:
         results["fast"] = evaluate(dataclasses.replace(many, fast=True), target)
-    for name, value in (("evaluation", {k: compact(v) for k, v in results.items()}), ("training", training_record(run))):
+    rounds = [training_record(part) for part in (*run.ancestors(), run)]
+    for name, value in (("evaluation", {k: compact(v) for k, v in results.items()}), ("training", {"rounds": rounds})):
         files.write_bytes(folder / f"{name}.json", (json.dumps(value, separators=(",", ":")) + "\n").encode())
     files.write_bytes(folder / "MODEL_CARD.md", make_card(folder).encode())
     return folder
 
 
+def describe_round(number: int, record: dict[str, Any]) -> list[str]:
+    """Returns a card's lines about one round: what was collected and how V, M and C were trained."""
+    stages = record["config"]["stages"]
+    collect, vae, rnn, controller = (stages[name] for name in ("collect", "vae", "rnn", "controller"))
+    v, m = record["held_out"]["vae"], record["held_out"]["rnn"]
+    best = max(record["scored_means"], key=lambda row: row["mean"])
+    where = f"in M's dream at τ {controller['temperature']:g}" if controller["world"] == "dream" else "in the real environment"
+    judge = controller.get("score_world", "same")  # older runs have none
+    judge = controller["world"] if judge == "same" else judge
+    who = "the last round's agent, with some random actions mixed in" if collect["policy"] == "agent" else "a random policy"
+    return [
+        f"Round {number}" + (", which goes on from the one before:" if number else ":"),
+        "",
+        f"- {collect['num_episodes']:,} episodes of {who};",
+        f"- V: {vae['num_steps']:,} batches of {vae['batch_size']}; squared error {v['held_out_recon_loss']:.2f} and KL "
+        f"{v['held_out_kl_loss']:.2f} on held-out frames;",
+        f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-"
+        f"likelihood {m['held_out_nll']:.4f} a dimension on held-out episodes;",
+        f"- C ({controller['inputs']}): {record['scored_means'][-1]['generation']:,} generations of "
+        f"{controller['population_size']} × {controller['episodes_per_candidate']} episodes {where}; the mean of generation",
+        f"  {best['generation']} is kept, the best over {best['episodes']:,} episodes {WORLDS[judge]}, with training's seeds.",
+        "",
+    ]
+
+
 def make_card(folder: Path) -> str:
     """Returns the card of a shipped model, made from the JSON in its folder alone."""
     config, training, scores = (files.read_json(folder / f"{name}.json") for name in ("config", "training", "evaluation"))
-    asked, seconds = training["config"], training["seconds"]
-    stages = asked["stages"]
-    collect, vae, rnn, controller = (stages[name] for name in ("collect", "vae", "rnn", "controller"))
-    real, v, m = scores["real"], training["held_out"]["vae"], training["held_out"]["rnn"]
+    rounds = training["rounds"]
+    asked, real = rounds[-1]["config"], scores["real"]
     rows = []
     labels = {
         "random": "random policy, real environment",
@@ -97,8 +123,7 @@ def make_card(folder: Path) -> str:
         rows.append(
             f"| {label}{where} | {row['mean']:.0f} ± {row['std']:.0f} | {row['num_episodes']:,} | {low:.0f} to {high:.0f} |"
         )
-    where = f"in M's dream at τ {controller['temperature']:g}" if controller["world"] == "dream" else "in the real environment"
-    hours = sum(seconds[name] for name in ("collect", "vae", "encode", "rnn", "controller")) / 3600
+    hours = sum(sum(part["seconds"][name] for name in TRAINING_STAGES) for part in rounds) / 3600
     return "\n".join(
         [
             f"# {asked['task']}: V, M and C",
@@ -118,18 +143,9 @@ def make_card(folder: Path) -> str:
             "",
             "## How it was made",
             "",
-            f"`worldmodels reproduce {asked['task']} --scale {asked['scale']} --seed {asked['seed']}`,",
-            f"{hours:.1f} hours without the scores:",
+            f"{hours:.1f} hours without the scores, seed {rounds[0]['config']['seed']}; every setting is in `training.json`.",
             "",
-            f"- {collect['num_episodes']:,} episodes of a random policy;",
-            f"- V: {vae['num_steps']:,} batches of {vae['batch_size']}; squared error {v['held_out_recon_loss']:.2f} and KL "
-            f"{v['held_out_kl_loss']:.2f} on held-out frames;",
-            f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-"
-            f"likelihood {m['held_out_nll']:.4f} a dimension on held-out episodes;",
-            f"- C ({config['controller_inputs']}): {controller['num_generations']} generations of "
-            f"{controller['population_size']} × {controller['episodes_per_candidate']} episodes, {where}; the mean that scored",
-            "  best there is kept.",
-            "",
+            *(line for number, part in enumerate(rounds) for line in describe_round(number, part)),
             "## Files",
             "",
             "| part | SHA-256 |",
