@@ -25,13 +25,14 @@ import os, shutil, signal, sys, time
 from pathlib import Path
 for kind in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
     signal.signal(kind, signal.SIG_IGN)
-begun = time.time()
+begun = float(sys.argv[1])
 names = set()
 for line in sys.stdin:
     (names.add if line[0] == "+" else names.discard)(line[1:-1])
 folders = {name for name in names if "/" in name}
 games = names - folders
-for attempt in range(20 if names else 0):
+died = time.time()
+while names and time.time() < died + 1.5:
     # More than once: a game may have been on its way when its parent died.
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -79,7 +80,7 @@ def _tell(message: str) -> None:
         # A forked copy of us must not share its parent's guardian: the pipe would stay open after the parent's death.
         if _guardian is None or _guardian_parent != os.getpid() or _guardian.poll() is not None:
             _guardian = subprocess.Popen(
-                [sys.executable, "-S", "-E", "-c", _GUARDIAN],
+                [sys.executable, "-S", "-E", "-c", _GUARDIAN, str(time.time())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
