@@ -50,9 +50,12 @@ def test_a_table_goes_on_where_it_stopped(temperatures, toy_run, tmp_path):
 
 def test_the_ablation_shows_what_c_sees(toy_run, tmp_path, capsys):
     path = tmp_path / "ablation"
-    assert main(["table", "ablation", "--model", str(toy_run), "--run", str(path)]) == 0
+    asked = ["table", "ablation", "--model", str(toy_run), "--run", str(path), "--fast"]
+    assert main([*asked, "--num-generations", "-1"]) == 2
+    assert main([*asked, "--num-generations", "2"]) == 0
     rows = json.loads((path / "table.json").read_text())["rows"]
     assert [row["controller"]["inputs"] for row in rows] == ["z", "z+hidden", "zh"]
+    assert [row["controller"]["num_generations"] for row in rows] == [2] * 3
     assert [row["parameters"] for row in rows] == [4 + 1, 40 * (4 + 1) + 40 + 1, 4 + 8 + 1]
     assert "random policy" in capsys.readouterr().out
 

@@ -120,6 +120,10 @@ class TableArgs:
     """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
+    num_generations: int = 0
+    """Generations of each row's evolution; 0 is the scale's."""
+    fast: bool = False
+    """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
     """The folder to work in (default: runs/table-TABLE-SCALE)."""
     seed: int = 0
@@ -365,7 +369,17 @@ def _table(args: Sequence[str]) -> None:
     model.world_model.spec.preset(parsed.scale)
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{parsed.scale}"
     with RunLock(path):
-        result = make_table(parsed.name, model, path, parsed.scale, parsed.seed, parsed.backend, parsed.address)
+        result = make_table(
+            parsed.name,
+            model,
+            path,
+            parsed.scale,
+            parsed.seed,
+            num_generations=parsed.num_generations,
+            fast=parsed.fast,
+            backend=parsed.backend,
+            address=parsed.address,
+        )
     _write_result(parsed.json, result)
     print(to_markdown(result) + f"\npicture: {path / 'table.png'}")
 

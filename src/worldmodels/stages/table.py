@@ -94,7 +94,15 @@ def check_table(name: str) -> None:
 
 
 def make_table(
-    name: str, model: Model, path: Path, scale: str, seed: int, backend: Backend = "local", address: str = ""
+    name: str,
+    model: Model,
+    path: Path,
+    scale: str,
+    seed: int,
+    num_generations: int = 0,
+    fast: bool = False,
+    backend: Backend = "local",
+    address: str = "",
 ) -> dict[str, Any]:
     """Evolves and scores every row of a table into ``path``; returns what ``table.json`` holds.
 
@@ -103,6 +111,8 @@ def make_table(
         model: its V, M and initial latents are what every row is evolved on; its C is not used.
         scale: whose settings of the controller and of the evaluation are used.
         seed: of every row's evolution.
+        num_generations: of every row's evolution; 0 is the scale's.
+        fast: score on the environment that training uses.
         backend: who plays the real environment; ``address`` is the Ray cluster's.
 
     Raises:
@@ -110,16 +120,21 @@ def make_table(
     """
     spec = model.world_model.spec
     preset = spec.preset(scale).on(backend=backend, address=address)
-    rows = TABLES[name](spec, preset.controller)
+    config, asked = preset.controller, dataclasses.replace(preset.evaluate, fast=fast)
+    if num_generations:
+        config = dataclasses.replace(config, num_generations=num_generations)
+        config.validate()
+    rows = TABLES[name](spec, config)
     keep_freed_memory()
-    found = [_make_row(row, model, path / row.name, scale, seed, preset.evaluate) for row in rows]
-    asked = dataclasses.replace(preset.evaluate, agent="random", world="real")
+    found = [_make_row(row, model, path / row.name, scale, seed, asked) for row in rows]
+    asked = dataclasses.replace(asked, agent="random", world="real")
     chance = evaluate.run(asked, Run.open(path / rows[0].name), "random")
     result = {
         "table": name,
         "task": spec.name,
         "scale": scale,
         "seed": seed,
+        "env": chance["env"]["id"],
         "model": {part: digest for part, digest in model.sha256.items() if part != "controller"},
         "versions": versions(),
         "random": _short(chance),
@@ -197,7 +212,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     config = result["rows"][0]["controller"]
     lines += [
         "",
-        f"{result['task']}: mean ± standard deviation over {episodes} held-out episodes; every C evolved for "
+        f"{result['env']}: mean ± standard deviation over {episodes} held-out episodes; every C evolved for "
         f"{config['num_generations']} generations of "
         f"{config['population_size']} × {config['episodes_per_candidate']} episodes, "
         f"{result['seconds'] / 60:.0f} minutes in all; seed {result['seed']}.",
