@@ -82,12 +82,32 @@ def environment_table() -> str:
     )
 
 
+def hours_to_the_papers_level() -> str:
+    """What CarRacing's 900 took, beside the original, from results/car-racing/progress.json."""
+    found = _read("car-racing/progress.json")
+    ours, original = (next(row for row in found[who] if row["mean"] >= 900) for who in ("ours", "original"))
+    return (
+        f"The search's mean passed 900 after {ours['generation']} generations, {ours['agent_steps'] / 1e6:.0f} million steps "
+        f"and {ours['hours']:.1f} hours of {found['cores']} cores,\nall stages included. The original's took "
+        f"{original['generation']:,} generations, {original['agent_steps'] / 1e6:,.0f} million steps and "
+        f"{original['hours'] / 24:.0f} days of 64 cores\n([`results/car-racing/progress.md`](results/car-racing/progress.md))."
+    )
+
+
+def paper_table(name: str) -> str:
+    """One of the paper's tables, as `worldmodels table` left it."""
+    return (ROOT / "results" / name / "table.md").read_text(encoding="utf-8").rstrip("\n")
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
     "shipped TakeCover agent": lambda: shipped_table("take-cover"),
     "shipped CarRacing agent": lambda: shipped_table("car-racing"),
     "CarRacing environment": environment_table,
+    "hours to 900": hours_to_the_papers_level,
+    "temperature table": lambda: paper_table("take-cover/temperature"),
+    "ablation table": lambda: paper_table("car-racing/ablation"),
 }
 BLOCKS |= speed_tables.BLOCKS
 
