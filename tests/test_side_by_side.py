@@ -40,10 +40,15 @@ def test_a_failure_ends_all_and_is_raised():
 
 def test_an_interrupt_ends_all():
     before = threading.active_count()
+    # Whoever runs tests side by side may have it ignored.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    with pytest.raises(KeyboardInterrupt):
-        side_by_side([forever, forever])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            side_by_side([forever, forever])
+    finally:
+        signal.signal(signal.SIGINT, handler)
     timer.join()
     time.sleep(0.2)  # they have ended, but for Python's own last steps
     assert threading.active_count() == before
