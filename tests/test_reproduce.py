@@ -43,11 +43,10 @@ def test_the_same_command_again_changes_nothing(toy_run, toy_copy):
 
 def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):
     """Three kills a stage; `make faults` kills every command of every task twenty times, and hurts it in other ways."""
-    command = [sys.executable, str(Path(__file__).parent / "kill_loop.py"), "--kills", "3", "--tasks", "toy", "--short"]
     found = tmp_path / "faults.json"
-    finished = subprocess.run(
-        [*command, "--faults", "kill", "--json", str(found)], capture_output=True, text=True, check=False, timeout=600
-    )
+    command = [sys.executable, str(Path(__file__).parent / "kill_loop.py"), "--kills", "3", "--json", str(found)]
+    asked = ["--tasks", "toy", "--commands", *VERBS.values(), "--faults", "kill"]
+    finished = subprocess.run([*command, *asked], capture_output=True, text=True, check=False, timeout=600)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     rows = json.loads(found.read_text())["rows"]
     assert [row["command"] for row in rows] == list(VERBS.values())
