@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and a closed terminal: the state is saved, the line that goes on is shown, 130, and no process is left."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -17,6 +18,7 @@ import pytest
 from kill_loop import left_over, result_of
 from worldmodels.checkpoint import load_metadata
 from worldmodels.cli import main
+from worldmodels.progress import Progress
 
 
 def program(*command, **kwargs):
@@ -137,3 +139,19 @@ def test_an_interrupted_training_saves_its_state_and_ends_the_same(toy_run, tmp_
     found, expected = result_of(run), result_of(whole)
     assert found == expected
     assert [row["step"] for row in found["vae/metrics.jsonl"]] == [50, 100, 150, 200]
+
+
+def test_a_closed_terminal_does_not_end_the_work_before_its_signal_comes(monkeypatch):
+    master, slave = pty.openpty()
+    terminal = os.fdopen(slave, "w")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = Progress("train-vae", 10, "frames")
+    monkeypatch.setattr(progress, "_last_line", -1.0)
+    os.close(master)
+    progress.update(1)
+    progress.finish("done")
+    with pytest.raises(OSError, match="Input/output error"):
+        print("gone", file=terminal, flush=True)
+    monkeypatch.undo()
+    with contextlib.suppress(OSError):
+        terminal.close()

@@ -48,13 +48,18 @@ class Progress:
         left = format_seconds((self.total - self._done) / rate) if rate > 0 else "?"
         line = f"{self.label}: {self._done:,}/{self.total:,} {self.unit}, {rate:,.4g}/s, {left} left"
         line = f"{line}, {score}" if score else line
-        if self._live:
-            print(f"\r\x1b[2K{line}", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        self._say(f"\r\x1b[2K{line}" if self._live else line, "" if self._live else "\n")
 
     def finish(self, message: str) -> None:
         """Ends the line with what came of it and the time it took."""
         took = format_seconds(time.monotonic() - self._start)
         start = "\r\x1b[2K" if self._live else ""
-        print(f"{start}{self.label}: {message} in {took}", file=sys.stderr, flush=True)
+        self._say(f"{start}{self.label}: {message} in {took}", "\n")
+
+    def _say(self, text: str, end: str) -> None:
+        try:
+            print(text, end=end, file=sys.stderr, flush=True)
+        except OSError:
+            # A terminal that has been closed: its signal is on its way, and what it asks for is not lost over a line.
+            if not self._live:
+                raise
