@@ -95,7 +95,7 @@ class EvaluateArgs:
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
     """A task's name (its shipped agent), a run's folder or a model's folder."""
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
-    """What is asked for."""
+    """Where it plays, on which seeds, and who it is."""
     json: Path | None = None
     """Also write the result, every episode's seed, return and length included, to this file."""
 
@@ -107,7 +107,7 @@ class FidelityArgs:
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A run's folder with a finished controller."""
     settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
-    """What is asked for."""
+    """Which policies are compared, and over how many episodes."""
     json: Path | None = None
     """Also write the result to this file."""
 
@@ -145,7 +145,7 @@ class PlayArgs:
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
     """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
     settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
-    """What is asked for."""
+    """Which world is opened, and who plays."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class VideoArgs:
     out: Path
     """The file to write: .mp4 or .gif."""
     settings: VideoConfig = VideoConfig()  # noqa: RUF009 (frozen)
-    """What is asked for."""
+    """Which world is filmed, and for how long."""
 
 
 @dataclass(frozen=True)

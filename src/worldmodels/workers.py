@@ -33,6 +33,11 @@ class Workers(Protocol):
         """Ends the processes."""
 
 
+def available_cores() -> int:
+    """Returns how many CPU cores this process may use: fewer than the machine has under Slurm, ``taskset`` or a cpuset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def make_workers(
     backend: Backend,
     address: str,
@@ -46,7 +51,7 @@ def make_workers(
 
     Args:
         address: of the Ray cluster; empty is the one that this machine belongs to, or else one of this command's own.
-        num_workers: how many; 0 is ``per_core`` on every CPU core.
+        num_workers: how many; 0 is ``per_core`` on each of the `available_cores`.
         prepare: called once in each worker with ``folder`` and ``arguments``; it keeps nothing open in the folder.
         folder: files that the workers need. On another machine it is a copy, and gone after ``prepare``.
 
@@ -59,4 +64,4 @@ def make_workers(
         from worldmodels.ray_workers import RayWorkers
 
         return RayWorkers(address, num_workers, prepare, folder, arguments, per_core)
-    return LocalWorkers(num_workers or per_core * (os.cpu_count() or 1), prepare, folder, arguments)
+    return LocalWorkers(num_workers or per_core * available_cores(), prepare, folder, arguments)

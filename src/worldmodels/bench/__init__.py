@@ -29,6 +29,7 @@ from worldmodels.bench.timing import Row, rates
 from worldmodels.config import Device
 from worldmodels.envs.spec import get_task
 from worldmodels.models.precision import compute_dtype, pick_device
+from worldmodels.workers import available_cores
 
 #: What is measured of every task, in this order.
 MEASURES: dict[str, tuple[Callable[[Bench], Row | list[Row]], ...]] = {
@@ -89,7 +90,7 @@ def describe_machine(device: str) -> dict[str, Any]:
     """Returns what the numbers depend on. A load average far above 0 at the start means that others were working too."""
     return {
         "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
+        "cores": available_cores(),
         "load_average_before": round(os.getloadavg()[0], 2),
         "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
         "torch": torch.__version__,

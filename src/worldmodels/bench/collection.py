@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from typing import Self
 
@@ -16,6 +15,7 @@ from worldmodels.data.episodes import Shard
 from worldmodels.envs.spec import Floats
 from worldmodels.run import Run
 from worldmodels.stages import collect
+from worldmodels.workers import available_cores
 
 #: Episodes a shard, few, so that the time at which each is finished tells the steady speed.
 SHARD_EPISODES = 4
@@ -31,7 +31,7 @@ def measure_collection(bench: Bench) -> Row:
     Counted is the time in which all workers play: from when as many shards are finished as there are workers (starting
     them takes seconds, once) until as many are left (then the first run dry).
     """
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     num_workers = bench.spec.env_threads * cores
     wanted = round(bench.seconds * FRAMES_PER_CORE_SECOND * cores / EPISODE_STEPS)
     num_episodes = max(3 * SHARD_EPISODES * num_workers, wanted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -17,6 +16,7 @@ from worldmodels.evolution.population import RealPopulation
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import compute_dtype
 from worldmodels.rollout import EpisodeJob
+from worldmodels.workers import available_cores
 
 TASK = "car-racing"
 #: Episodes that a core plays while it is timed: one chunk of a generation.
@@ -43,7 +43,7 @@ def measure_driving(bench: Bench) -> list[Row]:
 
     The bound of the agent is its two largest parts alone: V's matrix products and the environment's own step.
     """
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     model, spec, seconds = bench.model(), bench.spec, bench.seconds
     inputs = bench.preset.controller.inputs
     solutions = 0.1 * torch.randn(cores, num_parameters(spec, inputs), generator=torch.Generator().manual_seed(0))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ from worldmodels.models.precision import device_of
 from worldmodels.models.world_model import WorldModel
 from worldmodels.randomness import BLOCK_STEPS
 from worldmodels.rollout import EpisodeJob
+from worldmodels.workers import available_cores
 from worldmodels.worlds import PixelEnvs
 
 #: Slots of the dream: 64 candidates with 16 seeds each, the paper's generation.
@@ -106,7 +106,7 @@ def measure_game(bench: Bench) -> Row:
     spec = bench.spec
     env = original.make_env(spec)
     inputs = bench.preset.controller.inputs
-    world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], os.cpu_count() or 1), bench.model(), inputs)
+    world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], available_cores()), bench.model(), inputs)
     try:
         policy = ControllerPolicy(spec, inputs, torch.randn(1, num_parameters(spec, inputs)) * 0.1)
         policy.begin(np.ones(GAME_SLOTS, np.bool_), [EpisodeJob(0, seed) for seed in range(GAME_SLOTS)])

@@ -78,10 +78,7 @@ class DreamPopulation:
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
         parts = [jobs[first::num_parts] for first in range(num_parts)]
         found = side_by_side([partial(dream, part) for part in parts])
-        results: list[EpisodeResult | None] = [None] * len(jobs)
-        for first, part in enumerate(found):
-            results[first::num_parts] = part
-        return [result for result in results if result is not None]
+        return [found[index % num_parts][index // num_parts] for index in range(len(jobs))]
 
     def close(self) -> None:
         """Nothing is open."""

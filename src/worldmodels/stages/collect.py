@@ -185,7 +185,8 @@ def run(config: CollectConfig, run: Run) -> None:
     spec = get_task(run.task)
     if config.start_anywhere and not spec.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
-    inputs, model = run.inherited("collect"), None
+    # Episodes of two versions of an environment must not mix.
+    inputs, model = {"env": spec.env_id, **run.inherited("collect")}, None
     if config.policy == "agent":
         if run.previous is None:
             raise UserError("policy agent needs a run to go on from; name it with --previous")
