@@ -13,7 +13,7 @@ from worldmodels.errors import UserError
 
 
 def test_ids_are_registered_by_the_import():
-    assert {"worldmodels/TakeCover-v2", "worldmodels/TakeCoverDream-v0"} <= set(gym.registry)
+    assert {"worldmodels/TakeCover-v1", "worldmodels/TakeCoverDream-v0"} <= set(gym.registry)
 
 
 def test_the_import_needs_no_torch():

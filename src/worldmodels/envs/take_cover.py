@@ -65,22 +65,20 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
     Terminated when the player dies; truncated after 2100 tics (the paper's cap; the scenario itself sets none).
 
     ### Arguments
-    - ``resolution``: ``"320x240"`` (default), ``"160x120"`` (twice as fast, and its brick walls flicker) or ``"640x480"``
-      (the original's, a quarter as fast).
+    - ``resolution``: ``"160x120"`` (default, fastest; its brick walls flicker), ``"320x240"`` or ``"640x480"`` (the original's).
     - ``crop``: the share of the screen's rows that is kept, from the top; 400/480 by default.
     - ``skill``: Doom's difficulty from 1 to 5; 4 is the scenario's own and the paper's.
 
     ### Version History
-    - v2: drawn at 320×240. At v1's 160×120 most of V's error was the walls' flicker (``docs/experiments.md``).
-    - v1: ViZDoom 1.3's own interface, one tic per step, skill 4, drawn at 160×120. (v0 was the original's, on ViZDoom 1.1
-      through ppaquette's environments.)
+    - v1: ViZDoom 1.3's own interface, one tic per step, skill 4. (v0 was the original's, on ViZDoom 1.1 through ppaquette's
+      environments.)
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 35}
 
     def __init__(
         self,
-        resolution: str = "320x240",
+        resolution: str = "160x120",
         crop: float = 400 / 480,
         skill: int = 4,
         render_mode: str | None = None,
@@ -257,15 +255,13 @@ PAPER = Preset(
     evaluate=EvaluateConfig(),
 )
 
-_ENTRY_POINT = "worldmodels.envs.take_cover:TakeCoverEnv"
-gym.register("worldmodels/TakeCover-v1", entry_point=_ENTRY_POINT, kwargs={"resolution": "160x120"})
-gym.register("worldmodels/TakeCover-v2", entry_point=_ENTRY_POINT)
+gym.register("worldmodels/TakeCover-v1", entry_point="worldmodels.envs.take_cover:TakeCoverEnv")
 gym.register("worldmodels/TakeCoverDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "take-cover"})
 register(
     EnvSpec(
         name="take-cover",
         summary="Doom's TakeCover: dodge fireballs; C learns inside M's dream and plays the real game",
-        env_id="worldmodels/TakeCover-v2",
+        env_id="worldmodels/TakeCover-v1",
         dream_id="worldmodels/TakeCoverDream-v0",
         latent_size=64,
         hidden_size=512,
