@@ -220,3 +220,14 @@ def test_half_of_the_episodes_are_biased():
     assert 0.25 < biased.mean() < 0.6
     assert min(means) < -0.4
     assert max(means) > 0.4
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_game_does_not_hear_what_a_terminal_sends(env, kind):
+    """Ctrl-C reaches everybody in it. A game that dies of that while ViZDoom closes it aborts our process."""
+    env.reset(seed=0)
+    os.kill(env._process, kind)
+    time.sleep(0.2)
+    for _ in range(5):
+        env.step(np.zeros(1, np.float32))
+    assert psutil.Process(env._process).is_running()

@@ -517,4 +517,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """The installed program."""
-    sys.exit(main())
+    code = main()
+    interrupt.ignore()  # what is done is done; Python, on its way out, would have a late signal kill it
+    sys.exit(code)

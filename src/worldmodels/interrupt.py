@@ -58,6 +58,16 @@ def ignore() -> None:
 
 
 @contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Inside, signals wait for this thread; processes that are started inside never hear any that may be held back."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Inside, the first signal only makes `requested` true, for whoever works here to look at; it is raised at the end."""
     global _deferring

@@ -16,6 +16,7 @@ import psutil
 import vizdoom
 from gymnasium import spaces
 
+from worldmodels import interrupt
 from worldmodels.config import (
     CollectConfig,
     ControllerConfig,
@@ -65,7 +66,7 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
     Terminated when the player dies; truncated after 2100 tics (the paper's cap; the scenario itself sets none).
 
     ### Arguments
-    - ``resolution``: ``"160x120"`` (default, fastest; its brick walls flicker), ``"320x240"`` or ``"640x480"`` (the original's).
+    - ``resolution``: ``"160x120"`` (default, fastest; brick walls flicker), ``"320x240"`` or ``"640x480"`` (the original's).
     - ``crop``: the share of the screen's rows that is kept, from the top; 400/480 by default.
     - ``skill``: Doom's difficulty from 1 to 5; 4 is the scenario's own and the paper's.
 
@@ -125,7 +126,9 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             os.chdir(self._folder.name)
             try:
                 game.set_doom_config_path(str(Path(self._folder.name) / "_vizdoom.ini"))
-                game.init()
+                # Ctrl-C reaches everybody in a terminal; a game that dies of it while ViZDoom closes it takes us along.
+                with interrupt.held_back():
+                    game.init()
             except vizdoom.ViZDoomErrorException as error:
                 raise EnvironmentFailure(f"TakeCover: ViZDoom does not start ({error})") from error
             finally:
