@@ -67,7 +67,7 @@ def ship(path: Path, episodes: int) -> Path:
     results = {
         "random": files.read_json(path / "evaluation" / "random.json"),  # chance has no weights to be rounded
         "dream": evaluate(dataclasses.replace(base, world="dream"), target),
-        "real": evaluate(many, target),
+        "real": evaluate(many, target, path / "evaluation" / "shipped.played.jsonl"),  # an hour, where it is the official one
     }
     if shipped.world_model.spec.official_id:
         results["fast"] = evaluate(dataclasses.replace(many, fast=True), target)

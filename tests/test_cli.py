@@ -12,6 +12,7 @@ from conftest import run_cli
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.cli import COMMANDS, main
 from worldmodels.files import sha256_of
+from worldmodels.stages.evaluate import PlayedEpisodes
 
 
 def fails(capsys, code, *args):
@@ -137,6 +138,41 @@ def test_a_run_and_its_model_score_the_same(toy_run, tmp_path, world):
     moved = Path(shutil.copytree(toy_run / "model", tmp_path / "un modèle à moi"))
     whole = evaluate(toy_run, tmp_path, "--world", world)
     assert evaluate(moved, tmp_path, "--world", world) == whole
+
+
+@pytest.mark.parametrize("world", ["real", "dream"])
+def test_a_killed_evaluation_goes_on(toy_run, tmp_path, world, monkeypatch, capsys):
+    """With what was played kept beside the result: no episode is played twice, and the end is the unbroken one's."""
+    whole = evaluate(toy_run, tmp_path / "whole", "--world", world)
+    add, added = PlayedEpisodes.add, []
+
+    def add_two(self, result):
+        if len(added) == 2:
+            raise KeyboardInterrupt
+        add(self, result)
+        added.append(result.job.seed)
+
+    monkeypatch.setattr(PlayedEpisodes, "add", add_two)
+    file = tmp_path / "result.json"
+    assert main(["evaluate", str(toy_run), "--json", str(file), "--episodes", "5", "--world", world]) == 130
+    assert "to go on: worldmodels evaluate" in capsys.readouterr().err
+    kept = file.with_name("result.json.played.jsonl")
+    with kept.open("a") as torn:
+        torn.write('{"seed": 4, "ret')
+    # Of another question, one that this seed's episode must not be taken from.
+    other = {"seed": next(s for s in range(5) if s not in added), "return": -99.0, "length": 1, "question": "another"}
+    kept.write_text(json.dumps(other) + "\n" + kept.read_text())
+    monkeypatch.setattr(PlayedEpisodes, "add", lambda self, result: added.append(result.job.seed))
+    assert evaluate(toy_run, tmp_path, "--world", world) == whole
+    assert sorted(added) == [0, 1, 2, 3, 4]
+    assert "goes on at 2 of 5 episodes" in capsys.readouterr().err
+    assert not kept.exists()
+
+
+def test_damaged_episodes_of_an_evaluation_are_named(toy_run, tmp_path, capsys):
+    kept = tmp_path / "x.json.played.jsonl"
+    kept.write_text('{"seed": 1, "return": "many", "length": 3}\n')
+    assert "'return' is 'many' in row 1" in fails(capsys, 3, "evaluate", toy_run, "--json", tmp_path / "x.json")
 
 
 def test_a_random_agent_needs_no_model(toy_run, tmp_path):

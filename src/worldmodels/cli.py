@@ -97,7 +97,8 @@ class EvaluateArgs:
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
     """Where it plays, on which seeds, and who it is."""
     json: Path | None = None
-    """Also write the result, every episode's seed, return and length included, to this file."""
+    """Also write the result, every episode's seed, return and length included, to this file. A killed evaluation with one
+    goes on where it was."""
 
 
 @dataclass(frozen=True)
@@ -341,10 +342,13 @@ def _evaluate(args: Sequence[str]) -> None:
     parsed = _parse(EvaluateArgs, "evaluate", args)
     parsed.settings.validate()
     _check_writable(parsed.json)
-    from worldmodels.stages.evaluate import evaluate, load_target
+    from worldmodels.stages.evaluate import evaluate, load_target, played_beside
 
-    result = evaluate(parsed.settings, load_target(parsed.target, parsed.settings.agent))
+    played = None if parsed.json is None else played_beside(parsed.json)
+    result = evaluate(parsed.settings, load_target(parsed.target, parsed.settings.agent), played)
     _write_result(parsed.json, result)
+    if played is not None:
+        played.unlink()
     low, high = result["ci95"]
     print(
         f"{result['task']}, {result['world']}, {result['agent']}: {result['mean']:.1f} ± {result['std']:.1f} "

@@ -21,8 +21,10 @@ from worldmodels.models.shipped import model_folder
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, EpisodeResult
-from worldmodels.run import Run, versions
+from worldmodels.run import MetricsLog, Run, read_jsonl, versions
 
+#: No seed is above it.
+MAX_SEED = 2**31
 #: Two-sided 95% of a normal distribution.
 Z95 = 1.959964
 
@@ -60,19 +62,59 @@ def summarise(returns: NDArray[np.float64]) -> dict[str, Any]:
     return {"num_episodes": len(returns), "mean": mean, "std": std, "ci95": [mean - half, mean + half]}
 
 
-def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
-    """Plays ``config.episodes`` episodes with seeds S, S + 1, … and returns the result as JSON values."""
+class PlayedEpisodes:
+    """The episodes of an evaluation that have been played, one row each in a file, so that a killed one goes on.
+
+    Args:
+        path: the file; rows of other questions in it are passed over.
+        question: what is asked, and of whom: a hash.
+
+    Raises:
+        BadFileError: a row holds something else than an episode's seed, return and length.
+    """
+
+    def __init__(self, path: Path, question: str) -> None:
+        rows = read_jsonl(path, "seed", "return", "length") if path.exists() else []
+        self.results = {
+            row["seed"]: EpisodeResult(EpisodeJob(0, row["seed"]), row["return"], row["length"])
+            for row in rows
+            if row.get("question") == question
+        }
+        self._question = question
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._log = MetricsLog(path, "seed", MAX_SEED)
+
+    def add(self, result: EpisodeResult) -> None:
+        """Keeps an episode."""
+        row = {"seed": result.job.seed, "return": result.episode_return, "length": result.length}
+        self._log.write(**row, question=self._question)
+
+
+def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = None) -> dict[str, Any]:
+    """Plays ``config.episodes`` episodes with seeds S, S + 1, … and returns the result as JSON values.
+
+    Args:
+        played_path: where episodes are kept as they are played, for a call that is killed and made again; whoever has
+            written the result removes it.
+    """
     spec = target.spec
     if config.world == "dream" and target.model is None:
         raise UserError("a random agent is scored in the real world; use --world real")
-    jobs = [EpisodeJob(0, config.seed + i) for i in range(config.episodes)]
+    played = None
+    if played_path is not None:
+        question = {**_asked(config, target), "task": spec.name, "versions": versions()}
+        played = PlayedEpisodes(played_path, files.fingerprint(question))
+    found = {} if played is None else played.results
+    seeds = range(config.seed, config.seed + config.episodes)
+    jobs = [EpisodeJob(0, seed) for seed in seeds if seed not in found]
     who = "random policy" if target.model is None else "agent"
-    progress = Progress(f"evaluate {who}, {config.world}", len(jobs), "episodes")
-    finished: list[float] = []
+    progress = Progress(f"evaluate {who}, {config.world}", config.episodes, "episodes", len(found))
 
     def on_result(result: EpisodeResult) -> None:
-        finished.append(result.episode_return)
-        progress.update(len(finished), f"mean {np.mean(finished):.1f}")
+        found[result.job.seed] = result
+        if played is not None:
+            played.add(result)
+        progress.update(len(found), f"mean {np.mean([r.episode_return for r in found.values()]):.1f}")
 
     model = target.model
     official, inputs = not config.fast, model.inputs if model is not None else "z"
@@ -86,9 +128,11 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
         population = RealPopulation(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
         solutions = torch.zeros(1, 0) if model is None else model.solution[None]
-        results = population.evaluate(solutions, jobs, on_result)
+        if jobs:
+            population.evaluate(solutions, jobs, on_result)
     finally:
         population.close()
+    results = [found[seed] for seed in seeds]
     summary = summarise(np.array([result.episode_return for result in results]))
     progress.finish(f"{summary['mean']:.1f} ± {summary['std']:.1f}")
     dream = config.world == "dream"
@@ -111,18 +155,26 @@ def evaluate(config: EvaluateConfig, target: Target) -> dict[str, Any]:
     }
 
 
+def _asked(config: EvaluateConfig, target: Target) -> dict[str, Any]:
+    """Returns what decides an evaluation's result within its task."""
+    return {"config": config.fingerprint_fields(), "sha256": None if target.model is None else target.model.sha256}
+
+
 def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
     target = load_target(str(run.path), config.agent)
     path = run.path / "evaluation" / f"{name}.json"
-    asked = {
-        "config": config.fingerprint_fields(),
-        "sha256": None if target.model is None else target.model.sha256,
-    }
-    if path.exists():
-        found = files.read_json(path)
-        if isinstance(found, dict) and found.get("asked") == asked:
-            return found
-    result = {**evaluate(config, target), "asked": asked}
-    files.write_json(path, result)
+    asked = _asked(config, target)
+    found = files.read_json(path) if path.exists() else None
+    if isinstance(found, dict) and found.get("asked") == asked:
+        result = found
+    else:
+        result = {**evaluate(config, target, played_beside(path)), "asked": asked}
+        files.write_json(path, result)
+    played_beside(path).unlink(missing_ok=True)
     return result
+
+
+def played_beside(path: Path) -> Path:
+    """Returns where the episodes of an evaluation are kept until its result is written to ``path``."""
+    return path.with_name(f"{path.name}.played.jsonl")
