@@ -5,6 +5,7 @@ what makes a dream, and an episode in the real environment, the same bits at any
 """
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -19,6 +20,19 @@ from worldmodels.envs.spec import get_task
 from worldmodels.models.controller import ControllerPolicy, num_parameters
 from worldmodels.models.vae import VAE
 from worldmodels.rollout import EpisodeJob
+from worldmodels.workers import available_cores
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")
+def test_only_the_cores_that_we_may_use_are_counted():
+    """A share of a cluster's node must not start a worker for every core of the node."""
+    ours = os.sched_getaffinity(0)
+    assert available_cores() == len(ours)
+    os.sched_setaffinity(0, {min(ours)})
+    try:
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, ours)
 
 
 def test_a_collection_that_goes_on_with_other_workers(toy_run, toy_copy):
