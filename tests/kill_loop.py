@@ -344,6 +344,8 @@ def hurt_in_a_child(victim: Victim, tries: int, instants: random.Random) -> int:
             return survived
         survived = number
         victim.clear()
+    if number < tries:
+        victim.faults.append("had no child to hurt; on a single core everything is played in one process")
     return survived
 
 
