@@ -1,4 +1,4 @@
-"""Draws results/bench.png and results/scaling.png from the JSON files beside them: ``python docs/draw.py``."""
+"""Draws the pictures of the pages from their JSON files, the shipped agents' scores among them: ``python docs/draw.py``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from worldmodels.models.shipped import SHIPPED
+from worldmodels.plots.evolution import draw_returns
 from worldmodels.plots.figures import save
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -75,6 +77,14 @@ def draw_scaling() -> Figure:
     return figure
 
 
+def draw_shipped(task: str) -> Figure:
+    """The shipped agent's scores and chance's."""
+    found = json.loads((SHIPPED / task / "evaluation.json").read_text(encoding="utf-8"))
+    return draw_returns({name: result["returns"] for name, result in found.items()}, TITLES[task])
+
+
 if __name__ == "__main__":
+    for task in TITLES:
+        save(draw_shipped(task), RESULTS / task / "shipped" / "scores.png")
     save(draw_bench(), RESULTS / "bench.png")
     save(draw_scaling(), RESULTS / "scaling.png")

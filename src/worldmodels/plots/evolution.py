@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -85,18 +86,26 @@ def draw_scores(run: Run) -> Figure | None:
     found = evaluations(run)
     if not found:
         return None
+    return draw_returns({name: [e["return"] for e in result["episodes"]] for name, result in found.items()}, run.task)
+
+
+def draw_returns(found: Mapping[str, Sequence[float]], task: str) -> Figure:
+    """Draws histograms over each other, in shares of the episodes: there may be more of some than of others.
+
+    Args:
+        found: the returns of "random", "dream", "real", "fast", or of some of them.
+    """
     figure = Figure(figsize=(7, 4))
     axis = figure.subplots()
     labels = {"random": "random policy", "dream": "agent, dream", "real": "agent, real", "fast": "agent, training's copy"}
-    everything = [episode["return"] for result in found.values() for episode in result["episodes"]]
-    low, high = min(everything), max(everything) + 1e-6
-    for index, (name, result) in enumerate(found.items()):
-        returns = [episode["return"] for episode in result["episodes"]]
-        axis.hist(
-            returns, bins=30, range=(low, high), alpha=0.5, color=f"C{index}", label=f"{labels[name]}: {result['mean']:.0f}"
-        )
-        axis.axvline(result["mean"], color=f"C{index}", linewidth=1)
-    axis.set(xlabel="return", ylabel="episodes", title=f"{run.task}: scores of {len(everything) // len(found)} episodes each")
+    low, high = min(map(min, found.values())), max(map(max, found.values())) + 1e-6
+    for index, (name, returns) in enumerate(found.items()):
+        count, mean = len(returns), sum(returns) / len(returns)
+        label = f"{labels[name]}: {mean:.0f} ({count:,} episodes)"
+        shares = [1 / count] * count
+        axis.hist(returns, bins=30, range=(low, high), weights=shares, alpha=0.5, color=f"C{index}", label=label)
+        axis.axvline(mean, color=f"C{index}", linewidth=1)
+    axis.set(xlabel="return", ylabel="share of the episodes", title=f"{task}: scores, episode by episode")
     axis.legend(fontsize=8)
     figure.tight_layout()
     return figure
