@@ -4,7 +4,7 @@
     python benchmarks/soak.py [--seconds 3600] [--json FILE] -- worldmodels train-controller --run runs/mine
 
 The first form attaches to what runs already and leaves it running; the second starts the command and, when the time is up,
-interrupts it as Ctrl-C does. Either ends early when the command does. Linux only: the numbers come from ``/proc``.
+ends it as SIGTERM does. Either ends early when the command does. Linux only: the numbers come from ``/proc``.
 
 The JSON holds every sample; what is printed is each number's first, last and largest value and its slope per hour: a straight
 line by least squares, through all samples and through the second half alone, where whatever grows at the start has grown.
@@ -135,7 +135,7 @@ def main() -> int:
         parser.error("that process has ended")
     finally:
         if started is not None and started.poll() is None:
-            started.send_signal(signal.SIGINT)
+            started.send_signal(signal.SIGTERM)  # not SIGINT: a shell's background jobs do not hear it
             started.wait()
     if len(samples) < 2:
         print("soak: the command ended before two samples were taken", file=sys.stderr)
