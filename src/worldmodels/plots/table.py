@@ -58,5 +58,5 @@ def draw_ablation(result: dict[str, Any], path: Path) -> None:
     axis.axhline(result["random"]["mean"], color="grey", linestyle=":", label="random policy")
     axis.set_xticks(range(len(result["rows"])), [row["label"] for row in result["rows"]])
     axis.set(ylabel="return in the real environment", title=result["task"])
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="upper left")
     save(figure, path)
