@@ -106,6 +106,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "shipped CarRacing agent": lambda: shipped_table("car-racing"),
     "CarRacing environment": environment_table,
     "hours to 900": hours_to_the_papers_level,
+    "temperature table": lambda: paper_table("take-cover/temperature"),
     "ablation table": lambda: paper_table("car-racing/ablation"),
 }
 BLOCKS |= speed_tables.BLOCKS
