@@ -1,4 +1,5 @@
-"""The tables of speeds and of how cost grows: Markdown from results/bench.json and results/scaling.json.
+"""The tables of speeds and of how cost grows: Markdown from results/bench.json, results/scaling.json and
+results/ray-overhead.json.
 
 What is computed rather than measured is computed here, from those files and the presets, and every such table says so.
 """
@@ -258,6 +259,22 @@ def scaling_machine() -> str:
     return _machine(_read("scaling.json")["machine"])
 
 
+def ray_overhead() -> str:
+    """A generation in the real environment by Ray's actors beside the local pool."""
+    found = _read("ray-overhead.json")
+    head = ["", "local pool, steps/s", "Ray, steps/s", "Ray's share of the local pool's, median of the rounds"]
+    rows = [
+        [
+            TITLES[row["task"]],
+            f"{row['local_steps_per_second']:,.0f}",
+            f"{row['ray_steps_per_second']:,.0f}",
+            _share(row["ratio"]),
+        ]
+        for row in found["rows"]
+    ]
+    return f"{_table(head, rows, 3)}\n\n{found['workers']} workers each; {_machine(found['machine'])}"
+
+
 BLOCKS = {
     "speed": speed_table,
     "the machine": bench_machine,
@@ -273,4 +290,5 @@ BLOCKS = {
     "collection growth": collection_growth,
     "memory growth": memory_growth,
     "a thousand cores": thousand_cores,
+    "ray overhead": ray_overhead,
 }

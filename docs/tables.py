@@ -12,7 +12,7 @@ from typing import Any
 import speed_tables
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs/benchmarks.md", ROOT / "docs/scaling.md")
+PAGES = (ROOT / "README.md", ROOT / "docs/benchmarks.md", ROOT / "docs/scaling.md", ROOT / "docs/cluster.md")
 
 
 def _read(name: str) -> Any:
