@@ -117,7 +117,7 @@ def measure_chunks(bench: Bench, seconds: float) -> list[dict[str, Any]]:
     """Agent steps/s of one core in CarRacing, against how many episodes it plays side by side."""
     spec, inputs = bench.spec, bench.preset.controller.inputs
     player = RealPlayer(spec, False, bench.model(), inputs)
-    solutions = 0.1 * torch.randn(1, num_parameters(spec, inputs))
+    solutions = 0.1 * torch.randn(1, num_parameters(spec, inputs)).numpy()
     rows = []
     try:
         for size in CHUNKS:
