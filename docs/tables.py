@@ -12,7 +12,13 @@ from typing import Any
 import speed_tables
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs/benchmarks.md", ROOT / "docs/scaling.md", ROOT / "docs/cluster.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs/benchmarks.md",
+    ROOT / "docs/scaling.md",
+    ROOT / "docs/cluster.md",
+    ROOT / "docs/paper_tables.md",
+)
 
 
 def _read(name: str) -> Any:
@@ -107,6 +113,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "CarRacing environment": environment_table,
     "hours to 900": hours_to_the_papers_level,
     "temperature table": lambda: paper_table("take-cover/temperature"),
+    "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "ablation table": lambda: paper_table("car-racing/ablation"),
 }
 BLOCKS |= speed_tables.BLOCKS
