@@ -64,10 +64,11 @@ def ship(path: Path, episodes: int) -> Path:
     target = Target(shipped.world_model.spec, shipped)
     base = dataclasses.replace(EvaluateConfig(), episodes=100, temperature=run.preset.controller.temperature)
     many = dataclasses.replace(base, episodes=episodes)
+    played = path / "evaluation" / "shipped.played.jsonl"  # the official CarRacing takes an hour
     results = {
         "random": files.read_json(path / "evaluation" / "random.json"),  # chance has no weights to be rounded
         "dream": evaluate(dataclasses.replace(base, world="dream"), target),
-        "real": evaluate(many, target, path / "evaluation" / "shipped.played.jsonl"),  # an hour, where it is the official one
+        "real": evaluate(many, target, played),
     }
     if shipped.world_model.spec.official_id:
         results["fast"] = evaluate(dataclasses.replace(many, fast=True), target)
@@ -75,6 +76,7 @@ def ship(path: Path, episodes: int) -> Path:
     for name, value in (("evaluation", {k: compact(v) for k, v in results.items()}), ("training", {"rounds": rounds})):
         files.write_bytes(folder / f"{name}.json", (json.dumps(value, separators=(",", ":")) + "\n").encode())
     files.write_bytes(folder / "MODEL_CARD.md", make_card(folder).encode())
+    played.unlink()
     return folder
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -58,9 +58,9 @@ def ignore() -> None:
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Inside, signals wait for this thread; processes that are started inside never hear any that may be held back."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+def held_back(kinds: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
+    """Inside, signals of these kinds wait for this thread; processes that are started inside never hear them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
     try:
         yield
     finally:

@@ -56,14 +56,11 @@ def _held_back_signals() -> Iterator[None]:
 
     A worker that Ctrl-C reaches while it is still importing would say so at length.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    try:
+    with interrupt.held_back({signal.SIGHUP}):
         # Python's own helper, which looks after SIGINT itself, and in doing so lets it through again.
         multiprocessing.resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with interrupt.held_back(_TERMINAL_SIGNALS):
+            yield
 
 
 class LocalWorkers:
