@@ -1,5 +1,6 @@
 """The dream: how it begins, ends and repeats, and as a single environment for any Gymnasium agent."""
 
+import dataclasses
 import math
 
 import gymnasium as gym
@@ -46,6 +47,46 @@ def test_else_it_is_truncated_at_the_tasks_limit():
     dream.reset(seed=[0])
     ends = [tuple(bool(x[0]) for x in dream.step(NO_PUSH)[2:4]) for _ in range(40)]
     assert ends == [(False, False)] * 39 + [(False, True)]
+
+
+def dream_of_hits(chance, damages, num_envs):
+    """A dream in which every step is a hit with the given chance."""
+    model = model_that_dies(math.log(chance / (1 - chance)))
+    return DreamEnv(dataclasses.replace(model, spec=dataclasses.replace(model.spec, hit_damages=damages)), "zh", num_envs, 1.0)
+
+
+def test_hits_are_drawn_and_cost_health():
+    """A hit costs 40 or 100, by half: the first hit kills in half of the dreams, the third in all."""
+    num = 4000
+    dream = dream_of_hits(0.1, (40.0, 100.0), num)
+    dream.reset(seed=list(range(num)))
+    alive, previous, hits = np.ones(num, np.bool_), dream.moment().health.numpy(), []
+    for _ in range(20):
+        terminated = dream.step(np.zeros((num, 1), np.float32))[2]
+        health = dream.moment().health.numpy()
+        cost = (previous - health)[alive]
+        assert set(cost) <= {0.0, 40.0, 100.0}
+        np.testing.assert_array_equal(terminated[alive], health[alive] <= 0)
+        hits.append(((cost == 40).mean(), (cost == 100).mean()))
+        alive, previous = alive & ~terminated, health
+    assert np.mean(hits, 0) == pytest.approx([0.05, 0.05], abs=0.004)
+
+
+def test_health_is_part_of_a_moment_and_of_a_slot():
+    dream = dream_of_hits(0.5, (30.0,), 3)
+    dream.reset(seed=[1, 2, 3])
+    for _ in range(2):
+        dream.step(np.zeros((3, 1), np.float32))
+    moment = dream.moment()
+    before = moment.health.tolist()
+    assert len(set(before)) > 1
+    dream.step(np.zeros((3, 1), np.float32))
+    dream.begin_at(moment, [4, 5, 6])
+    assert dream.moment().health.tolist() == before
+    dream.reset(seed=[7, None, None], options={"reset_mask": np.array([True, False, False])})
+    assert dream.moment().health.tolist() == [100.0, *before[1:]]
+    dream.shrink(np.array([False, True, True]))
+    assert dream.moment().health.tolist() == before[1:]
 
 
 def test_temperature_widens_the_dream(toy_world_model):

@@ -36,7 +36,8 @@ def make_episode(length, seed):
     terminated = np.zeros(length, np.bool_)
     terminated[-1] = seed % 2
     actions = rng.normal(size=(length, 2)).astype(np.float32)
-    return Episode(seed, frames, actions, rng.normal(size=length).astype(np.float32), terminated)
+    rewards, damage = rng.normal(size=(2, length)).astype(np.float32)
+    return Episode(seed, frames, actions, rewards, terminated, damage)
 
 
 @given(st.lists(st.sampled_from([1, 2, 5, 127, 128, 129, 256]), min_size=1, max_size=3), st.integers(0, 99))
@@ -53,6 +54,7 @@ def test_round_trip(tmp_path_factory, lengths, seed):
     np.testing.assert_array_equal(steps["action"], np.concatenate([e.actions for e in episodes]))
     np.testing.assert_array_equal(steps["reward"], np.concatenate([e.rewards for e in episodes]))
     np.testing.assert_array_equal(steps["terminated"], np.concatenate([e.terminated for e in episodes]))
+    np.testing.assert_array_equal(steps["damage"], np.concatenate([e.damage for e in episodes]))
     shutil.rmtree(folder)
 
 
@@ -222,7 +224,7 @@ class Canary:
 def test_an_object_array_is_refused_unopened(shard, tmp_path):
     canary = tmp_path / "canary"
     objects = np.array([Canary(canary)] * 300, object)
-    np.savez(shard / "steps.npz", action=objects, reward=objects, terminated=objects, allow_pickle=True)
+    np.savez(shard / "steps.npz", action=objects, reward=objects, terminated=objects, damage=objects, allow_pickle=True)
     vouch(shard)
     with pytest.raises(BadFileError, match=r"steps\.npz"):
         Shard(shard).steps()
@@ -244,7 +246,7 @@ def test_an_array_that_claims_a_petabyte_is_refused_at_once(shard):
     header += b" " * (-(len(header) + 11) % 64) + b"\n"
     member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
     with zipfile.ZipFile(shard / "steps.npz", "w") as archive:
-        for name in ("action", "reward", "terminated"):
+        for name in ("action", "reward", "terminated", "damage"):
             archive.writestr(f"{name}.npy", member)
     vouch(shard)
     start = time.monotonic()
@@ -253,7 +255,7 @@ def test_an_array_that_claims_a_petabyte_is_refused_at_once(shard):
     assert time.monotonic() - start < 1
 
 
-@pytest.mark.parametrize("name", ["action", "reward", "terminated"])
+@pytest.mark.parametrize("name", ["action", "reward", "terminated", "damage"])
 def test_steps_of_another_type_or_length_are_refused(shard, name):
     with np.load(shard / "steps.npz") as archive:
         steps = dict(archive)
@@ -266,7 +268,7 @@ def test_steps_of_another_type_or_length_are_refused(shard, name):
 
 def test_a_zip_bomb_is_refused_unopened(shard):
     with zipfile.ZipFile(shard / "steps.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("action", "reward", "terminated"):
+        for name in ("action", "reward", "terminated", "damage"):
             with archive.open(f"{name}.npy", "w") as member:
                 for _ in range(100):
                     member.write(bytes(10**6))

@@ -116,7 +116,7 @@ def refused_cheaply(capsys, command, start):
 def test_a_bomb_in_a_shard(toy_copy, capsys):
     (toy_copy / "vae" / "DONE").unlink()
     with zipfile.ZipFile(toy_copy / "episodes" / "shard-00000" / "steps.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("action", "reward", "terminated"):
+        for name in ("action", "reward", "terminated", "damage"):
             with archive.open(f"{name}.npy", "w") as member:
                 for _ in range(200):
                     member.write(bytes(10**6))

@@ -55,6 +55,7 @@ def test_open_loop_error_of_a_known_world(toy_world_model, tmp_path):
         "action": np.zeros((total, 1)),
         "reward": np.zeros(total),
         "terminated": np.zeros(total),
+        "damage": np.zeros(total),
         "lengths": lengths,
     }
     for name, kind in ARRAYS.items():

@@ -18,6 +18,7 @@ def arrays():
         "action": rng.normal(size=(10, 1)).astype(np.float32),
         "reward": np.ones(10, np.float32),
         "terminated": np.arange(10) == 9,
+        "damage": rng.normal(size=10).astype(np.float32),
         "lengths": np.array(LENGTHS, np.int64),
     }
 
@@ -37,7 +38,7 @@ def test_reads_what_was_written(folder, arrays):
     assert store.num_episodes == 3
 
 
-@pytest.mark.parametrize("name", ["mu", "logvar", "action", "reward", "terminated", "lengths"])
+@pytest.mark.parametrize("name", ["mu", "logvar", "action", "reward", "terminated", "damage", "lengths"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "shorter", "other type", "pickle"])
 def test_a_bad_array_is_named(folder, arrays, name, damage):
     path = folder / f"{name}.npy"

@@ -1,5 +1,7 @@
 """M as it trains: sizes, the LSTM, and the loss with its done head."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -79,6 +81,26 @@ def test_done_weight_is_the_definition(model):
     alive, dead = -F.logsigmoid(-logit[~done]).sum(), -F.logsigmoid(logit[done]).sum()
     for weight, found in losses.items():
         torch.testing.assert_close(found, (alive + weight * dead) / 18, rtol=1e-2, atol=1e-3)
+
+
+def test_a_hits_logit_is_free_of_its_weight():
+    """Where nothing tells hits apart, the best logit is the log-odds of their share, whatever they weigh."""
+    sizes = RNNSizes(1, 1, 1, 1, done_head=True, hits=True)
+    model = MDNRNN(sizes)
+    torch.nn.init.zeros_(model.weight_out)
+    x, zeros, valid = torch.zeros(1, 8, 2), torch.zeros(1, 8), torch.ones(1, 8, dtype=torch.bool)
+    done = torch.arange(8)[None] < 2
+
+    def slope(logit):
+        with torch.no_grad():
+            model.bias_out[0] = logit
+        model.zero_grad()
+        model.loss(x, model.initial_state(1), torch.zeros(1, 8, 1), valid, done, zeros, valid, 10.0)[0].backward()
+        return float(model.bias_out.grad[0])
+
+    assert slope(math.log(2 / 6)) == pytest.approx(0, abs=0.01)
+    assert slope(math.log(2 / 6) + 0.5) > 0.1
+    assert slope(math.log(2 / 6) - 0.5) < -0.1
 
 
 def test_nll_is_per_latent_over_the_steps_that_go_on(model):

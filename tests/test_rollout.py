@@ -34,9 +34,9 @@ def play(kind, model, num_slots, **listeners):
 def test_every_job_is_played_once(toy_world_model, num_slots):
     finished, steps = [], 0
 
-    def on_step(running, obs, actions, rewards, terminated):
+    def on_step(running, obs, actions, step):
         nonlocal steps
-        assert len(running) == len(obs) == len(actions) == len(rewards) == len(terminated)
+        assert len(running) == len(obs) == len(actions) == len(step.rewards) == len(step.terminated)
         steps += int(running.sum())
 
     results = play("pixels", toy_world_model, num_slots, on_step=on_step, on_result=finished.append)

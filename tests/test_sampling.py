@@ -43,7 +43,7 @@ def store(tmp_path_factory):
             numbers = np.arange(OFFSETS[e], OFFSETS[e + 1])
             frames[:, 0, 0, 0], frames[:, 0, 0, 1] = numbers // 256, numbers % 256
             steps = np.zeros(LENGTHS[e], np.float32)
-            episodes.append(Episode(e, frames, steps[:, None], steps, np.zeros(LENGTHS[e], np.bool_)))
+            episodes.append(Episode(e, frames, steps[:, None], steps, np.zeros(LENGTHS[e], np.bool_), 0 * steps))
         write_shard(folder / f"shard-{shard:05d}", episodes)
     return EpisodeStore(folder)
 
@@ -131,6 +131,7 @@ def latents(tmp_path_factory):
     np.save(folder / "action.npy", np.arange(total, dtype=np.float32)[:, None] / 4)
     np.save(folder / "reward.npy", np.arange(total, dtype=np.float32) / 2)
     np.save(folder / "terminated.npy", terminated)
+    np.save(folder / "damage.npy", np.where(np.arange(total) % 7 == 0, 21, 0).astype(np.float32))
     np.save(folder / "lengths.npy", SHORT)
     return LatentStore(folder)
 
@@ -180,6 +181,7 @@ def test_a_window_tells_what_follows(latents):
         inside = batch.has_next[:, :-1]
         np.testing.assert_array_equal(batch.next_mu[:, :-1][inside], batch.mu[:, 1:][inside])
         np.testing.assert_array_equal(batch.done, latents.terminated[step])
+        np.testing.assert_array_equal(batch.hit, step % 7 == 0)
         np.testing.assert_array_equal(batch.action[..., 0], step / 4)
         np.testing.assert_array_equal(batch.reward, step / 2)
         np.testing.assert_array_equal(batch.logvar, -batch.mu)

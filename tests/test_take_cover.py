@@ -17,7 +17,7 @@ from gymnasium.utils.env_checker import check_env
 
 from worldmodels.envs import take_cover
 from worldmodels.envs.spec import get_task
-from worldmodels.envs.take_cover import TakeCoverEnv
+from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
 from worldmodels.errors import UserError
 
 
@@ -69,14 +69,18 @@ def test_thresholds_are_a_third(env, below, above):
 
 def test_an_episode_ends_with_death(env):
     env.reset(seed=1)
-    total, terminated, truncated = 0.0, False, False
+    total, terminated, truncated, damages = 0.0, False, False, []
     while not (terminated or truncated):
         obs, reward, terminated, truncated, info = env.step(np.zeros(1, np.float32))
         assert reward == 1
         total += reward
+        damages.append(info["damage"])
     assert terminated
     assert not truncated
     assert info["health"] == 0
+    assert sum(damages) == 100
+    # All but the last, which cannot cost more than what is left.
+    assert {damage for damage in damages[:-1] if damage} <= set(HIT_DAMAGES)
     assert 30 < total < 2100
     assert obs.shape == (64, 64, 3)
 
@@ -145,7 +149,7 @@ def test_the_working_folder_stays_clean(tmp_path, monkeypatch):
 def test_no_game_outlives_its_killed_parent():
     script = textwrap.dedent("""
         import time
-        from worldmodels.envs.take_cover import TakeCoverEnv
+        from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
         env = TakeCoverEnv()
         env.reset(seed=0)
         print(env._process, flush=True)
@@ -170,7 +174,7 @@ def mapped_by(pid):
 
 def test_a_game_that_dies_on_its_way_with_its_parent_leaves_nothing():
     """Killed as soon as there is shared memory: nobody has been told the game's name. Others' memory stays."""
-    script = "from worldmodels.envs.take_cover import TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
+    script = "from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
     with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL) as parent:
         while not (shared := mapped_by(parent.pid)):
             assert parent.poll() is None

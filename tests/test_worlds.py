@@ -64,11 +64,13 @@ def test_spaces_types_and_shapes(world, name):
     obs, info = world.reset(seed=[1, 2, 3])
     check_shapes(world, obs, 3)
     assert info == {}
-    obs, rewards, terminated, truncated, _ = world.step(actions_of(0))
+    obs, rewards, terminated, truncated, info = world.step(actions_of(0))
     check_shapes(world, obs, 3)
     assert rewards.shape == terminated.shape == truncated.shape == (3,)
     assert (rewards.dtype, terminated.dtype, truncated.dtype) == (np.float64, np.bool_, np.bool_)
     assert (rewards == 1).all()
+    if pixels:
+        assert info["damage"].tolist() == [0, 0, 0]
 
 
 def test_a_mask_resets_its_slots_only(world):

@@ -202,14 +202,15 @@ class RNNConfig(GradientConfig):
     sequence_length: int = 500
     """Time steps between two truncations of back-propagation; the state is carried across."""
     done_weight: float = 10.0
-    """Weight of a termination in the done head's cross-entropy (the original's 10); tasks without that head ignore it."""
+    """Weight of a termination, or of a hit, in the done head's cross-entropy (the original's 10); tasks without that head
+    ignore it."""
     max_grad_value: float = 1.0
     """Each gradient element is clipped to ± this value."""
 
     def validate(self) -> None:
         super().validate()
         _check("sequence_length", self.sequence_length, 1, 100_000)
-        _check("done_weight", self.done_weight, 0, 10_000)
+        _check("done_weight", self.done_weight, 1e-3, 10_000)
         _check("max_grad_value", self.max_grad_value, 1e-6, 1e6)
 
 
@@ -230,6 +231,9 @@ class ControllerConfig(Config):
     """Episodes whose mean return is a candidate's fitness; the same seeds for all candidates of a generation."""
     sigma: float = 0.1
     """CMA-ES's initial step size."""
+    num_components: int = field(default=0, metadata=ADDED)
+    """Search along this many principal components of what C sees, each scaled to one size, in place of along every weight; 0:
+    every weight."""
     world: World = "dream"
     """Where C is trained."""
     patience_steps: int = field(default=0, metadata=ADDED)
@@ -262,6 +266,7 @@ class ControllerConfig(Config):
         _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)
         _check("sigma", self.sigma, 1e-6, 100)
         _check("patience_steps", self.patience_steps, 0, 1_000_000)
+        _check("num_components", self.num_components, 0, 100_000)
         _check("temperature", self.temperature, 0.01, 10)
         _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
         _check("score_episodes", self.score_episodes, 1, 1_000_000)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.spec import Floats, Frame, get_task
+from worldmodels.envs.spec import FULL_HEALTH, Floats, Frame, get_task
 from worldmodels.errors import UserError
 from worldmodels.models.controller import feature_size, features
 from worldmodels.models.precision import device_of
@@ -35,8 +35,9 @@ def check_temperature(temperature: float) -> None:
 class DreamEnv(World):
     """The dream of a world model, N episodes at once.
 
-    An episode begins at the first frame of a real one, drawn by the episode's seed. It is terminated when the done head's
-    logit is above 0 (not sampled, as in the original), and truncated after as many steps as the real one.
+    An episode begins at the first frame of a real one, drawn by the episode's seed, and is truncated after as many steps as
+    the real one. Where the task has a health, hits are drawn with M's chance of them, each costs what the task says, and the
+    episode is terminated when nothing is left; else when the done head's logit is above 0 (not drawn, as in the original).
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
     head, else the task's constant; terminated and truncated bool [N].
@@ -66,7 +67,10 @@ class DreamEnv(World):
         self._state = world_model.rnn.initial_state(num_envs)
         self._restart = torch.ones(num_envs, device=self._device)
         self._num_steps = np.zeros(num_envs, np.int64)
-        self._noise = EpisodeNoise(num_envs, spec.latent_size, self._device)
+        self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
+        self._damages = torch.tensor(spec.hit_damages, device=self._device)
+        # One number more decides whether there is a hit and what it costs.
+        self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
         self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
         env = spec.make_env()
         action_space = env.action_space
@@ -85,10 +89,11 @@ class DreamEnv(World):
         begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
         pick = (uniform[:, 0] * len(self._initial.mu)).long().clamp(max=len(self._initial.mu) - 1)
-        first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal
+        first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal[:, : self._spec.latent_size]
         self.z = torch.where(begun[:, None], first, self.z)
         self._restart[begun] = 1
         self._num_steps[mask] = 0
+        self._health[begun] = FULL_HEALTH
         for part in self._state:
             part[begun] = 0
         return self.features(), {}
@@ -97,23 +102,42 @@ class DreamEnv(World):
         self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         uniform, normal = self._noise.next()
-        self.z, done, reward = self._stepper.sample(self._state.hidden, uniform, normal, self.temperature)
+        size = self._spec.latent_size
+        self.z, done, reward = self._stepper.sample(self._state.hidden, uniform[:, :size], normal[:, :size], self.temperature)
         self._num_steps += 1
-        terminated = np.zeros(self.num_envs, np.bool_) if done is None else (done > 0).cpu().numpy()
+        if done is None:
+            terminated = np.zeros(self.num_envs, np.bool_)
+        elif len(self._damages):
+            terminated = self._struck(done, uniform[:, size]).cpu().numpy()
+        else:
+            terminated = (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
         rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().cpu().numpy()
         return self.features(), rewards, terminated, truncated, {}
+
+    def _struck(self, log_odds: Tensor, uniform: Tensor) -> Tensor:
+        """Draws hits, takes what they cost, and returns who has no health left, bool [N].
+
+        Args:
+            log_odds: float32 [N], of a hit.
+            uniform: float32 [N] in [0, 1): a hit below its chance, and how far below says what it costs.
+        """
+        share = uniform / log_odds.sigmoid()
+        which = (share * len(self._damages)).long().clamp(max=len(self._damages) - 1)
+        self._health = torch.where(share < 1, self._health - self._damages[which], self._health)
+        return self._health <= 0
 
     def shrink(self, keep: Mask) -> None:
         kept = torch.from_numpy(keep).to(self._device)
         self._noise.shrink(keep)
         self._state = type(self._state)(*(part[kept] for part in self._state))
         self.z, self._restart, self._num_steps = self.z[kept], self._restart[kept], self._num_steps[keep]
+        self._health = self._health[kept]
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.z))
 
     def moment(self) -> Moment:
         """Returns where all slots are, to go back to (`begin_at`)."""
-        return copy_moment(Moment(self.z, self._state, self._restart, self._num_steps))
+        return copy_moment(Moment(self.z, self._state, self._restart, self._num_steps, self._health))
 
     def begin_at(self, moment: Moment, seeds: list[int | None]) -> None:
         """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
@@ -121,6 +145,7 @@ class DreamEnv(World):
         self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
         self._state = type(here.state)(*(part.to(self._device) for part in here.state))
         self.z, self._restart, self._num_steps = here.z.to(self._device), here.restart.to(self._device), here.num_steps
+        self._health = here.health.to(self._device)
 
     def decode(self) -> Frame:
         """Returns what V makes of the current latents, uint8 [N, 64, 64, 3]."""
@@ -144,7 +169,8 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
     The first frame of a recorded episode, drawn by the seed.
 
     ### Episode End
-    Terminated when M's done head says so; truncated after the real environment's limit of steps.
+    Terminated when M's done head says so, or when its hits have used up the health; truncated after the real environment's
+    limit of steps.
 
     ### Arguments
     - ``model``: a model's folder, a run's folder with a finished controller, or a task's name: its shipped agent.

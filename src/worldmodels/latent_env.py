@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.spec import Floats, Frame
+from worldmodels.envs.spec import FULL_HEALTH, Floats, Frame
 from worldmodels.models.controller import feature_size, features, uses_memory
 from worldmodels.models.precision import device_of
 from worldmodels.models.world_model import Moment, WorldModel, copy_moment
@@ -47,6 +47,7 @@ class LatentEnv(World):
         self._state = world_model.rnn.initial_state(envs.num_envs)
         self._restart = torch.ones(envs.num_envs)
         self._num_steps = np.zeros(envs.num_envs, np.int64)
+        self._health = torch.full((envs.num_envs,), FULL_HEALTH)
         self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
         self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
@@ -72,6 +73,7 @@ class LatentEnv(World):
         self.mu, self.z = torch.where(begun[:, None], mu, self.mu), torch.where(begun[:, None], z, self.z)
         self._restart[begun] = 1
         self._num_steps[mask] = 0
+        self._health[begun] = FULL_HEALTH
         for part in self._state:
             part[begun] = 0
         return self.features(), {}
@@ -83,11 +85,12 @@ class LatentEnv(World):
         self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
         self.mu, self.z = self._see(self._noise.next()[1])
         self._num_steps += 1
+        self._health -= torch.from_numpy(infos["damage"]).float()
         return self.features(), rewards, terminated, truncated, infos
 
     def moment(self) -> Moment:
         """Returns where all slots are; a dream can go on from there (`DreamEnv.begin_at`)."""
-        return copy_moment(Moment(self.z.cpu(), self._state, self._restart, self._num_steps))
+        return copy_moment(Moment(self.z.cpu(), self._state, self._restart, self._num_steps, self._health))
 
     def shrink(self, keep: Mask) -> None:
         self._envs.shrink(keep)
@@ -95,7 +98,7 @@ class LatentEnv(World):
         kept = torch.from_numpy(keep)
         self._state = type(self._state)(*(part[kept] for part in self._state))
         self.mu, self.z, self._restart, self.frames = self.mu[kept], self.z[kept], self._restart[kept], self.frames[keep]
-        self._num_steps = self._num_steps[keep]
+        self._num_steps, self._health = self._num_steps[keep], self._health[kept]
         self._set_spaces(self.single_observation_space, self.single_action_space, self._envs.num_envs)
 
     def close_extras(self, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +50,22 @@ class Policy(Protocol):
         """Drops the slots where ``keep`` (bool [N]) is false."""
 
 
+class Step(NamedTuple):
+    """What came of a step of all slots of a world: rewards float64 [N], terminated bool [N], the world's infos."""
+
+    rewards: NDArray[np.float64]
+    terminated: Mask
+    infos: dict[str, Any]
+
+    def of(self, slot: int) -> tuple[float, bool, float]:
+        """Returns a slot's reward, whether it terminated, and what the step cost of its health (see `PixelEnvs`)."""
+        return float(self.rewards[slot]), bool(self.terminated[slot]), float(self.infos["damage"][slot])
+
+
 class Listener(Protocol):
     """Told of every step; recording is the reason."""
 
-    def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None: ...
+    def __call__(self, running: Mask, obs: Any, actions: Floats, step: Step) -> None: ...
 
 
 def rollout(
@@ -109,9 +121,9 @@ def rollout(
             running = np.ones(world.num_envs, np.bool_)
 
         actions = policy.act(obs)
-        next_obs, rewards, terminated, truncated, _ = world.step(actions)
+        next_obs, rewards, terminated, truncated, infos = world.step(actions)
         if on_step is not None:
-            on_step(running, obs, actions, rewards, terminated)
+            on_step(running, obs, actions, Step(rewards, terminated, infos))
         obs = next_obs
         returns[running] += rewards[running]
         lengths[running] += 1

@@ -81,7 +81,8 @@ class PixelEnvs(World):
     An environment that fails in the middle of an episode (`EnvironmentFailure`: its process was killed, or hangs) is reset with
     the episode's seed and given the episode's actions again: to whoever plays, nothing has happened.
 
-    Observations are uint8 [N, 64, 64, 3]; rewards float64 [N]; terminated and truncated bool [N].
+    Observations are uint8 [N, 64, 64, 3]; rewards float64 [N]; terminated and truncated bool [N]; the info's ``damage``,
+    float64 [N], is what the environments' own say, 0 where they say nothing.
     """
 
     def __init__(self, envs: Sequence[gym.Env[Frame, Floats]], num_threads: int = 1) -> None:
@@ -128,15 +129,17 @@ class PixelEnvs(World):
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, np.bool_)
         truncated = np.zeros(self.num_envs, np.bool_)
+        damage = np.zeros(self.num_envs)
 
         def work(slot: int) -> None:
-            self._obs[slot], rewards[slot], terminated[slot], truncated[slot] = self._play_on(slot, actions[slot])
+            played = self._play_on(slot, actions[slot])
+            self._obs[slot], rewards[slot], terminated[slot], truncated[slot], damage[slot] = played
 
         self._for_slots(work, np.flatnonzero(~self._over))
         self._over = self._over | terminated | truncated
-        return self._obs.copy(), rewards, terminated, truncated, {}
+        return self._obs.copy(), rewards, terminated, truncated, {"damage": damage}
 
-    def _play_on(self, slot: int, action: Floats | None) -> tuple[Frame, float, bool, bool]:
+    def _play_on(self, slot: int, action: Floats | None) -> tuple[Frame, float, bool, bool, float]:
         """Resets a slot (no action) or steps it. Where its environment fails, the episode is played again up to here.
 
         Raises:
@@ -146,13 +149,13 @@ class PixelEnvs(World):
         while True:
             try:
                 if action is None or failures:
-                    result = (env.reset(seed=self._seeds[slot])[0], 0.0, False, False)
+                    result = (env.reset(seed=self._seeds[slot])[0], 0.0, False, False, 0.0)
                     for earlier in self._actions[slot]:
                         env.step(earlier)
                 if action is not None:
-                    obs, reward, terminated, truncated, _ = env.step(action)
+                    obs, reward, terminated, truncated, info = env.step(action)
                     self._actions[slot].append(action.copy())
-                    result = (obs, float(reward), terminated, truncated)
+                    result = (obs, float(reward), terminated, truncated, float(info.get("damage", 0.0)))
                 return result
             except EnvironmentFailure as error:
                 failures += 1

@@ -145,6 +145,7 @@ def _write_latents(folder: Path, spec: EnvSpec) -> LatentStore:
         "action": rng.uniform(-1, 1, (steps, spec.action_size)),
         "reward": np.ones(steps),
         "terminated": np.isin(np.arange(steps), np.cumsum(lengths) - 1),
+        "damage": np.zeros(steps),
         "lengths": lengths,
     }
     folder.mkdir()

@@ -2,7 +2,7 @@
 
     episodes/shard-00000/
       frames.bin    uint8 [T, 64, 64, 3] in chunks of 128 frames: differences in time, Blosc2-zstd
-      steps.npz     action float32 [T, A], reward float32 [T], terminated bool [T]
+      steps.npz     action float32 [T, A], reward float32 [T], terminated bool [T], damage float32 [T]
       shard.json    seed and length of every episode, size of every chunk, a checksum of both files
 
 T counts the steps of all episodes of the shard, one after the other. Frame t is what was seen before action t. A shard is
@@ -45,43 +45,48 @@ _CODEC: dict[str, Any] = {
     "nthreads": 1,
 }
 _FRAME_BYTES = int(np.prod(FRAME_SHAPE))
-_STEPS = {"action": np.float32, "reward": np.float32, "terminated": np.bool_}
+_STEPS = {"action": np.float32, "reward": np.float32, "terminated": np.bool_, "damage": np.float32}
 _MEND = "; remove the shard's folder and call 'worldmodels collect' again: its episodes are played again with their own seeds"
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode of T steps: frames uint8 [T, 64, 64, 3], actions float32 [T, A], rewards float32 [T], terminated bool [T]."""
+    """One episode of T steps: frames uint8 [T, 64, 64, 3], actions float32 [T, A], rewards float32 [T], terminated bool [T],
+    damage float32 [T] (what each step cost of the health; zeros where there is none)."""
 
     seed: int
     frames: NDArray[np.uint8]
     actions: NDArray[np.float32]
     rewards: NDArray[np.float32]
     terminated: NDArray[np.bool_]
+    damage: NDArray[np.float32]
 
 
 class Recording:
     """An episode while it is being played."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[NDArray[np.uint8], NDArray[np.float32], float, bool]] = []
+        self._steps: list[tuple[NDArray[np.uint8], NDArray[np.float32], float, bool, float]] = []
 
-    def add(self, frame: NDArray[np.uint8], action: NDArray[np.float32], reward: float, terminated: bool) -> None:
+    def add(
+        self, frame: NDArray[np.uint8], action: NDArray[np.float32], reward: float, terminated: bool, damage: float
+    ) -> None:
         """Remembers a step: what was seen before it (never changed after), what was done, and what came."""
-        self._steps.append((frame, action, reward, terminated))
+        self._steps.append((frame, action, reward, terminated, damage))
 
     def __len__(self) -> int:
         return len(self._steps)
 
     def episode(self, seed: int) -> Episode:
         """Returns all steps so far as an episode."""
-        frames, actions, rewards, terminated = zip(*self._steps, strict=True)
+        frames, actions, rewards, terminated, damage = zip(*self._steps, strict=True)
         return Episode(
             seed,
             np.stack(frames),
             np.stack(actions).astype(np.float32),
             np.array(rewards, np.float32),
             np.array(terminated, np.bool_),
+            np.array(damage, np.float32),
         )
 
 
@@ -118,6 +123,7 @@ def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
             action=np.concatenate([e.actions for e in episodes]).astype(np.float32),
             reward=np.concatenate([e.rewards for e in episodes]).astype(np.float32),
             terminated=np.concatenate([e.terminated for e in episodes]).astype(np.bool_),
+            damage=np.concatenate([e.damage for e in episodes]).astype(np.float32),
         )
         files.write_json(
             temporary / "shard.json",
@@ -217,7 +223,7 @@ class Shard:
         return frames[start - first * CHUNK_FRAMES : stop - first * CHUNK_FRAMES]
 
     def steps(self) -> dict[str, NDArray[Any]]:
-        """Reads action float32 [T, A], reward float32 [T] and terminated bool [T]."""
+        """Reads action float32 [T, A], reward float32 [T], terminated bool [T] and damage float32 [T]."""
         self._verify_once()
         path = self.folder / "steps.npz"
         try:

@@ -5,6 +5,7 @@ latents/
   action.npy            float32 [T, A]
   reward.npy            float32 [T]
   terminated.npy        bool [T]
+  damage.npy            float32 [T]
   lengths.npy           int64 [E], steps of every episode; they follow one another
 """
 
@@ -24,6 +25,7 @@ ARRAYS = {
     "action": np.float32,
     "reward": np.float32,
     "terminated": np.bool_,
+    "damage": np.float32,
     "lengths": np.int64,
 }
 #: Arrays that are not vectors.
@@ -53,12 +55,13 @@ class LatentStore:
                     f"expected {np.dtype(kind)} of {DIMENSIONS.get(name, 1)}"
                 )
         self.mu, self.logvar = arrays["mu"], arrays["logvar"]
-        self.action, self.reward, self.terminated = arrays["action"], arrays["reward"], arrays["terminated"]
+        self.action, self.reward, self.damage = arrays["action"], arrays["reward"], arrays["damage"]
+        self.terminated = arrays["terminated"]
         self.lengths = np.array(arrays["lengths"])
         if len(self.lengths) == 0 or self.lengths.min() < 1:
             raise BadFileError(f"{folder}/lengths.npy: every episode must have at least one step")
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        for name in ("mu", "logvar", "action", "reward", "terminated"):
+        for name in ("mu", "logvar", "action", "reward", "terminated", "damage"):
             if len(arrays[name]) != self.offsets[-1]:
                 raise BadFileError(f"{folder}/{name}.npy: {len(arrays[name])} steps; the episodes have {self.offsets[-1]}")
 

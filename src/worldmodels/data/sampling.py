@@ -122,8 +122,8 @@ class SequenceBatch:
     """A window of B streams, T steps each, with the latent that follows each step.
 
     mu, logvar float32 [B, T, Z]; next_mu, next_logvar likewise, meaningless where ``has_next`` (bool [B, T]) is false;
-    action float32 [B, T, A]; restart, done bool [B, T]; reward float32 [B, T]; ``valid`` bool [B, T] is false where an episode
-    is padded; ``fresh`` says that the streams begin here.
+    action float32 [B, T, A]; restart, done, hit bool [B, T]; reward float32 [B, T]; ``valid`` bool [B, T] is false where an
+    episode is padded; ``fresh`` says that the streams begin here.
     """
 
     mu: NDArray[np.float32]
@@ -132,6 +132,7 @@ class SequenceBatch:
     reward: NDArray[np.float32]
     restart: NDArray[np.bool_]
     done: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
     has_next: NDArray[np.bool_]
     next_mu: NDArray[np.float32]
     next_logvar: NDArray[np.float32]
@@ -222,6 +223,7 @@ class SequenceSampler:
             reward=store.reward[index],
             restart=self._first[index],
             done=store.terminated[index],
+            hit=store.damage[index] > 0,
             has_next=~last & valid,
             next_mu=store.mu[following].astype(np.float32),
             next_logvar=store.logvar[following].astype(np.float32),

@@ -21,6 +21,8 @@ from worldmodels.errors import UserError, nearest
 Floats = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 
+#: What an episode begins with, where there is a health.
+FULL_HEALTH = 100.0
 ENTRY_POINTS = "worldmodels.tasks"
 
 
@@ -87,7 +89,10 @@ class EnvSpec:
     restart_input: bool = False
     """Whether M is told the first step of an episode."""
     done_head: bool = False
-    """Whether M predicts termination."""
+    """Whether M predicts termination, or, with ``hit_damages``, hits."""
+    hit_damages: tuple[float, ...] = ()
+    """What a hit may cost of a full health of 100, each as likely as the others; the environment's info then has ``damage``,
+    what a step has cost. M's done head learns hits in place of terminations, the dream keeps the health. Empty: no health."""
     reward_head: bool = False
     """Whether M predicts the reward, which is then the dream's."""
     dream_reward: float = 0.0

@@ -29,7 +29,7 @@ from worldmodels.config import (
 from worldmodels.envs import process_guard
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.held_random import held_random_policy
-from worldmodels.envs.spec import EnvSpec, Floats, Frame, PublishedScore, register
+from worldmodels.envs.spec import FULL_HEALTH, EnvSpec, Floats, Frame, PublishedScore, register
 from worldmodels.errors import EnvironmentFailure, UserError, nearest
 
 MAX_EPISODE_STEPS = 2100
@@ -41,6 +41,8 @@ _RESOLUTIONS = {
     "320x240": vizdoom.ScreenResolution.RES_320X240,
     "640x480": vizdoom.ScreenResolution.RES_640X480,
 }
+#: Of a fireball: 21 times a die with eight faces; half of the hits kill at full health.
+HIT_DAMAGES = tuple(21.0 * face for face in range(1, 9))
 #: Starting a game changes the working folder for a moment (see `TakeCoverEnv._start`): one at a time.
 _start_lock = threading.Lock()
 
@@ -61,6 +63,9 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
 
     ### Starting State
     The scenario's own; the seed decides where monsters appear and when they fire.
+
+    ### Info
+    ``health``, from 100 to 0, and ``damage``, what this step has cost of it. Neither is on the screen.
 
     ### Episode End
     Terminated when the player dies; truncated after 2100 tics (the paper's cap; the scenario itself sets none).
@@ -104,6 +109,7 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._screen: Frame | None = None
         self._num_steps = 0
+        self._health = FULL_HEALTH
 
     def _start(self) -> vizdoom.DoomGame:
         """Starts the game's process, silent, without a window, and guarded."""
@@ -165,8 +171,8 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         except vizdoom.ViZDoomErrorException as error:
             self.close()
             raise EnvironmentFailure(f"TakeCover: the game ended unexpectedly ({error})") from error
-        self._num_steps = 0
-        return self._observe(), {"health": 100.0}
+        self._num_steps, self._health = 0, FULL_HEALTH
+        return self._observe(), {"health": FULL_HEALTH, "damage": 0.0}
 
     def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """Plays one tic. Raises `EnvironmentFailure` if the game has died (not the player)."""
@@ -180,7 +186,8 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             terminated = self._game.is_episode_finished()
             truncated = not terminated and self._num_steps >= MAX_EPISODE_STEPS
             health = 0.0 if terminated else self._game.get_game_variable(vizdoom.GameVariable.HEALTH)
-            return self._observe(), reward, terminated, truncated, {"health": health}
+            damage, self._health = self._health - health, health
+            return self._observe(), reward, terminated, truncated, {"health": health, "damage": damage}
         except vizdoom.ViZDoomErrorException as error:
             self.close()
             raise EnvironmentFailure(f"TakeCover: the game ended unexpectedly ({error})") from error
@@ -277,6 +284,7 @@ register(
         env_threads=2,
         restart_input=True,
         done_head=True,
+        hit_damages=HIT_DAMAGES,
         dream_reward=1.0,
         fixed_actions={"stay": (0.0,), "always left": (-1.0,), "always right": (1.0,)},
         keys={"left": (-1.0,), "right": (1.0,)},

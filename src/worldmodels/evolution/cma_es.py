@@ -26,10 +26,16 @@ class CMAES:
         sigma: initial step size.
         population_size: candidates per generation.
         seed: of the run; generation g draws from (seed, "controller/cma", g).
+        basis: float64 [parameters, K]: the search is for K coordinates, and a solution is the basis times them; ``start`` is
+            taken to the nearest that has coordinates. None: the parameters are the coordinates.
     """
 
-    def __init__(self, start: Solution, sigma: float, population_size: int, seed: int) -> None:
-        self._seed = seed
+    def __init__(
+        self, start: Solution, sigma: float, population_size: int, seed: int, basis: NDArray[np.float64] | None = None
+    ) -> None:
+        self._seed, self._basis = seed, basis
+        if basis is not None:
+            start = np.linalg.lstsq(basis, start)[0]
         self._rng = np.random.default_rng(0)
         self.generation = 0
         self._asked: list[NDArray[np.float64]] = []
@@ -62,7 +68,11 @@ class CMAES:
         """Returns the generation's candidates, float64 [P, parameters]."""
         self._rng = np.random.default_rng(derive_seed(self._seed, "controller/cma", self.generation))
         self._asked = self._strategy.ask()
-        return np.stack(self._asked)
+        return self._solution(np.stack(self._asked))
+
+    def _solution(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates [..., K] → parameters [..., parameters]."""
+        return coordinates if self._basis is None else coordinates @ self._basis.T
 
     def tell(self, fitness: NDArray[np.float64]) -> None:
         """Takes the candidates' fitness, float64 [P], higher is better; a value that is not finite gets the worst rank.
@@ -90,7 +100,7 @@ class CMAES:
     @property
     def mean(self) -> NDArray[np.float64]:
         """The centre of the search distribution, float64 [parameters]."""
-        return np.asarray(self._strategy.mean, np.float64)
+        return self._solution(np.asarray(self._strategy.mean, np.float64))
 
     @property
     def sigma(self) -> float:

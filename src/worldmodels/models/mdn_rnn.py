@@ -52,6 +52,8 @@ class RNNSizes:
     num_mixtures: int = 5
     restart_input: bool = False
     done_head: bool = False
+    hits: bool = False
+    """The done head learns hits, and its logit is their log-odds."""
     reward_head: bool = False
 
     @property
@@ -126,7 +128,7 @@ class MDNRNN(nn.Module):
             state: the state before the first step.
             next_z: [B, T, Z], the latents to predict.
             has_next: bool [B, T]; False where the episode ended and nothing follows.
-            done: bool [B, T], termination at this step.
+            done: bool [B, T], termination (or a hit, see `RNNSizes.hits`) at this step.
             reward: float32 [B, T], of this step.
             valid: bool [B, T]; False where an episode is padded.
             done_weight: weight of the steps with done = 1.
@@ -151,6 +153,9 @@ class MDNRNN(nn.Module):
         num_counted = counted.sum().clamp(min=1)
         if self.sizes.done_head:
             logit, target = heads[:, 0], done.flatten().float()
+            if self.sizes.hits:
+                # The weight inflates the odds that the loss is content with; the head's own logit is free of it.
+                logit = logit + math.log(done_weight)
             weight = (1 + (done_weight - 1) * target) * counted
             done_loss = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / num_counted
             metrics["done_loss"] = done_loss.detach()

@@ -47,6 +47,7 @@ def make_rnn(spec: EnvSpec) -> MDNRNN:
             spec.num_mixtures,
             spec.restart_input,
             spec.done_head,
+            bool(spec.hit_damages),
             spec.reward_head,
         )
     )
@@ -81,13 +82,15 @@ class WorldModel:
 class Moment:
     """Where slots are in a world: what V saw last and what M remembers, so that a dream can go on from there.
 
-    ``z`` float32 [N, Z], ``state`` M's, ``restart`` float32 [N] (1 before an episode's first step), ``num_steps`` int64 [N].
+    ``z`` float32 [N, Z], ``state`` M's, ``restart`` float32 [N] (1 before an episode's first step), ``num_steps`` int64 [N],
+    ``health`` float32 [N], of 100.
     """
 
     z: Tensor
     state: RNNState
     restart: Tensor
     num_steps: NDArray[np.int64]
+    health: Tensor
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class Model:
 def copy_moment(moment: Moment) -> Moment:
     """Returns a moment that nobody else changes."""
     state = RNNState(*(part.clone() for part in moment.state))
-    return Moment(moment.z.clone(), state, moment.restart.clone(), moment.num_steps.copy())
+    return Moment(moment.z.clone(), state, moment.restart.clone(), moment.num_steps.copy(), moment.health.clone())
 
 
 def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:

@@ -19,7 +19,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, EpisodeStore, Recording, Shard, shards_sha256, write_shard
@@ -30,7 +29,7 @@ from worldmodels.files import link_folder
 from worldmodels.models.random_nets import RandomNets
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
-from worldmodels.rollout import EpisodeJob, rollout
+from worldmodels.rollout import EpisodeJob, Step, rollout
 from worldmodels.run import Run, derive_seed
 from worldmodels.stages.driven import play_driven
 from worldmodels.workers import make_workers
@@ -64,9 +63,9 @@ class Recorder:
     def shrink(self, keep: Mask) -> None:
         """Never happens: the only slot is busy until the end."""
 
-    def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None:
+    def __call__(self, running: Mask, obs: Any, actions: Floats, step: Step) -> None:
         """Remembers a step."""
-        self.recording.add(obs[0], actions[0], float(rewards[0]), bool(terminated[0]))
+        self.recording.add(obs[0], actions[0], *step.of(0))
 
 
 def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: int, index: int) -> Episode:

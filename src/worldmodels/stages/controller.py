@@ -4,6 +4,7 @@ controller/
   history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
   scores.jsonl      one row a scoring of CMA-ES's mean
   best.safetensors  the mean that scored best
+  components.safetensors  with num_components: the coordinates that CMA-ES searches in
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from worldmodels.config import ControllerConfig, Memory, World
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.evolution.cma_es import CMAES
+from worldmodels.evolution.components import principal_components, recorded_features
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
 from worldmodels.models.controller import num_parameters
@@ -36,11 +38,12 @@ from worldmodels.models.world_model import (
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob
 from worldmodels.run import MetricsLog, Run, read_jsonl
-from worldmodels.stages.encode import open_initial_latents
+from worldmodels.stages.encode import open_initial_latents, open_latents
 from worldmodels.training import WEIGHTS
 
 Population = DreamPopulation | RealPopulation
 BEST = "best.safetensors"
+COMPONENTS = "components.safetensors"
 
 
 def load_world_model(run: Run, memory: Memory) -> WorldModel:
@@ -92,7 +95,23 @@ def begin_search(config: ControllerConfig, run: Run) -> CMAES:
         if found is None or found.shape != start.shape:
             raise UserError(f"{path}: not a controller of {len(start):,} parameters ({config.inputs}); keep its --inputs")
         start = found.double().numpy()
-    return CMAES(start, config.sigma, config.population_size, run.seed)
+    basis = None
+    if config.num_components:
+        path = run.stage_path("controller") / COMPONENTS
+        found = load_tensors(path).get("basis")
+        if found is None or found.ndim != 2 or len(found) != len(start):
+            raise BadFileError(f"{path}: not a basis of {len(start):,} parameters; remove {path.parent} and begin again")
+        basis = found.double().numpy()
+    return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+
+
+def note_components(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
+    """Writes the search's coordinates, once: from then on they are the run's, whatever another processor would make of them."""
+    path = run.stage_path("controller") / COMPONENTS
+    if config.num_components and not path.exists():
+        seen = recorded_features(world_model, config.inputs, open_latents(run), run.seed)
+        basis = principal_components(world_model.spec, config.inputs, seen, config.num_components)
+        save_tensors(path, {"basis": torch.from_numpy(basis)})
 
 
 def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
@@ -105,6 +124,7 @@ def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
+    note_components(config, run, world_model)
     population = make_population(world_model, config, config.world)
     score_world = config.world if config.score_world == "same" else config.score_world
     judge = population if score_world == config.world else make_population(world_model, config, score_world)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, Recording
@@ -17,7 +16,7 @@ from worldmodels.envs.spec import Floats, RandomPolicy
 from worldmodels.latent_env import LatentEnv
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import Model
-from worldmodels.rollout import EpisodeJob, rollout
+from worldmodels.rollout import EpisodeJob, Step, rollout
 from worldmodels.run import derive_seed
 from worldmodels.worlds import Mask, PixelEnvs
 
@@ -60,11 +59,11 @@ class NoisyDriver:
         self._agent.shrink(keep)
         self._slots = [slot for slot, kept in zip(self._slots, keep, strict=True) if kept]
 
-    def __call__(self, running: Mask, obs: Any, actions: Floats, rewards: NDArray[np.float64], terminated: Mask) -> None:
+    def __call__(self, running: Mask, obs: Any, actions: Floats, step: Step) -> None:
         """Remembers a step of every slot that is playing."""
         for slot in np.flatnonzero(running):
             recording = self.recordings[self._slots[slot][0]]
-            recording.add(self._frames[slot], actions[slot], float(rewards[slot]), bool(terminated[slot]))
+            recording.add(self._frames[slot], actions[slot], *step.of(int(slot)))
 
 
 def play_driven(

@@ -50,6 +50,7 @@ def run(config: EncodeConfig, run: Run) -> None:
         "action": (total, spec.action_size),
         "reward": (total,),
         "terminated": (total,),
+        "damage": (total,),
         "lengths": (len(store.lengths),),
     }
     position = folder / "position.json"

@@ -65,8 +65,9 @@ class RNNTrainee:
         if self._padded:
             goes_on = ~torch.from_numpy(batch.restart[:, :1]).to(self._device)
             state = RNNState(state.hidden * goes_on, state.cell * goes_on)
+        ends = batch.hit if self.model.sizes.hits else batch.done
         has_next, done, reward, valid = (
-            torch.from_numpy(array).to(self._device) for array in (batch.has_next, batch.done, batch.reward, batch.valid)
+            torch.from_numpy(array).to(self._device) for array in (batch.has_next, ends, batch.reward, batch.valid)
         )
         return self.model.loss(inputs, state, next_z, has_next, done, reward, valid, self._config.done_weight)
 

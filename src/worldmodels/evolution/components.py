@@ -1,0 +1,79 @@
+"""Coordinates for the search of C in which what C sees has one scale: its principal components.
+
+M's hidden and cell states say much the same many times over, and little of what matters loudly: a step of one size in every
+weight turns C's mind about what is loud, and hardly about the rest. Along the principal components of the features, each
+scaled to a second moment of 1, a step of one size changes C's output by as much whatever it is about, and components that hold
+next to nothing can be left out. C stays what it was, linear in its features; only the search's coordinates change.
+
+F features, K components, O outputs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodels.config import ControllerInputs
+from worldmodels.data.latents import LatentStore
+from worldmodels.envs.spec import EnvSpec
+from worldmodels.errors import UserError
+from worldmodels.models.controller import features, layer_sizes
+from worldmodels.models.world_model import WorldModel
+from worldmodels.run import derive_seed
+
+#: Recorded episodes that are looked at, and how many of their steps lie between two looks.
+NUM_EPISODES = 256
+STRIDE = 5
+
+
+@torch.no_grad()
+def recorded_features(world_model: WorldModel, inputs: ControllerInputs, store: LatentStore, seed: int) -> NDArray[np.float64]:
+    """Returns what C would have seen along recorded episodes, float64 [steps, F]: z drawn anew, M following what was done."""
+    chosen = np.unique(np.linspace(0, store.num_episodes - 1, NUM_EPISODES).round().astype(np.int64))
+    chosen = chosen[np.argsort(-store.lengths[chosen], kind="stable")]
+    stepper, state = world_model.rnn.stepper(torch.float32), world_model.rnn.initial_state(len(chosen))
+    generator = torch.Generator().manual_seed(derive_seed(seed, "controller/components"))
+    seen = []
+    for step in range(int(store.lengths[chosen[0]])):
+        num = int((store.lengths[chosen] > step).sum())  # the longest come first, so those that go on do
+        at = store.offsets[chosen[:num]] + step
+        mu, logvar = (torch.from_numpy(array[at].astype(np.float32)) for array in (store.mu, store.logvar))
+        z = mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator)
+        state = type(state)(*(part[:num] for part in state))
+        if step % STRIDE == 0:
+            seen.append(features(mu, z, state.hidden, state.cell, inputs))
+        restart = torch.full((num,), float(step == 0))
+        state = stepper.step(z, torch.from_numpy(store.action[at]), restart, state)
+    return torch.cat(seen).double().numpy()
+
+
+def principal_components(
+    spec: EnvSpec, inputs: ControllerInputs, seen: NDArray[np.float64], num_components: int
+) -> NDArray[np.float64]:
+    """Returns the coordinates' basis, float64 [parameters, K · O]: a solution is the basis times what CMA-ES searches in.
+
+    Args:
+        seen: features float64 [steps, F], from `recorded_features`.
+        num_components: K.
+
+    Raises:
+        UserError: C has a hidden layer, or there are not that many components.
+    """
+    layers = layer_sizes(spec, inputs)
+    if len(layers) != 1:
+        raise UserError(f"num_components is {num_components}; C on {inputs} has a hidden layer: leave it 0")
+    outputs = layers[0][1]
+    if spec.controller_bias:  # a feature that is always 1; C keeps its biases first
+        seen = np.concatenate([np.ones((len(seen), 1)), seen], 1)
+    moment, vectors = np.linalg.eigh(seen.T @ seen / len(seen))
+    if not 0 < num_components <= np.count_nonzero(moment > 0):
+        raise UserError(f"num_components is {num_components}; what C sees has {np.count_nonzero(moment > 0)} at most")
+    kept = vectors[:, ::-1][:, :num_components] / np.sqrt(moment[::-1][:num_components])  # [F (+ 1), K]
+    basis = np.zeros((spec.controller_bias + layers[0][0], outputs, num_components, outputs))
+    for output in range(outputs):
+        basis[:, output, :, output] = kept
+    # Of a layer first the O biases, then the weights [O, F].
+    first = int(spec.controller_bias)
+    parts = [basis[:first].reshape(first * outputs, -1), basis[first:].swapaxes(0, 1).reshape(layers[0][0] * outputs, -1)]
+    return np.concatenate(parts)

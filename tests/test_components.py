@@ -1,0 +1,100 @@
+"""The search's coordinates: principal components of what C sees."""
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodels.checkpoint import load_tensors
+from worldmodels.cli import main
+from worldmodels.data.latents import ARRAYS, LatentStore
+from worldmodels.envs.spec import get_task
+from worldmodels.errors import UserError
+from worldmodels.evolution.cma_es import CMAES
+from worldmodels.evolution.components import principal_components, recorded_features
+from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.rollout import EpisodeJob
+
+
+def outputs(spec, inputs, solutions, seen):
+    """What a linear C says before its tanh, by its own arithmetic: features [steps, F] → [P, steps, O]."""
+    found = []
+    for solution in solutions:
+        policy = ControllerPolicy(spec, inputs, torch.from_numpy(solution)[None])
+        policy.begin(np.ones(len(seen), np.bool_), [EpisodeJob(0, 0)] * len(seen))
+        found.append(np.arctanh(policy.act(torch.from_numpy(seen).float()).astype(np.float64)))
+    return np.stack(found)
+
+
+@pytest.mark.parametrize(("task", "inputs"), [("toy", "zh"), ("car-racing", "zh")])
+def test_one_coordinate_changes_every_output_alike(task, inputs):
+    """Each coordinate by itself moves one output by 1 (root mean square), wherever its features are loud or not."""
+    spec = get_task(task)
+    rng = np.random.default_rng(0)
+    size = num_parameters(spec, inputs) // spec.action_size - int(spec.controller_bias)
+    seen = rng.normal(size=(400, size)) * np.geomspace(0.05, 2, size) + 0.1
+    basis = principal_components(spec, inputs, seen, 6)
+    assert basis.shape == (num_parameters(spec, inputs), 6 * spec.action_size)
+    if task == "toy":  # its actions are C's outputs themselves
+        said = outputs(spec, inputs, 0.1 * basis.T, seen) / 0.1
+        np.testing.assert_allclose(np.sqrt(np.square(said).mean((1, 2))), 1, rtol=0.02)
+        np.testing.assert_allclose(said[0, :, 0] @ said[1, :, 0] / len(seen), 0, atol=0.02)
+
+
+def test_a_search_goes_on_from_the_nearest_start():
+    basis = np.random.default_rng(0).normal(size=(20, 4))
+    start = basis @ [1.0, -2.0, 0.5, 0.0]
+    search = CMAES(start, 0.1, 8, 0, basis)
+    np.testing.assert_allclose(search.mean, start, atol=1e-9)
+    assert search.ask().shape == (8, 20)
+    for candidate in search.ask():
+        assert np.linalg.matrix_rank(np.column_stack([basis, candidate])) == 4
+
+
+def test_a_hidden_layer_and_too_many_are_refused():
+    spec, seen = get_task("car-racing"), np.random.default_rng(0).normal(size=(50, 32))
+    with pytest.raises(UserError, match="hidden layer"):
+        principal_components(spec, "z+hidden", seen, 4)
+    with pytest.raises(UserError, match="33 at most"):
+        principal_components(spec, "z", seen, 40)
+
+
+def test_recorded_features_are_what_the_model_saw(toy_world_model, tmp_path):
+    """Of a V that is certain (logvar is low) and episodes of different lengths."""
+    rng, lengths = np.random.default_rng(0), np.array([3, 9, 6])
+    total, spec = int(lengths.sum()), toy_world_model.spec
+    values = {
+        "mu": rng.normal(size=(total, spec.latent_size)),
+        "logvar": np.full((total, spec.latent_size), -60.0),
+        "action": rng.uniform(-1, 1, (total, 1)),
+        "reward": np.ones(total),
+        "terminated": np.zeros(total),
+        "damage": np.zeros(total),
+        "lengths": lengths,
+    }
+    for name, kind in ARRAYS.items():
+        np.save(tmp_path / f"{name}.npy", values[name].astype(kind))
+    store = LatentStore(tmp_path)
+    seen = recorded_features(toy_world_model, "zh", store, 0)
+    rnn, expected = toy_world_model.rnn, []
+    for first, length in zip(store.offsets, lengths, strict=False):
+        z = torch.from_numpy(store.mu[first : first + length].astype(np.float32))[None]
+        action = torch.from_numpy(store.action[first : first + length].copy())[None]
+        restart = torch.arange(length)[None] == 0
+        hidden, _ = rnn(rnn.inputs(z, action, restart), rnn.initial_state(1))
+        before = torch.cat([torch.zeros(1, 1, hidden.shape[2]), hidden[:, :-1]], 1)
+        expected += [torch.cat([z, before], 2)[0, step] for step in range(0, length, 5)]
+    order = np.lexsort(seen.T)
+    expected = torch.stack(expected).detach().double().numpy()
+    np.testing.assert_allclose(seen[order], expected[np.lexsort(expected.T)], atol=1e-4)
+
+
+def test_the_coordinates_are_kept_with_the_run(toy_copy):
+    for name in ("DONE", "STARTED", "history.jsonl", "scores.jsonl"):
+        (toy_copy / "controller" / name).unlink()
+    options = ["train-controller", "--run", str(toy_copy), "--num-components", "5", "--num-generations"]
+    assert main([*options, "4"]) == 0
+    basis = load_tensors(toy_copy / "controller" / "components.safetensors")["basis"]
+    assert basis.shape[1] == 5
+    solution = load_tensors(toy_copy / "controller" / "best.safetensors")["solution"].double().numpy()
+    residual = solution - basis.numpy() @ np.linalg.lstsq(basis.numpy(), solution)[0]
+    assert np.abs(residual).max() < 1e-6
