@@ -35,7 +35,7 @@ class CMAES:
     ) -> None:
         self._seed, self._basis = seed, basis
         if basis is not None:
-            start = np.linalg.lstsq(basis, start)[0]
+            start = np.linalg.lstsq(basis, start)[0].astype(np.float64)
         self._rng = np.random.default_rng(0)
         self.generation = 0
         self._asked: list[NDArray[np.float64]] = []
