@@ -82,6 +82,7 @@ def _write_latents(path: Path, steps: int) -> None:
         "action": (steps, spec.action_size),
         "reward": (steps,),
         "terminated": (steps,),
+        "damage": (steps,),
     }
     path.mkdir()
     for name, shape in shapes.items():

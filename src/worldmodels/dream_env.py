@@ -123,7 +123,7 @@ class DreamEnv(World):
             uniform: float32 [N] in [0, 1): a hit below its chance, and how far below says what it costs.
         """
         share = uniform / log_odds.sigmoid()
-        which = (share * len(self._damages)).long().clamp(max=len(self._damages) - 1)
+        which = (share * len(self._damages)).long().clamp(0, len(self._damages) - 1)
         self._health = torch.where(share < 1, self._health - self._damages[which], self._health)
         return self._health <= 0
 
