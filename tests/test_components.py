@@ -25,7 +25,7 @@ def outputs(spec, inputs, solutions, seen):
     return np.stack(found)
 
 
-@pytest.mark.parametrize(("task", "inputs"), [("toy", "zh"), ("car-racing", "zh")])
+@pytest.mark.parametrize(("task", "inputs"), [("toy", "zh"), ("car-racing", "zh"), ("take-cover", "zch")])
 def test_one_coordinate_changes_every_output_alike(task, inputs):
     """Each coordinate by itself moves one output by 1 (root mean square), wherever its features are loud or not."""
     spec = get_task(task)

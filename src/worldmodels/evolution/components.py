@@ -70,10 +70,6 @@ def principal_components(
     if not 0 < num_components <= np.count_nonzero(moment > 0):
         raise UserError(f"num_components is {num_components}; what C sees has {np.count_nonzero(moment > 0)} at most")
     kept = vectors[:, ::-1][:, :num_components] / np.sqrt(moment[::-1][:num_components])  # [F (+ 1), K]
-    basis = np.zeros((spec.controller_bias + layers[0][0], outputs, num_components, outputs))
-    for output in range(outputs):
-        basis[:, output, :, output] = kept
-    # Of a layer first the O biases, then the weights [O, F].
-    first = int(spec.controller_bias)
-    parts = [basis[:first].reshape(first * outputs, -1), basis[first:].swapaxes(0, 1).reshape(layers[0][0] * outputs, -1)]
-    return np.concatenate(parts)
+    # Of a layer first the O biases, then the weights [O, F]; each output has components of its own.
+    biases, weights = np.split(kept, [int(spec.controller_bias)])
+    return np.concatenate([np.kron(np.eye(outputs), part) for part in (biases, weights)])
