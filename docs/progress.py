@@ -43,7 +43,7 @@ def score_points(run: Run) -> list[dict[str, float]]:
             before = history[: int(score["generation"])]
             points.append(
                 {
-                    "hours": (seconds + before[-1]["elapsed_seconds"]) / 3600,
+                    "hours": (seconds + (before[-1]["elapsed_seconds"] if before else 0)) / 3600,
                     "agent_steps": steps + sum(row["steps"] for row in before),
                     "generation": generations + score["generation"],
                     "mean": score["mean"],

@@ -5,6 +5,7 @@ Shapes: N slots, Z latent, H hidden, F features, A action.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class DreamEnv(World):
     episode is terminated when nothing is left; else when the done head's logit is above 0 (not drawn, as in the original).
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
-    head, else the task's constant; terminated and truncated bool [N].
+    head, else the task's constant; terminated and truncated bool [N]; in the info, where the task has a health, ``hit_chance``,
+    M's chance of a hit in this step, a tensor float32 [N] on the world model's device.
 
     Args:
         inputs: what C sees of z, h and c.
@@ -105,24 +107,26 @@ class DreamEnv(World):
         size = self._spec.latent_size
         self.z, done, reward = self._stepper.sample(self._state.hidden, uniform[:, :size], normal[:, :size], self.temperature)
         self._num_steps += 1
+        infos = {}
         if done is None:
             terminated = np.zeros(self.num_envs, np.bool_)
         elif len(self._damages):
-            terminated = self._struck(done, uniform[:, size]).cpu().numpy()
+            infos["hit_chance"] = done.sigmoid()
+            terminated = self._struck(infos["hit_chance"], uniform[:, size]).cpu().numpy()
         else:
             terminated = (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
         rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().cpu().numpy()
-        return self.features(), rewards, terminated, truncated, {}
+        return self.features(), rewards, terminated, truncated, infos
 
-    def _struck(self, log_odds: Tensor, uniform: Tensor) -> Tensor:
+    def _struck(self, chance: Tensor, uniform: Tensor) -> Tensor:
         """Draws hits, takes what they cost, and returns who has no health left, bool [N].
 
         Args:
-            log_odds: float32 [N], of a hit.
+            chance: float32 [N], of a hit.
             uniform: float32 [N] in [0, 1): a hit below its chance, and how far below says what it costs.
         """
-        share = uniform / log_odds.sigmoid()
+        share = uniform / chance
         which = (share * len(self._damages)).long().clamp(0, len(self._damages) - 1)
         self._health = torch.where(share < 1, self._health - self._damages[which], self._health)
         return self._health <= 0
@@ -139,7 +143,7 @@ class DreamEnv(World):
         """Returns where all slots are, to go back to (`begin_at`)."""
         return copy_moment(Moment(self.z, self._state, self._restart, self._num_steps, self._health))
 
-    def begin_at(self, moment: Moment, seeds: list[int | None]) -> None:
+    def begin_at(self, moment: Moment, seeds: Sequence[int | None]) -> None:
         """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
         here = copy_moment(moment)
         self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
@@ -205,7 +209,8 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
 
     def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
         """Dreams one step."""
-        obs, rewards, terminated, truncated, info = self._dream.step(np.asarray(action, np.float32)[None])
+        obs, rewards, terminated, truncated, infos = self._dream.step(np.asarray(action, np.float32)[None])
+        info = {name: float(value[0]) for name, value in infos.items()}
         return np.asarray(obs[0]), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
 
     def render(self) -> Frame | None:

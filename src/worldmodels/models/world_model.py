@@ -9,6 +9,7 @@ model/
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -91,6 +92,19 @@ class Moment:
     restart: Tensor
     num_steps: NDArray[np.int64]
     health: Tensor
+
+    def only(self, which: slice | NDArray[np.bool_] | NDArray[np.int64]) -> Moment:
+        """Returns the moment of some slots: a slice, a mask bool [N] or numbers int64 [M]."""
+        where = which if isinstance(which, slice) else torch.as_tensor(which, device=self.z.device)
+        state = RNNState(*(part[where] for part in self.state))
+        return Moment(self.z[where], state, self.restart[where], self.num_steps[which], self.health[where])
+
+    @staticmethod
+    def joined(moments: Sequence[Moment]) -> Moment:
+        """Returns the slots of several moments as one's."""
+        state = RNNState(*(torch.cat(parts) for parts in zip(*(moment.state for moment in moments), strict=True)))
+        z, restart, health = (torch.cat([getattr(moment, name) for moment in moments]) for name in ("z", "restart", "health"))
+        return Moment(z, state, restart, np.concatenate([moment.num_steps for moment in moments]), health)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ def draw_curve(run: Run) -> Figure | None:
         return None
     scored = run.stage_path("controller") / "scores.jsonl"
     scores = read_jsonl(scored) if scored.exists() else []
-    hours_of = {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
+    # What looking ahead has led to is scored before the first generation.
+    hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
     original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
     figure = Figure(figsize=(12, 4.5))
     left, right = figure.subplots(1, 2, sharey=True)

@@ -4,6 +4,7 @@ controller/
   history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
   scores.jsonl      one row a scoring of CMA-ES's mean
   best.safetensors  the mean that scored best
+  start.safetensors       with lookahead_rounds: where CMA-ES begins
   components.safetensors  with num_components: the coordinates that CMA-ES searches in
 """
 
@@ -25,6 +26,7 @@ from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.components import principal_components, recorded_features
+from worldmodels.evolution.lookahead import look_ahead_start
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
 from worldmodels.models.controller import num_parameters
@@ -43,6 +45,7 @@ from worldmodels.training import WEIGHTS
 
 Population = DreamPopulation | RealPopulation
 BEST = "best.safetensors"
+START = "start.safetensors"
 COMPONENTS = "components.safetensors"
 
 
@@ -87,13 +90,13 @@ def run(config: ControllerConfig, run: Run) -> None:
 
 
 def begin_search(config: ControllerConfig, run: Run) -> CMAES:
-    """Returns the search before its first generation: around zeros, or around the controller of the previous run."""
-    start = np.zeros(num_parameters(get_task(run.task), config.inputs))
-    if run.previous is not None:
-        path = run.previous.stage_path("controller") / BEST
+    """Returns the search before its first generation: where looking ahead has led, else around `given_start`."""
+    start = given_start(config, run)
+    if config.lookahead_rounds:
+        path = run.stage_path("controller") / START
         found = load_tensors(path).get("solution")
         if found is None or found.shape != start.shape:
-            raise UserError(f"{path}: not a controller of {len(start):,} parameters ({config.inputs}); keep its --inputs")
+            raise BadFileError(f"{path}: not a controller of {len(start):,} parameters; remove {path.parent} and begin again")
         start = found.double().numpy()
     basis = None
     if config.num_components:
@@ -105,8 +108,27 @@ def begin_search(config: ControllerConfig, run: Run) -> CMAES:
     return CMAES(start, config.sigma, config.population_size, run.seed, basis)
 
 
-def note_components(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
-    """Writes the search's coordinates, once: from then on they are the run's, whatever another processor would make of them."""
+def given_start(config: ControllerConfig, run: Run) -> NDArray[np.float64]:
+    """Returns the previous run's controller, or zeros, float64 [parameters]."""
+    start = np.zeros(num_parameters(get_task(run.task), config.inputs))
+    if run.previous is not None:
+        path = run.previous.stage_path("controller") / BEST
+        found = load_tensors(path).get("solution")
+        if found is None or found.shape != start.shape:
+            raise UserError(f"{path}: not a controller of {len(start):,} parameters ({config.inputs}); keep its --inputs")
+        start = found.double().numpy()
+    return start
+
+
+def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
+    """Writes where the search begins and its coordinates, once: from then on they are the run's, whatever another processor
+    would make of them."""
+    path = run.stage_path("controller") / START
+    if config.lookahead_rounds and not path.exists():
+        start = given_start(config, run).astype(np.float32)
+        dreamer = world_model.on(pick_device(config.device))
+        found = look_ahead_start(dreamer, config.inputs, start, config.temperature, config.lookahead_rounds, run.seed)
+        save_tensors(path, {"solution": torch.from_numpy(found)})
     path = run.stage_path("controller") / COMPONENTS
     if config.num_components and not path.exists():
         seen = recorded_features(world_model, config.inputs, open_latents(run), run.seed)
@@ -124,7 +146,7 @@ def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
-    note_components(config, run, world_model)
+    prepare(config, run, world_model)
     population = make_population(world_model, config, config.world)
     score_world = config.world if config.score_world == "same" else config.score_world
     judge = population if score_world == config.world else make_population(world_model, config, score_world)
@@ -157,7 +179,8 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     while True:
         generation = search.generation
         due = generation == config.num_generations or generation % config.score_every_generations == 0
-        if generation and due and generation not in {row["generation"] for row in scores}:
+        # Zeros are no controller; where looking ahead has led may be the best of all.
+        if (generation or config.lookahead_rounds) and due and generation not in {row["generation"] for row in scores}:
             mean, std = _score_mean(run, config, judge, search.mean)
             scores.append({"generation": generation, "mean": mean, "std": std})
             if mean > best:
