@@ -86,14 +86,20 @@ def test_how_many_threads_there_are_changes_nothing(small):
 def test_the_fit_finds_a_linear_rule():
     """Loud features that mean nothing, and a quiet one that decides which plan is the better one."""
     generator = torch.Generator().manual_seed(0)
-    seen = torch.randn(4000, 6, generator=generator) * torch.tensor([5.0, 3.0, 1.0, 1.0, 0.2, 0.1])
+    seen = torch.randn(28_672, 6, generator=generator) * torch.tensor([5.0, 3.0, 1.0, 1.0, 0.2, 0.1])
     better_right = seen[:, 4] / 0.2 - 0.5 * seen[:, 2]
     risk = torch.stack([1 + 0.1 * better_right, 1 - 0.1 * better_right], 1)
-    solution = lookahead.fit(seen, risk)
-    said = seen @ solution
-    assert torch.corrcoef(torch.stack([said, better_right]))[0, 1] > 0.999
+    start = torch.tensor([0.0, 0.1, 0.0, 0.0, 1.0, 0.0])
+    solution = lookahead.fit(seen, risk, start, 0)
+    said, before = seen @ solution, seen @ start
+
+    def likeness(x):
+        return torch.corrcoef(torch.stack([x, better_right]))[0, 1]
+
+    assert likeness(before) < 0.6
+    assert likeness(said) > 0.9
     assert float(said.square().mean().sqrt()) == pytest.approx(lookahead.LOUDNESS, rel=0.02)
-    assert torch.equal(solution, lookahead.fit(seen, risk))
+    assert torch.equal(solution, lookahead.fit(seen, risk, start, 0))
 
 
 def test_rounds_repeat(small):
