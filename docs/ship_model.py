@@ -90,6 +90,8 @@ def describe_round(number: int, record: dict[str, Any]) -> list[str]:
     judge = controller.get("score_world", "same")  # older runs have none
     judge = controller["world"] if judge == "same" else judge
     who = "the last round's agent, with some random actions mixed in" if collect["policy"] == "agent" else "a random policy"
+    looked = controller.get("lookahead_rounds", 0)
+    begun = f"{looked} rounds of looking ahead in the dream, then " if looked else ""
     return [
         f"Round {number}" + (", which goes on from the one before:" if number else ":"),
         "",
@@ -98,7 +100,7 @@ def describe_round(number: int, record: dict[str, Any]) -> list[str]:
         f"{v['held_out_kl_loss']:.2f} on held-out frames;",
         f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-"
         f"likelihood {m['held_out_nll']:.4f} a dimension on held-out episodes;",
-        f"- C ({controller['inputs']}): {record['scored_means'][-1]['generation']:,} generations of "
+        f"- C ({controller['inputs']}): {begun}{record['scored_means'][-1]['generation']:,} generations of "
         f"{controller['population_size']} × {controller['episodes_per_candidate']} episodes {where}; the mean of generation",
         f"  {best['generation']} is kept, the best over {best['episodes']:,} episodes {WORLDS[judge]}, with training's seeds.",
         "",
