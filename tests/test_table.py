@@ -1,11 +1,13 @@
 """The paper's tables: resumed, equal, and refused where they would mix."""
 
+import dataclasses
 import json
 import shutil
 
 import pytest
 
 from worldmodels.cli import main
+from worldmodels.envs.spec import get_task
 
 
 def without_times(result):
@@ -30,6 +32,18 @@ def test_every_temperature_gets_a_controller_of_its_own(temperatures):
         assert dream["mean"] == row["dream"]["mean"]
     assert (temperatures / "table.png").stat().st_size > 5000
     assert "| τ 1.15 |" in (temperatures / "table.md").read_text()
+
+
+def test_rows_are_evolved_along_every_weight(toy_run, tmp_path, monkeypatch):
+    """A scale that searches along components has a table, too: a row has no episodes to take components from."""
+    preset = get_task("toy").presets["laptop"]
+    along = dataclasses.replace(preset, controller=dataclasses.replace(preset.controller, num_components=3, sigma=0.3))
+    monkeypatch.setitem(get_task("toy").presets, "laptop", along)
+    path = tmp_path / "table"
+    command = ["table", "temperature", "--model", str(toy_run), "--scale", "laptop", "--num-generations", "1"]
+    assert main([*command, "--run", str(path)]) == 0
+    for row in json.loads((path / "table.json").read_text())["rows"]:
+        assert (row["controller"]["num_components"], row["controller"]["sigma"]) == (0, 0.1)
 
 
 def test_a_table_goes_on_where_it_stopped(temperatures, toy_run, tmp_path):

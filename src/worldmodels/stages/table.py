@@ -80,6 +80,13 @@ def ablation_rows(spec: EnvSpec, base: ControllerConfig) -> list[Row]:
     return rows
 
 
+def along_every_weight(config: ControllerConfig) -> ControllerConfig:
+    """A row's C is found as the paper's, from zeros and along every weight: a row has no episodes to take components from."""
+    if not config.num_components:
+        return config
+    return dataclasses.replace(config, num_components=0, sigma=ControllerConfig().sigma)
+
+
 TABLES: dict[str, Callable[[EnvSpec, ControllerConfig], list[Row]]] = {
     "temperature": temperature_rows,
     "ablation": ablation_rows,
@@ -120,7 +127,7 @@ def make_table(
     """
     spec = model.world_model.spec
     preset = spec.preset(scale).on(backend=backend, address=address)
-    config, asked = preset.controller, dataclasses.replace(preset.evaluate, fast=fast)
+    config, asked = along_every_weight(preset.controller), dataclasses.replace(preset.evaluate, fast=fast)
     if num_generations:
         config = dataclasses.replace(config, num_generations=num_generations)
         config.validate()
