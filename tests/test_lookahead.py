@@ -119,6 +119,11 @@ def test_a_task_without_two_ways_is_refused(toy_world_model):
         lookahead.look_ahead_start(toy_world_model, "zh", start, 1.0, 3, 0)
 
 
+def test_a_hidden_layer_is_refused():
+    with pytest.raises(UserError, match="hidden layer"):
+        lookahead.look_ahead_start(model_with_hits(), "z+hidden", np.zeros(9, np.float32), 1.0, 1, 0)
+
+
 def test_the_command_says_so(toy_copy, capsys):
     for name in ("DONE", "STARTED", "history.jsonl", "scores.jsonl"):
         (toy_copy / "controller" / name).unlink()
