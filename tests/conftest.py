@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 PLUGIN = str(Path(__file__).parent / "plugin")
@@ -18,6 +19,7 @@ import torch  # noqa: E402 (after OMP_NUM_THREADS)
 from hypothesis import settings  # noqa: E402
 
 from worldmodels.cli import main  # noqa: E402
+from worldmodels.data.latents import ARRAYS, DIMENSIONS, LatentStore  # noqa: E402
 from worldmodels.envs.spec import EnvSpec, get_task  # noqa: E402
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae  # noqa: E402
 
@@ -32,6 +34,15 @@ def random_world_model(spec: EnvSpec, seed: int = 0) -> WorldModel:
     vae, rnn = make_vae(spec).eval(), make_rnn(spec).eval()
     initial = InitialLatents(torch.randn(5, spec.latent_size), torch.full((5, spec.latent_size), -1.0))
     return WorldModel(spec, vae, rnn, initial)
+
+
+def latent_store(folder: Path, lengths: np.ndarray, size: int, **arrays: np.ndarray) -> LatentStore:
+    """Latents of ``size`` of episodes of these lengths, as the encoding would write them; zeros where no array is given."""
+    total = int(lengths.sum())
+    found = {name: np.zeros((total, {"action": 1}.get(name, size)) if name in DIMENSIONS else total) for name in ARRAYS}
+    for name, values in (found | arrays | {"lengths": lengths}).items():
+        np.save(folder / f"{name}.npy", values.astype(ARRAYS[name]))
+    return LatentStore(folder)
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import latent_store
 from worldmodels.checkpoint import load_tensors
 from worldmodels.cli import main
-from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import UserError
 from worldmodels.evolution.cma_es import CMAES
@@ -61,19 +61,15 @@ def test_a_hidden_layer_and_too_many_are_refused():
 def test_recorded_features_are_what_the_model_saw(toy_world_model, tmp_path):
     """Of a V that is certain (logvar is low) and episodes of different lengths."""
     rng, lengths = np.random.default_rng(0), np.array([3, 9, 6])
-    total, spec = int(lengths.sum()), toy_world_model.spec
-    values = {
-        "mu": rng.normal(size=(total, spec.latent_size)),
-        "logvar": np.full((total, spec.latent_size), -60.0),
-        "action": rng.uniform(-1, 1, (total, 1)),
-        "reward": np.ones(total),
-        "terminated": np.zeros(total),
-        "damage": np.zeros(total),
-        "lengths": lengths,
-    }
-    for name, kind in ARRAYS.items():
-        np.save(tmp_path / f"{name}.npy", values[name].astype(kind))
-    store = LatentStore(tmp_path)
+    total, size = int(lengths.sum()), toy_world_model.spec.latent_size
+    store = latent_store(
+        tmp_path,
+        lengths,
+        size,
+        mu=rng.normal(size=(total, size)),
+        logvar=np.full((total, size), -60.0),
+        action=rng.uniform(-1, 1, (total, 1)),
+    )
     seen = recorded_features(toy_world_model, "zh", store, 0)
     rnn, expected = toy_world_model.rnn, []
     for first, length in zip(store.offsets, lengths, strict=False):

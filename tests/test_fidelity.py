@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import latent_store
 from worldmodels.cli import main
-from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
 from worldmodels.stages.fidelity import rank_correlation
@@ -48,19 +48,9 @@ def test_an_unfinished_run_is_refused(tmp_path, capsys):
 def test_open_loop_error_of_a_known_world(toy_world_model, tmp_path):
     """In a world that stands still, standing still is right at every horizon, and an untrained M is not."""
     lengths = np.full(3, WARM_UP_STEPS + HORIZON + 1)
-    total, size = int(lengths.sum()), get_task("toy").latent_size
-    values = {
-        "mu": np.repeat(np.arange(3.0), lengths)[:, None] * np.ones(size),
-        "logvar": np.zeros((total, size)),
-        "action": np.zeros((total, 1)),
-        "reward": np.zeros(total),
-        "terminated": np.zeros(total),
-        "damage": np.zeros(total),
-        "lengths": lengths,
-    }
-    for name, kind in ARRAYS.items():
-        np.save(tmp_path / f"{name}.npy", values[name].astype(kind))
-    errors = open_loop_error(toy_world_model, LatentStore(tmp_path), np.arange(3))
+    size = get_task("toy").latent_size
+    store = latent_store(tmp_path, lengths, size, mu=np.repeat(np.arange(3.0), lengths)[:, None] * np.ones(size))
+    errors = open_loop_error(toy_world_model, store, np.arange(3))
     assert errors["standing_still"] == [0.0] * HORIZON
     # Rolled by one: the episodes' constants 0, 1, 2 against 2, 0, 1.
     assert errors["another_episode"] == pytest.approx([float(torch.tensor([4.0, 1, 1]).mean().sqrt())] * HORIZON)
