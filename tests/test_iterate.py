@@ -18,7 +18,7 @@ from worldmodels.data.sampling import split_run
 from worldmodels.models.world_model import load_model
 from worldmodels.run import Run, derive_seed
 from worldmodels.stages.collect import drive_episodes
-from worldmodels.stages.controller import begin_search
+from worldmodels.stages.search_start import begin_search
 
 
 @pytest.fixture(scope="module")

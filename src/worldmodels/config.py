@@ -25,7 +25,7 @@ DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch", "muh"]
 Memory = Literal["trained", "untrained"]
-Agent = Literal["trained", "random"]
+Agent = Literal["trained", "reactive", "random"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -237,6 +237,11 @@ class ControllerConfig(Config):
     lookahead_rounds: int = field(default=0, metadata=ADDED)
     """Before CMA-ES, fit C this many times to what looking ahead in the dream says (tasks with hits only); 0: begin at zeros,
     or at the previous run's controller."""
+    lookahead_states: int = field(default=131_072, metadata=ADDED)
+    """States that each of these fits looks ahead from."""
+    plan: bool = field(default=False, metadata=ADDED)
+    """Have the controller that is kept look ahead in the dream when it plays (tasks with hits only). Training and its scorings
+    do without."""
     world: World = "dream"
     """Where C is trained."""
     patience_steps: int = field(default=0, metadata=ADDED)
@@ -271,6 +276,7 @@ class ControllerConfig(Config):
         _check("patience_steps", self.patience_steps, 0, 1_000_000)
         _check("num_components", self.num_components, 0, 100_000)
         _check("lookahead_rounds", self.lookahead_rounds, 0, 1_000)
+        _check("lookahead_states", self.lookahead_states, 64, 2_000_000)
         _check("temperature", self.temperature, 0.01, 10)
         _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
         _check("score_episodes", self.score_episodes, 1, 1_000_000)
@@ -290,7 +296,8 @@ class EvaluateConfig(Config):
     world: World = "real"
     """Where the agent plays."""
     agent: Agent = "trained"
-    """The trained controller, or actions drawn uniformly from the action space."""
+    """trained: the model as it is meant to play; reactive: its C without planning, where it plans; random: actions drawn
+    uniformly from the action space."""
     episodes: int = 100
     """Episodes to play; episode i has seed S + i."""
     seed: int = 0

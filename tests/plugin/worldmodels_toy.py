@@ -6,6 +6,7 @@ such an installation.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import gymnasium as gym
@@ -27,11 +28,16 @@ MAX_STEPS = 40
 
 
 class MovingDot(gym.Env[Any, Any]):
-    """A white dot drifts; the action pushes it; off the screen the episode ends. +1 a step."""
+    """A white dot drifts; the action pushes it; off the screen the episode ends. +1 a step.
+
+    Args:
+        walls: at the screen's edge the dot costs 50 of its 100 points of health, and is put back into the middle.
+    """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
-    def __init__(self, render_mode: str | None = None) -> None:
+    def __init__(self, render_mode: str | None = None, walls: bool = False) -> None:
+        self._walls, self._health = walls, 100.0
         self.observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self.render_mode = render_mode
@@ -45,15 +51,19 @@ class MovingDot(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self._x, self._steps = float(self.np_random.uniform(20, 44)), 0
+        self._x, self._steps, self._health = float(self.np_random.uniform(20, 44)), 0, 100.0
         self._drift = float(self.np_random.choice([-2.0, 2.0]))
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._x += self._drift + 4.0 * float(action[0]) + float(self.np_random.normal(0, 0.5))
         self._steps += 1
-        terminated = not 4 <= self._x <= 59
-        return self._observe(), 1.0, terminated, not terminated and self._steps >= MAX_STEPS, {}
+        terminated, info = not 4 <= self._x <= 59, {}
+        if self._walls:
+            info["damage"] = 50.0 * terminated
+            self._x, self._health = 32.0 if terminated else self._x, self._health - info["damage"]
+            terminated = self._health <= 0
+        return self._observe(), 1.0, terminated, not terminated and self._steps >= MAX_STEPS, info
 
     def render(self) -> Any:
         return None if self.render_mode is None else self._observe()
@@ -80,24 +90,36 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(episodes=6, num_slots=3),
 )  # fmt: skip
 
-gym.register("worldmodels-toy/MovingDot-v0", entry_point="worldmodels_toy:MovingDot")
-gym.register("worldmodels-toy/MovingDotDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "toy"})
-register(
-    EnvSpec(
-        name="toy",
-        summary="a drifting dot, for the tests",
-        env_id="worldmodels-toy/MovingDot-v0",
-        dream_id="worldmodels-toy/MovingDotDream-v0",
-        latent_size=4,
-        hidden_size=8,
-        action_size=1,
-        max_episode_steps=MAX_STEPS,
-        solved_at=30,
-        random_policy=random_policy,
-        presets={"smoke": SMOKE, "laptop": SMOKE},
-        restart_input=True,
-        done_head=True,
-        dream_reward=1.0,
-        fixed_actions={"stay": (0.0,), "always left": (-1.0,)},
-    )
+TOY = EnvSpec(
+    name="toy",
+    summary="a drifting dot, for the tests",
+    env_id="worldmodels-toy/MovingDot-v0",
+    dream_id="worldmodels-toy/MovingDotDream-v0",
+    latent_size=4,
+    hidden_size=8,
+    action_size=1,
+    max_episode_steps=MAX_STEPS,
+    solved_at=30,
+    random_policy=random_policy,
+    presets={"smoke": SMOKE, "laptop": SMOKE},
+    restart_input=True,
+    done_head=True,
+    dream_reward=1.0,
+    fixed_actions={"stay": (0.0,), "always left": (-1.0,)},
 )
+LOOK_AHEAD = dataclasses.replace(SMOKE.controller, num_generations=2, lookahead_rounds=2, lookahead_states=200)
+WALLS = dataclasses.replace(
+    TOY,
+    name="toy-walls",
+    summary="a drifting dot between walls that hurt, for the tests",
+    env_id="worldmodels-toy/WalledDot-v0",
+    dream_id="worldmodels-toy/WalledDotDream-v0",
+    hit_damages=(50.0,),
+    controller_bias=False,
+    presets={"smoke": dataclasses.replace(SMOKE, controller=LOOK_AHEAD)},
+)
+
+for spec, walls in ((TOY, False), (WALLS, True)):
+    gym.register(spec.env_id, entry_point="worldmodels_toy:MovingDot", kwargs={"walls": walls})
+    gym.register(spec.dream_id, entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": spec.name})
+    register(spec)

@@ -18,6 +18,7 @@ from worldmodels.config import ControllerInputs
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.errors import UserError
+from worldmodels.evolution.recorded import recorded_moments
 from worldmodels.models.controller import features, layer_sizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.run import derive_seed
@@ -29,23 +30,31 @@ STRIDE = 5
 
 @torch.no_grad()
 def recorded_features(world_model: WorldModel, inputs: ControllerInputs, store: LatentStore, seed: int) -> NDArray[np.float64]:
-    """Returns what C would have seen along recorded episodes, float64 [steps, F]: z drawn anew, M following what was done."""
+    """Returns what C would have seen along recorded episodes, float64 [steps, F]."""
     chosen = np.unique(np.linspace(0, store.num_episodes - 1, NUM_EPISODES).round().astype(np.int64))
-    chosen = chosen[np.argsort(-store.lengths[chosen], kind="stable")]
-    stepper, state = world_model.rnn.stepper(torch.float32), world_model.rnn.initial_state(len(chosen))
-    generator = torch.Generator().manual_seed(derive_seed(seed, "controller/components"))
-    seen = []
-    for step in range(int(store.lengths[chosen[0]])):
-        num = int((store.lengths[chosen] > step).sum())  # the longest come first, so those that go on do
-        at = store.offsets[chosen[:num]] + step
-        mu, logvar = (torch.from_numpy(array[at].astype(np.float32)) for array in (store.mu, store.logvar))
-        z = mu + torch.exp(0.5 * logvar) * torch.randn(mu.shape, generator=generator)
-        state = type(state)(*(part[:num] for part in state))
-        if step % STRIDE == 0:
-            seen.append(features(mu, z, state.hidden, state.cell, inputs))
-        restart = torch.full((num,), float(step == 0))
-        state = stepper.step(z, torch.from_numpy(store.action[at]), restart, state)
-    return torch.cat(seen).double().numpy()
+    moments = recorded_moments(world_model, store, chosen, derive_seed(seed, "controller/components"))
+    seen = [
+        features(mu, moment.z, moment.state.hidden, moment.state.cell, inputs)
+        for step, (mu, moment) in enumerate(moments)
+        if step % STRIDE == 0
+    ]
+    return torch.cat(seen).double().cpu().numpy()
+
+
+def scaled_components(seen: NDArray[np.float64], num_components: int) -> NDArray[np.float64]:
+    """Returns the principal components of features that hold anything, each scaled to a second moment of 1.
+
+    Args:
+        seen: float64 [steps, F].
+        num_components: how many at most.
+
+    Returns:
+        float64 [F, K], what holds most first: features times it are the components.
+    """
+    moment, vectors = np.linalg.eigh(seen.T @ seen / len(seen))
+    num = min(num_components, np.count_nonzero(moment > 0))
+    kept: NDArray[np.float64] = vectors[:, ::-1][:, :num] / np.sqrt(moment[::-1][:num])
+    return kept
 
 
 def principal_components(
@@ -66,10 +75,9 @@ def principal_components(
     outputs = layers[0][1]
     if spec.controller_bias:  # a feature that is always 1; C keeps its biases first
         seen = np.concatenate([np.ones((len(seen), 1)), seen], 1)
-    moment, vectors = np.linalg.eigh(seen.T @ seen / len(seen))
-    if not 0 < num_components <= np.count_nonzero(moment > 0):
-        raise UserError(f"num_components is {num_components}; what C sees has {np.count_nonzero(moment > 0)} at most")
-    kept = vectors[:, ::-1][:, :num_components] / np.sqrt(moment[::-1][:num_components])  # [F (+ 1), K]
+    kept = scaled_components(seen, num_components)  # [F (+ 1), K]
+    if kept.shape[1] < num_components:
+        raise UserError(f"num_components is {num_components}; what C sees has {kept.shape[1]} at most")
     # Of a layer first the O biases, then the weights [O, F]; each output has components of its own.
     biases, weights = np.split(kept, [int(spec.controller_bias)])
     return np.concatenate([np.kron(np.eye(outputs), part) for part in (biases, weights)])

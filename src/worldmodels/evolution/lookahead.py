@@ -1,16 +1,19 @@
 """Where the search of C begins: a controller fitted to what looking ahead in the dream says.
 
-Rollout classification policy iteration (Lagoudakis & Parr, 2003). One round: C dreams, interrupted now and then by actions held
-at random; in many of the states that it comes to, each of two plans (a few steps one way, or the other, then C again) is dreamt
-on from there a few times, and M's chance of a hit summed up; C is then fitted to going where the sum is lower, a mistake
-weighing what it costs. A fitness of CMA-ES is one number an episode; here every state has an answer.
+Rollout classification policy iteration (Lagoudakis & Parr, 2003). A round: from many states, half of them recorded and half of
+dreams that C plays, each of two plans (a few steps one way, or the other, then C again) is dreamt on, and M's chance of a hit
+summed up; a new C is then fitted to going where the sum is lower, a mistake weighing what it costs. A fitness of CMA-ES is one
+number an episode; here every state has an answer. One dream a plan is a noisy answer, but states are what counts: for the same
+time, four times as many of them with a quarter of the dreams each give the better C.
 
 S states, F features, P the two plans.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,37 +23,41 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodels.config import ControllerInputs
+from worldmodels.data.latents import LatentStore
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import Floats
 from worldmodels.errors import UserError
+from worldmodels.evolution.components import scaled_components
+from worldmodels.evolution.recorded import recorded_moments
 from worldmodels.evolution.side_by_side import side_by_side
 from worldmodels.models.controller import ControllerPolicy, layer_sizes
 from worldmodels.models.world_model import Moment, WorldModel
+from worldmodels.planner import NUM_STEPS, check_can_plan, expected_hits
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, Step, rollout
 from worldmodels.run import derive_seed
 from worldmodels.worlds import Mask
 
-#: States of a round, the dreams that each plan gets in each of them, and how many steps these last.
-NUM_STATES = 28_672
-NUM_DREAMS = 4
-NUM_STEPS = 48
-#: A plan is held for this many steps.
-HOLD_STEPS = 8
-#: The two plans, for the single action.
+#: The two plans (`planner.Plan`).
 PLANS = (-1.0, 1.0)
-#: Dreams of a round whose states are looked at, and how many of their steps lie between two looks.
-NUM_EPISODES = 1024
-STRIDE = 12
-#: Rounds whose states a fit sees: 125 MB each for TakeCover.
-ROUNDS_SEEN = 5
-#: Slots of a piece of work.
+#: States that one thread looks ahead from at a time; dreams that it does so in.
+BLOCK_STATES = 16_384
 NUM_SLOTS = 1024
-#: Principal components that the fit sees; its epochs, batch and weight decay.
+#: Episodes whose states are taken at a time, and how many of their steps lie between two states.
+NUM_EPISODES = 128
+STRIDE = 12
+#: C is interrupted with this chance a step, for so many steps, and then left in peace for a while.
+INTERRUPTION = 0.02
+INTERRUPTED_STEPS = (3, 20)
+PEACE_STEPS = 60
+#: Principal components that the fit sees; its epochs, batch, largest step of Adam and weight decay.
 NUM_COMPONENTS = 512
-NUM_EPOCHS = 12
+NUM_EPOCHS = 8
 BATCH = 1024
-DECAY = 3e-4
+LEARNING_RATE = 1e-2
+DECAY = 1e-4
+#: Rows that the components are taken from: 500 MB.
+COMPONENT_ROWS = 65_536
 #: How loud the fitted C is: its output before tanh, root mean square. C hardly ever stands still.
 LOUDNESS = 15.0
 
@@ -76,141 +83,171 @@ class Interrupted:
         """Returns actions, float32 [N, 1]."""
         actions = self._agent.act(obs)
         self._left -= 1
-        # Not before 60 steps have gone by in peace.
-        begins = (self._left < -60) & (self._rng.random(len(self._left)) < 0.02)
-        self._left[begins] = self._rng.integers(3, 20, begins.sum())
+        begins = (self._left < -PEACE_STEPS) & (self._rng.random(len(self._left)) < INTERRUPTION)
+        self._left[begins] = self._rng.integers(*INTERRUPTED_STEPS, begins.sum())
         self._held[begins] = self._rng.choice([-1.0, 0.0, 1.0], begins.sum())
         actions[self._left > 0, 0] = self._held[self._left > 0]
         return actions
 
 
-@torch.no_grad()
-def visited(world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, temperature: float, seed: int) -> Moment:
-    """Returns up to `NUM_STATES` moments of dreams that C (``solution`` [parameters]) plays, interrupted, in random order."""
-    world = DreamEnv(world_model, inputs, NUM_EPISODES, temperature, as_tensors=True)
-    policy = Interrupted(ControllerPolicy(world_model.spec, inputs, solution[None]), derive_seed(seed, "interruptions"))
-    found: list[Moment] = []
-    num_steps = 0
+@dataclass(frozen=True)
+class Lookahead:
+    """What a round works with.
 
-    def look(running: Mask, obs: Any, actions: Floats, step: Step) -> None:
-        nonlocal num_steps
-        num_steps += 1
-        if num_steps % STRIDE == 0:
-            found.append(world.moment().only(running & ~step.terminated))
-
-    rollout(world, policy, [EpisodeJob(0, derive_seed(seed, "dream", i)) for i in range(NUM_EPISODES)], on_step=look)
-    every = Moment.joined(found)
-    order = np.random.default_rng(derive_seed(seed, "order")).permutation(len(every.num_steps))[:NUM_STATES]
-    return every.only(order)
-
-
-@torch.no_grad()
-def look_ahead(
-    world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, temperature: float, moments: Moment, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Dreams on from moments, with each plan and then C; both plans meet the same dice.
-
-    Returns:
-        What C sees there, float32 [S, F], and the hits that M expects of each plan, float32 [S, P].
+    Attributes:
+        inputs: what C sees; C is linear in it.
+        solution: C, float32 [parameters], on the world model's device.
+        temperature: the dream's.
     """
-    per_piece = NUM_SLOTS // (len(PLANS) * NUM_DREAMS)
-    num_states = len(moments.num_steps)
-    pieces = [slice(first, min(first + per_piece, num_states)) for first in range(0, num_states, per_piece)]
-    num_threads = torch.get_num_threads()
 
-    def work(mine: list[int], check: Any) -> list[tuple[Tensor, Tensor]]:
-        found = []
-        for piece in mine:
-            check()
-            dice = derive_seed(seed, "dice", piece)
-            found.append(_look_ahead(world_model, inputs, solution, temperature, moments.only(pieces[piece]), dice))
-        return found
+    world_model: WorldModel
+    inputs: ControllerInputs
+    solution: Tensor
+    temperature: float
 
-    shares = [list(range(first, len(pieces), num_threads)) for first in range(min(num_threads, len(pieces)))]
-    done = side_by_side([partial(work, share) for share in shares])
-    seen, risk = zip(*(done[piece % num_threads][piece // num_threads] for piece in range(len(pieces))), strict=True)
-    return torch.cat(seen).cpu(), torch.cat(risk).cpu()
+    def dream(self, num_envs: int) -> DreamEnv:
+        """Returns dreams side by side."""
+        return DreamEnv(self.world_model, self.inputs, num_envs, self.temperature, as_tensors=True)
+
+    def agent(self) -> ControllerPolicy:
+        """Returns C."""
+        return ControllerPolicy(self.world_model.spec, self.inputs, self.solution[None])
+
+    def dreamt_states(self, num_states: int, seed: int) -> Moment:
+        """Returns up to ``num_states`` moments of dreams that C plays, interrupted."""
+        found: list[Moment] = []
+        num_steps = 0
+        world = self.dream(NUM_EPISODES)
+
+        def look(running: Mask, obs: Any, actions: Floats, step: Step) -> None:
+            nonlocal num_steps
+            num_steps += 1
+            if num_steps % STRIDE == 0:
+                found.append(world.moment().only(running & ~step.terminated))
+
+        policy = Interrupted(self.agent(), derive_seed(seed, "interruptions"))
+        rollout(world, policy, [EpisodeJob(0, derive_seed(seed, "dream", i)) for i in range(NUM_EPISODES)], on_step=look)
+        return _some(found, num_states, seed)
+
+    def recorded_states(self, store: LatentStore, num_states: int, seed: int) -> Moment:
+        """Returns up to ``num_states`` moments of recorded episodes."""
+        rng = np.random.default_rng(derive_seed(seed, "recorded"))
+        chosen = rng.permutation(store.num_episodes)[: 4 * NUM_EPISODES]
+        # As many episodes as hold twice that many states.
+        enough = 1 + int(np.searchsorted(np.cumsum(store.lengths[chosen]), 2 * STRIDE * num_states))
+        moments = recorded_moments(self.world_model, store, chosen[:enough], derive_seed(seed, "draws"))
+        first = int(rng.integers(STRIDE))
+        return _some([moment for step, (_, moment) in enumerate(moments) if step % STRIDE == first], num_states, seed)
+
+    def look_ahead(self, moments: Moment, seed: int) -> tuple[Tensor, Tensor]:
+        """Returns what C sees at moments, float16 [S, F], and the hits that M expects of each plan, float32 [S, P]."""
+        per_piece = NUM_SLOTS // len(PLANS)
+        seeds = np.random.default_rng(derive_seed(seed, "dice")).integers(2**31, size=(len(moments.num_steps), 1))
+        seen, risk = [], []
+        for first in range(0, len(seeds), per_piece):
+            here = slice(first, min(first + per_piece, len(seeds)))
+            dream = self.dream((here.stop - here.start) * len(PLANS))
+            features, hits = expected_hits(dream, self.agent(), moments.only(here), PLANS, seeds[here])
+            seen.append(features.half().cpu())
+            risk.append(hits.cpu())
+        return torch.cat(seen), torch.cat(risk)
+
+    @torch.no_grad()
+    def block(self, store: LatentStore, num_states: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Looks ahead from up to ``num_states`` states, half of them recorded (see `look_ahead`)."""
+        recorded = self.recorded_states(store, num_states // 2, seed)
+        dreamt = self.dreamt_states(num_states - num_states // 2, seed)
+        return self.look_ahead(Moment.joined([recorded, dreamt]), seed)
+
+    def labels(
+        self, store: LatentStore, num_states: int, seed: int, tell: Callable[[int], None] = lambda _: None
+    ) -> tuple[Tensor, Tensor]:
+        """Looks ahead from about ``num_states`` states, shared out over torch's threads: how many there are changes nothing.
+
+        Args:
+            tell: told how many states a thread has looked ahead from.
+        """
+        sizes = [min(BLOCK_STATES, num_states - first) for first in range(0, num_states, BLOCK_STATES)]
+        on_cpu = self.world_model.initial.mu.device.type == "cpu"
+        num_threads = min(torch.get_num_threads() if on_cpu else 1, len(sizes))
+
+        def work(mine: range, check: Callable[[], None]) -> list[tuple[Tensor, Tensor]]:
+            found = []
+            for block in mine:
+                check()
+                found.append(self.block(store, sizes[block], derive_seed(seed, "block", block)))
+                tell(sizes[block])
+            return found
+
+        done = side_by_side([partial(work, range(first, len(sizes), num_threads)) for first in range(num_threads)])
+        found = [done[block % num_threads][block // num_threads] for block in range(len(sizes))]
+        seen, risk = zip(*found, strict=True)
+        return torch.cat(seen), torch.cat(risk)
 
 
-def _look_ahead(
-    world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, temperature: float, moments: Moment, seed: int
-) -> tuple[Tensor, Tensor]:
-    num_states, copies = len(moments.num_steps), len(PLANS) * NUM_DREAMS
-    num = num_states * copies
-    world = DreamEnv(world_model, inputs, num, temperature, as_tensors=True)
-    agent = ControllerPolicy(world_model.spec, inputs, solution[None])
-    agent.begin(np.ones(num, np.bool_), [EpisodeJob(0, 0)] * num)
-    # Slots in the order state, plan, dream.
-    seeds = np.random.default_rng(seed).integers(2**31, size=(num_states, 1, NUM_DREAMS)).repeat(len(PLANS), 1)
-    world.begin_at(moments.only(np.arange(num_states).repeat(copies)), seeds.flatten().tolist())
-    held = np.tile(np.repeat(PLANS, NUM_DREAMS), num_states).astype(np.float32)[:, None]
-    obs: Any = world.features()  # a tensor
-    seen, risk = obs[::copies].clone(), torch.zeros(num, device=obs.device)
-    for step in range(NUM_STEPS):
-        obs, _, _, _, infos = world.step(held if step < HOLD_STEPS else agent.act(obs))
-        risk += infos["hit_chance"]
-    return seen, risk.view(num_states, len(PLANS), NUM_DREAMS).mean(2)
+def _some(moments: list[Moment], num: int, seed: int) -> Moment:
+    every = Moment.joined(moments)
+    return every.only(np.random.default_rng(derive_seed(seed, "order")).permutation(len(every.num_steps))[:num])
 
 
-def fit(seen: Tensor, risk: Tensor, start: Tensor, seed: int) -> Tensor:
-    """Fits C to going where the risk is lower: a logistic regression whose weights are the differences, a few epochs from where
-    C was. At its minimum C does better still in the dream, and worse in the game: what M is wrong about is fitted too.
+def fit(seen: Tensor, risk: Tensor, seed: int) -> Tensor:
+    """Fits a linear C to going where the risk is lower: a logistic regression whose weights are the differences.
 
     Args:
-        seen: float32 [S, F].
+        seen: float16 [S, F].
         risk: float32 [S, P].
-        start: float [F], where the fit begins.
+        seed: of the batches.
 
     Returns:
         float32 [F].
     """
-    moment, vectors = torch.linalg.eigh((seen.T @ seen / len(seen)).double())
-    scale = moment.flip(0)[:NUM_COMPONENTS].clamp(min=1e-12).sqrt()
-    vectors = vectors.flip(1)[:, :NUM_COMPONENTS]
-    x = seen @ (vectors / scale).float()
+    every = -(-len(seen) // COMPONENT_ROWS)
+    basis = torch.from_numpy(scaled_components(seen[::every].double().numpy(), NUM_COMPONENTS)).float()
     difference = risk[:, 0] - risk[:, 1]  # above 0: the second plan, a positive action, is the better one
     side, weight = difference.sign(), difference.abs() / difference.abs().mean()
-    begin = (vectors * scale).T @ start.double()
-    w = (3 * begin / begin.norm().clamp(min=1e-6)).float().requires_grad_(True)
-    optimizer = torch.optim.Adam([w], 1e-2)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.85)
+    w = torch.zeros(basis.shape[1], requires_grad=True)
+    optimizer = torch.optim.Adam([w], LEARNING_RATE)
+    num_batches = -(-len(seen) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, LEARNING_RATE, total_steps=NUM_EPOCHS * num_batches, pct_start=0.1
+    )
     generator = torch.Generator().manual_seed(seed)
     for _ in range(NUM_EPOCHS):
-        for batch in torch.split(torch.randperm(len(x), generator=generator), BATCH):
-            loss = (weight[batch] * F.softplus(-side[batch] * (x[batch] @ w))).mean() + DECAY * w.square().sum()
+        for batch in torch.split(torch.randperm(len(seen), generator=generator), BATCH):
+            said = seen[batch].float() @ (basis @ w)
+            loss = (weight[batch] * F.softplus(-side[batch] * said)).mean() + DECAY * w.square().sum()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        schedule.step()
-    fitted = w.detach().double()
-    loud: Tensor = vectors / scale @ (LOUDNESS * fitted / fitted.norm())
-    return loud.float()
+            schedule.step()
+    fitted = w.detach()
+    loud: Tensor = basis @ (LOUDNESS * fitted / fitted.norm())
+    return loud
 
 
-def look_ahead_start(
-    world_model: WorldModel, inputs: ControllerInputs, start: Floats, temperature: float, num_rounds: int, seed: int
-) -> Floats:
-    """Returns the controller that ``num_rounds`` of looking ahead make of ``start`` (float [parameters]); each round's fit sees
-    the states of the last `ROUNDS_SEEN`. A minute or so a round on two cores; when killed it begins anew, and ends the same.
+def check_lookahead(world_model: WorldModel, inputs: ControllerInputs, num_rounds: int) -> None:
+    """Raises `UserError` where the task is not one to plan for, or C is not linear in what it sees."""
+    check_can_plan(world_model.spec, f"lookahead_rounds is {num_rounds}")
+    if len(layer_sizes(world_model.spec, inputs)) != 1 or world_model.spec.controller_bias:
+        raise UserError(f"lookahead_rounds is {num_rounds}; C on {inputs} has a hidden layer or a bias: leave it 0")
 
-    Raises:
-        UserError: the task is not one of going one way or the other, or C is not linear in what it sees.
+
+def look_ahead_round(look: Lookahead, store: LatentStore, num_states: int, seed: int, name: str) -> Tensor:
+    """Returns the controller, float32 [parameters], that one round of looking ahead makes of another.
+
+    Args:
+        num_states: S: 2.2 kB each for TakeCover.
+        name: of the round, for its progress.
     """
-    spec = world_model.spec
-    if not spec.hit_damages or spec.action_size != 1 or spec.controller_bias:
-        raise UserError(f"lookahead_rounds is {num_rounds}; it is for tasks of one action and hits, such as take-cover")
-    if len(layer_sizes(spec, inputs)) != 1:
-        raise UserError(f"lookahead_rounds is {num_rounds}; C on {inputs} has a hidden layer: leave it 0")
-    solution = torch.from_numpy(start).float()
-    rounds: deque[tuple[Tensor, Tensor]] = deque(maxlen=ROUNDS_SEEN)
-    progress = Progress("look ahead", num_rounds, "rounds")
-    for index in range(num_rounds):
-        dice = derive_seed(seed, "controller/lookahead", index)
-        moments = visited(world_model, inputs, solution, temperature, dice)
-        rounds.append(look_ahead(world_model, inputs, solution, temperature, moments, dice))
-        seen, risk = (torch.cat(parts) for parts in zip(*rounds, strict=True))
-        solution = fit(seen, risk, solution, dice)
-        said = f"{rounds[-1][1].mean():.4f} hits expected in {NUM_STEPS} steps"
-        progress.update(index + 1, said)
-    progress.finish(f"{num_rounds} rounds, {said}")
-    return np.asarray(solution)
+    progress = Progress(f"look ahead, {name}", num_states, "states")
+    done, lock = 0, threading.Lock()
+
+    def tell(num: int) -> None:
+        nonlocal done
+        with lock:
+            done += num
+            progress.update(done)
+
+    seen, risk = look.labels(store, num_states, seed, tell)
+    progress.finish(f"{len(seen):,} states, {risk.mean():.4f} hits expected in {NUM_STEPS} steps")
+    return fit(seen, risk, derive_seed(seed, "fit"))

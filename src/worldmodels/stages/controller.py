@@ -4,8 +4,7 @@ controller/
   history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
   scores.jsonl      one row a scoring of CMA-ES's mean
   best.safetensors  the mean that scored best
-  start.safetensors       with lookahead_rounds: where CMA-ES begins
-  components.safetensors  with num_components: the coordinates that CMA-ES searches in
+  (and what `search_start` leaves)
 """
 
 from __future__ import annotations
@@ -23,13 +22,10 @@ from torch.utils.tensorboard import SummaryWriter
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig, Memory, World
 from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.errors import BadFileError, EnvironmentFailure
 from worldmodels.evolution.cma_es import CMAES
-from worldmodels.evolution.components import principal_components, recorded_features
-from worldmodels.evolution.lookahead import look_ahead_start
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.files import sha256_of
-from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import (
     WorldModel,
@@ -37,16 +33,15 @@ from worldmodels.models.world_model import (
     make_vae,
     save_model,
 )
+from worldmodels.planner import check_can_plan
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob
 from worldmodels.run import MetricsLog, Run, read_jsonl
-from worldmodels.stages.encode import open_initial_latents, open_latents
+from worldmodels.stages.encode import open_initial_latents
+from worldmodels.stages.search_start import BEST, begin_search, prepare
 from worldmodels.training import WEIGHTS
 
 Population = DreamPopulation | RealPopulation
-BEST = "best.safetensors"
-START = "start.safetensors"
-COMPONENTS = "components.safetensors"
 
 
 def load_world_model(run: Run, memory: Memory) -> WorldModel:
@@ -89,53 +84,6 @@ def run(config: ControllerConfig, run: Run) -> None:
         evolve(config, run, load_world_model(run, config.memory))
 
 
-def begin_search(config: ControllerConfig, run: Run) -> CMAES:
-    """Returns the search before its first generation: where looking ahead has led, else around `given_start`."""
-    start = given_start(config, run)
-    if config.lookahead_rounds:
-        path = run.stage_path("controller") / START
-        found = load_tensors(path).get("solution")
-        if found is None or found.shape != start.shape:
-            raise BadFileError(f"{path}: not a controller of {len(start):,} parameters; remove {path.parent} and begin again")
-        start = found.double().numpy()
-    basis = None
-    if config.num_components:
-        path = run.stage_path("controller") / COMPONENTS
-        found = load_tensors(path).get("basis")
-        if found is None or found.ndim != 2 or len(found) != len(start):
-            raise BadFileError(f"{path}: not a basis of {len(start):,} parameters; remove {path.parent} and begin again")
-        basis = found.double().numpy()
-    return CMAES(start, config.sigma, config.population_size, run.seed, basis)
-
-
-def given_start(config: ControllerConfig, run: Run) -> NDArray[np.float64]:
-    """Returns the previous run's controller, or zeros, float64 [parameters]."""
-    start = np.zeros(num_parameters(get_task(run.task), config.inputs))
-    if run.previous is not None:
-        path = run.previous.stage_path("controller") / BEST
-        found = load_tensors(path).get("solution")
-        if found is None or found.shape != start.shape:
-            raise UserError(f"{path}: not a controller of {len(start):,} parameters ({config.inputs}); keep its --inputs")
-        start = found.double().numpy()
-    return start
-
-
-def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
-    """Writes where the search begins and its coordinates, once: from then on they are the run's, whatever another processor
-    would make of them."""
-    path = run.stage_path("controller") / START
-    if config.lookahead_rounds and not path.exists():
-        start = given_start(config, run).astype(np.float32)
-        dreamer = world_model.on(pick_device(config.device))
-        found = look_ahead_start(dreamer, config.inputs, start, config.temperature, config.lookahead_rounds, run.seed)
-        save_tensors(path, {"solution": torch.from_numpy(found)})
-    path = run.stage_path("controller") / COMPONENTS
-    if config.num_components and not path.exists():
-        seen = recorded_features(world_model, config.inputs, open_latents(run), run.seed)
-        basis = principal_components(world_model.spec, config.inputs, seen, config.num_components)
-        save_tensors(path, {"basis": torch.from_numpy(basis)})
-
-
 def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
     """Tells the search a generation of its history. Raises `BadFileError` where the row is none."""
     try:
@@ -146,6 +94,8 @@ def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
+    if config.plan:
+        check_can_plan(world_model.spec, "plan is on")
     prepare(config, run, world_model)
     population = make_population(world_model, config, config.world)
     score_world = config.world if config.score_world == "same" else config.score_world
@@ -229,7 +179,7 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     board.close()
 
     solution = load_tensors(folder / BEST)["solution"]
-    save_model(run.path / "model", world_model, config.inputs, solution)
+    save_model(run.path / "model", world_model, config.inputs, solution, config.plan)
     run.finish("controller", {"controller": sha256_of(folder / BEST)}, score=best)
     progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
 

@@ -30,8 +30,9 @@ from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
-from worldmodels.stages.controller import BEST, begin_search, load_world_model, replay
+from worldmodels.stages.controller import load_world_model, replay
 from worldmodels.stages.evaluate import summarise
+from worldmodels.stages.search_start import BEST, begin_search, start_after
 from worldmodels.worlds import Mask, PixelEnvs
 
 #: Which parts of the evolution are looked at: the search's mean after this share of its generations.
@@ -80,14 +81,18 @@ def blind_policies(spec: EnvSpec, collect: CollectConfig) -> dict[str, Callable[
 
 
 def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
-    """Returns the search's mean at a few moments of the evolution, told anew from the history, and the controller kept."""
+    """Returns where looking ahead has led, the search's mean at a few moments of the evolution, told anew from the history, and
+    the controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
-    rows = read_jsonl(folder / "history.jsonl", "generation")
+    found = {
+        f"C, looked ahead {number} times": start_after(config, run, number) for number in range(1, config.lookahead_rounds + 1)
+    }
+    history = folder / "history.jsonl"
+    rows = read_jsonl(history, "generation")
     search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
-    found = {}
     for row in rows:
-        replay(search, row, folder / "history.jsonl")
+        replay(search, row, history)
         if search.generation in wanted:
             found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
     best = load_tensors(folder / BEST)["solution"].double().numpy()
