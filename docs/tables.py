@@ -66,7 +66,7 @@ def shipped_table(task: str) -> str:
     lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
     for name, row in _shipped(task).items():
         where = f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
-        who = "random policy" if name == "random" else "shipped agent"
+        who = {"random": "random policy", "reactive": "the same C without planning"}.get(name, "shipped agent")
         lines.append(f"| {who} | {where} | {_score(row)} |")
     return "\n".join(lines)
 
