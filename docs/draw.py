@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
+from tables import read_result, shipped_scores
 
-from worldmodels.models.shipped import SHIPPED
 from worldmodels.plots.evolution import draw_returns
 from worldmodels.plots.figures import save
 
@@ -17,13 +15,9 @@ COLOURS = {"take-cover": "#2b6cb0", "car-racing": "#c05621"}
 TITLES = {"take-cover": "TakeCover", "car-racing": "CarRacing"}
 
 
-def _read(name: str) -> Any:
-    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
-
-
 def draw_bench() -> Figure:
     """Times the others' way, and the share of the bound, a bar a stage."""
-    rows = [row for row in _read("bench.json")["rows"] if row["task"]]
+    rows = [row for row in read_result("bench.json")["rows"] if row["task"]]
     figure = Figure(figsize=(11, 5))
     times, share = figure.subplots(1, 2)
     for axes, key, title in (
@@ -44,7 +38,7 @@ def draw_bench() -> Figure:
 
 def draw_scaling() -> Figure:
     """A generation against the population, and CMA-ES's share against C's size."""
-    growth = _read("scaling.json")
+    growth = read_result("scaling.json")
     figure = Figure(figsize=(11, 4.2))
     playing, cma = figure.subplots(1, 2)
     most = max(row["threads"] for row in growth["dream"])
@@ -79,8 +73,7 @@ def draw_scaling() -> Figure:
 
 def draw_shipped(task: str) -> Figure:
     """The shipped agent's scores and chance's."""
-    found = json.loads((SHIPPED / task / "evaluation.json").read_text(encoding="utf-8"))
-    return draw_returns({name: result["returns"] for name, result in found.items()}, TITLES[task])
+    return draw_returns({name: result["returns"] for name, result in shipped_scores(task).items()}, TITLES[task])
 
 
 if __name__ == "__main__":

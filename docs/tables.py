@@ -21,11 +21,13 @@ PAGES = (
 )
 
 
-def _read(name: str) -> Any:
+def read_result(name: str) -> Any:
+    """Reads a JSON file under results/."""
     return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
 
 
-def _shipped(task: str) -> Any:
+def shipped_scores(task: str) -> Any:
+    """Reads the scores beside a shipped agent's weights."""
     return json.loads((ROOT / "src/worldmodels/shipped" / task / "evaluation.json").read_text(encoding="utf-8"))
 
 
@@ -64,7 +66,7 @@ def scores_table(task: str) -> str:
 def shipped_table(task: str) -> str:
     """The shipped agent's scores, from the evaluation.json beside its weights."""
     lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
-    for name, row in _shipped(task).items():
+    for name, row in shipped_scores(task).items():
         where = f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
         who = {"random": "random policy", "reactive": "the same C without planning"}.get(name, "shipped agent")
         lines.append(f"| {who} | {where} | {_score(row)} |")
@@ -73,7 +75,7 @@ def shipped_table(task: str) -> str:
 
 def environment_table() -> str:
     """The fast CarRacing beside Gymnasium's and EnvPool's, from results/car-racing/environment/."""
-    speed, alike = _read("car-racing/environment/speed.json"), _read("car-racing/environment/likeness.json")
+    speed, alike = read_result("car-racing/environment/speed.json"), read_result("car-racing/environment/likeness.json")
     rows = {row["name"]: row for row in speed["rows"]}
     ours, envpool = rows["CarRacing, ours, 64x64"], rows["CarRacing, ours beside EnvPool"]
     same = "equal bit for bit" if alike["all_equal"] else "NOT EQUAL"
@@ -90,7 +92,7 @@ def environment_table() -> str:
 
 def hours_to_the_papers_level() -> str:
     """What CarRacing's 900 took, beside the original, from results/car-racing/progress.json."""
-    found = _read("car-racing/progress.json")
+    found = read_result("car-racing/progress.json")
     ours, original = (next(row for row in found[who] if row["mean"] >= 900) for who in ("ours", "original"))
     return (
         f"The search's mean passed 900 after {ours['generation']} generations, {ours['agent_steps'] / 1e6:.0f} million steps "

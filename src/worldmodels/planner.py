@@ -99,6 +99,7 @@ class Planner:
     def __init__(self, world: RememberingWorld, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor) -> None:
         self._world, self._world_model, self._inputs, self._solution = world, world_model, inputs, solution[None]
         self._agent, self._dreaming_agent = (ControllerPolicy(world_model.spec, inputs, solution[None]) for _ in range(2))
+        self._dream: DreamEnv | None = None  # the last decision's, for the next
         self._seeds = np.zeros(0, np.int64)  # of the slots' episodes
         self._steps = np.zeros(0, np.int64)
         self._plan = np.zeros(0, np.int64)  # number of the slots' plans
@@ -137,8 +138,9 @@ class Planner:
             ]
         )
         num = len(due) * len(PLANS) * NUM_DREAMS
-        dream = DreamEnv(self._world_model, self._inputs, num, TEMPERATURE, as_tensors=True)
-        _, hits = expected_hits(dream, self._dreaming_agent, self._world.moment().only(due), PLANS, seeds)
+        if self._dream is None or self._dream.num_envs != num:
+            self._dream = DreamEnv(self._world_model, self._inputs, num, TEMPERATURE, as_tensors=True)
+        _, hits = expected_hits(self._dream, self._dreaming_agent, self._world.moment().only(due), PLANS, seeds)
         hits[:, PLANS.index(None)] -= MARGIN
         self._plan[due] = hits.argmin(1).cpu().numpy()
 
