@@ -138,7 +138,7 @@ def test_a_killed_look_ahead_goes_on_with_its_round(walls_copy):
 
 def test_fidelity_looks_at_every_round(walls_copy, capsys):
     assert main(["fidelity", str(walls_copy), "--real-episodes", "2", "--dream-episodes", "4"]) == 0
-    assert "C, looked ahead 2 times" in capsys.readouterr().out
+    assert "C, round 2 of looking ahead" in capsys.readouterr().out
 
 
 def test_a_damaged_round_is_refused(walls_copy, capsys):

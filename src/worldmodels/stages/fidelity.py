@@ -85,7 +85,8 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     the controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
     found = {
-        f"C, looked ahead {number} times": start_after(config, run, number) for number in range(1, config.lookahead_rounds + 1)
+        f"C, round {number} of looking ahead": start_after(config, run, number)
+        for number in range(1, config.lookahead_rounds + 1)
     }
     history = folder / "history.jsonl"
     rows = read_jsonl(history, "generation")
