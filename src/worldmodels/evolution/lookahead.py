@@ -98,12 +98,16 @@ class Lookahead:
         inputs: what C sees; C is linear in it.
         solution: C, float32 [parameters], on the world model's device.
         temperature: the dream's.
+        store: recorded episodes, the newest last.
+        num_newest: how many of the newest are looked at: those of an agent like C, where there is one.
     """
 
     world_model: WorldModel
     inputs: ControllerInputs
     solution: Tensor
     temperature: float
+    store: LatentStore
+    num_newest: int
 
     def dream(self, num_envs: int) -> DreamEnv:
         """Returns dreams side by side."""
@@ -129,10 +133,12 @@ class Lookahead:
         rollout(world, policy, [EpisodeJob(0, derive_seed(seed, "dream", i)) for i in range(NUM_EPISODES)], on_step=look)
         return _some(found, num_states, seed)
 
-    def recorded_states(self, store: LatentStore, num_states: int, seed: int) -> Moment:
+    def recorded_states(self, num_states: int, seed: int) -> Moment:
         """Returns up to ``num_states`` moments of recorded episodes."""
+        store = self.store
         rng = np.random.default_rng(derive_seed(seed, "recorded"))
-        chosen = rng.permutation(store.num_episodes)[: 4 * NUM_EPISODES]
+        chosen = np.arange(store.num_episodes)[-self.num_newest :]
+        chosen = rng.permutation(chosen)[: 4 * NUM_EPISODES]
         # As many episodes as hold twice that many states.
         enough = 1 + int(np.searchsorted(np.cumsum(store.lengths[chosen]), 2 * STRIDE * num_states))
         moments = recorded_moments(self.world_model, store, chosen[:enough], derive_seed(seed, "draws"))
@@ -153,15 +159,13 @@ class Lookahead:
         return torch.cat(seen), torch.cat(risk)
 
     @torch.no_grad()
-    def block(self, store: LatentStore, num_states: int, seed: int) -> tuple[Tensor, Tensor]:
+    def block(self, num_states: int, seed: int) -> tuple[Tensor, Tensor]:
         """Looks ahead from up to ``num_states`` states, half of them recorded (see `look_ahead`)."""
-        recorded = self.recorded_states(store, num_states // 2, seed)
+        recorded = self.recorded_states(num_states // 2, seed)
         dreamt = self.dreamt_states(num_states - num_states // 2, seed)
         return self.look_ahead(Moment.joined([recorded, dreamt]), seed)
 
-    def labels(
-        self, store: LatentStore, num_states: int, seed: int, tell: Callable[[int], None] = lambda _: None
-    ) -> tuple[Tensor, Tensor]:
+    def labels(self, num_states: int, seed: int, tell: Callable[[int], None] = lambda _: None) -> tuple[Tensor, Tensor]:
         """Looks ahead from about ``num_states`` states, shared out over torch's threads: how many there are changes nothing.
 
         Args:
@@ -175,7 +179,7 @@ class Lookahead:
             found = []
             for block in mine:
                 check()
-                found.append(self.block(store, sizes[block], derive_seed(seed, "block", block)))
+                found.append(self.block(sizes[block], derive_seed(seed, "block", block)))
                 tell(sizes[block])
             return found
 
@@ -232,7 +236,7 @@ def check_lookahead(world_model: WorldModel, inputs: ControllerInputs, num_round
         raise UserError(f"lookahead_rounds is {num_rounds}; C on {inputs} has a hidden layer or a bias: leave it 0")
 
 
-def look_ahead_round(look: Lookahead, store: LatentStore, num_states: int, seed: int, name: str) -> Tensor:
+def look_ahead_round(look: Lookahead, num_states: int, seed: int, name: str) -> Tensor:
     """Returns the controller, float32 [parameters], that one round of looking ahead makes of another.
 
     Args:
@@ -248,6 +252,6 @@ def look_ahead_round(look: Lookahead, store: LatentStore, num_states: int, seed:
             done += num
             progress.update(done)
 
-    seen, risk = look.labels(store, num_states, seed, tell)
+    seen, risk = look.labels(num_states, seed, tell)
     progress.finish(f"{len(seen):,} states, {risk.mean():.4f} hits expected in {NUM_STEPS} steps")
     return fit(seen, risk, derive_seed(seed, "fit"))

@@ -51,9 +51,9 @@ def _look_ahead(config: ControllerConfig, run: Run, world_model: WorldModel) -> 
         if path.exists():
             continue
         solution = torch.from_numpy(start_after(config, run, index)).float().to(device)
-        look = Lookahead(dreamer, config.inputs, solution, config.temperature)
+        look = Lookahead(dreamer, config.inputs, solution, config.temperature, store, run.preset.collect.num_episodes)
         seed = run.derive_seed("controller/lookahead", index)
-        found = look_ahead_round(look, store, config.lookahead_states, seed, f"{index + 1}/{config.lookahead_rounds}")
+        found = look_ahead_round(look, config.lookahead_states, seed, f"{index + 1}/{config.lookahead_rounds}")
         save_tensors(path, {"solution": found})
 
 
