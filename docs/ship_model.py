@@ -24,12 +24,6 @@ from worldmodels.stages.reproduce import stage_seconds
 #: The dream's beginnings that are shipped: enough that they do not repeat much, few enough for the package's size.
 NUM_INITIAL_LATENTS = 1_000
 TRAINING_STAGES = ("collect", "vae", "encode", "rnn", "controller")
-#: A card's words for a model that plans.
-PLANNING = [
-    "When it plays, C plans: every 8 steps M dreams on for 48, eight times each, with C acting all the way, or after 8 steps",
-    "to the left, or to the right, and the way with the fewest hits is taken. `--agent reactive` plays the same C without.",
-    "",
-]
 WORLDS = {"dream": "in the dream", "real": "in the real environment"}
 
 
@@ -64,7 +58,7 @@ def ship(path: Path, episodes: int) -> Path:
     initial = InitialLatents(*(part[:NUM_INITIAL_LATENTS] for part in (world_model.initial.mu, world_model.initial.logvar)))
     rounded = dataclasses.replace(world_model, vae=world_model.vae.half(), rnn=world_model.rnn.half(), initial=initial)
     folder = SHIPPED / run.task
-    save_model(folder, rounded, model.inputs, model.solution, model.plans)
+    save_model(folder, rounded, model.inputs, model.solution)
 
     shipped = load_model(folder)
     target = Target(shipped.world_model.spec, shipped)
@@ -76,8 +70,6 @@ def ship(path: Path, episodes: int) -> Path:
         "dream": evaluate(dataclasses.replace(base, world="dream"), target),
         "real": evaluate(many, target, played),
     }
-    if shipped.plans:
-        results["reactive"] = evaluate(dataclasses.replace(many, agent="reactive"), target, played)
     if shipped.world_model.spec.official_id:
         results["fast"] = evaluate(dataclasses.replace(many, fast=True), target)
     rounds = [training_record(part) for part in (*run.ancestors(), run)]
@@ -126,7 +118,6 @@ def make_card(folder: Path) -> str:
         "random": "random policy, real environment",
         "dream": "agent, in its dream",
         "real": "**agent, real environment**",
-        "reactive": "its C without planning, real environment",
         "fast": "agent, training's copy of it",
     }
     for name, row in scores.items():
@@ -145,7 +136,6 @@ def make_card(folder: Path) -> str:
             "recurrent mixture density network) and C (a linear controller). Made by `docs/ship_model.py`; every figure is",
             "read from the JSON beside it.",
             "",
-            *(PLANNING if config.get("plans") else []),
             "## Scores",
             "",
             "| | mean ± std | episodes | 95% interval of the mean |",

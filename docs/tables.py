@@ -68,7 +68,7 @@ def shipped_table(task: str) -> str:
     lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
     for name, row in shipped_scores(task).items():
         where = f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
-        who = {"random": "random policy", "reactive": "the same C without planning"}.get(name, "shipped agent")
+        who = "random policy" if name == "random" else "shipped agent"
         lines.append(f"| {who} | {where} | {_score(row)} |")
     return "\n".join(lines)
 

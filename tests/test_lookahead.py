@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from conftest import latent_store, random_world_model
-from worldmodels import planner
 from worldmodels.checkpoint import save_tensors
 from worldmodels.cli import main
 from worldmodels.dream_env import DreamEnv
@@ -25,7 +24,7 @@ def small(monkeypatch):
     sizes = {"BLOCK_STATES": 16, "NUM_EPISODES": 8, "NUM_SLOTS": 8, "NUM_COMPONENTS": 8}
     for name, value in sizes.items():
         monkeypatch.setattr(lookahead, name, value)
-    monkeypatch.setattr(planner, "NUM_STEPS", 10)
+    monkeypatch.setattr(lookahead, "NUM_STEPS", 10)
 
 
 def model_with_hits(log_odds=None):
@@ -37,11 +36,6 @@ def model_with_hits(log_odds=None):
     return model
 
 
-def a_look(model, temperature=1.0, seed=0):
-    size = num_parameters(model.spec, "zh")
-    return Lookahead(model, "zh", torch.randn(size, generator=torch.Generator().manual_seed(seed)), temperature)
-
-
 @pytest.fixture
 def store(tmp_path):
     rng, lengths = np.random.default_rng(0), np.array([30, 50, 14, 40])
@@ -50,8 +44,13 @@ def store(tmp_path):
     return latent_store(tmp_path, lengths, size, mu=mu, action=action, logvar=np.full((total, size), -60.0))
 
 
-def test_dreamt_states_are_what_the_interrupted_controller_comes_to(small):
-    look = a_look(model_with_hits())
+def a_look(model, store, num_newest=4):
+    solution = torch.randn(num_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    return Lookahead(model, "zh", solution, 1.0, store, num_newest)
+
+
+def test_dreamt_states_are_what_the_interrupted_controller_comes_to(small, store):
+    look = a_look(model_with_hits(), store)
     found = look.dreamt_states(12, 5)
     assert 0 < len(found.num_steps) == len(found.z) == len(found.health) <= 12
     assert (found.num_steps % lookahead.STRIDE == 0).all()
@@ -62,8 +61,8 @@ def test_dreamt_states_are_what_the_interrupted_controller_comes_to(small):
 
 def test_recorded_states_are_episodes_that_m_follows(small, store):
     """V is certain, so z is the recorded mu, and the hidden state is that of M's own pass over the episode."""
-    look = a_look(model_with_hits())
-    found = look.recorded_states(store, 10, 3)
+    look = a_look(model_with_hits(), store)
+    found = look.recorded_states(10, 3)
     rnn = look.world_model.rnn
     assert 0 < len(found.num_steps) <= 10
     for z, hidden, step in zip(found.z.numpy(), found.state.hidden, found.num_steps, strict=True):
@@ -78,16 +77,23 @@ def test_recorded_states_are_episodes_that_m_follows(small, store):
             torch.testing.assert_close(hidden, expected[0, -1], atol=1e-4, rtol=0)
 
 
-def test_a_constant_chance_is_summed_up_over_the_steps(small):
-    look = a_look(model_with_hits(log_odds=math.log(0.2 / 0.8)))
+def test_only_the_newest_episodes_are_looked_at(small, store):
+    """The last of the four is 40 steps long; z is its mu."""
+    found = a_look(model_with_hits(), store, num_newest=1).recorded_states(10, 0)
+    first = int(store.offsets[3])
+    np.testing.assert_allclose(found.z, store.mu[first + found.num_steps].astype(np.float32), atol=1e-6)
+
+
+def test_a_constant_chance_is_summed_up_over_the_steps(small, store):
+    look = a_look(model_with_hits(log_odds=math.log(0.2 / 0.8)), store)
     moments = look.dreamt_states(12, 0)
     seen, risk = look.look_ahead(moments, 0)
     torch.testing.assert_close(risk, torch.full((len(seen), 2), 0.2 * 10), rtol=1e-2, atol=0)
     torch.testing.assert_close(seen, torch.cat([moments.z, moments.state.hidden], 1).half())
 
 
-def test_plans_meet_the_same_dice_and_differ_in_what_they_do(small, monkeypatch):
-    look = a_look(model_with_hits())
+def test_plans_meet_the_same_dice_and_differ_in_what_they_do(small, store, monkeypatch):
+    look = a_look(model_with_hits(), store)
     moments = look.dreamt_states(12, 0)
     risk = look.look_ahead(moments, 0)[1]
     assert (risk[:, 0] != risk[:, 1]).any()
@@ -98,12 +104,12 @@ def test_plans_meet_the_same_dice_and_differ_in_what_they_do(small, monkeypatch)
 
 
 def test_how_many_threads_there_are_changes_nothing(small, store):
-    look = a_look(model_with_hits())
+    look = a_look(model_with_hits(), store)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(look.labels(store, 40, 0))
+            found.append(look.labels(40, 0))
     finally:
         torch.set_num_threads(before)
     for seen, risk in found[1:]:
@@ -151,19 +157,18 @@ def test_a_damaged_round_is_refused(walls_copy, capsys):
 
 def test_a_task_without_two_ways_is_refused(toy_world_model):
     with pytest.raises(UserError, match="lookahead_rounds is 3; it is for tasks of one action and hits"):
-        lookahead.check_lookahead(toy_world_model, "zh", 3)
+        lookahead.check_lookahead(toy_world_model.spec, "zh", 3)
 
 
 def test_a_hidden_layer_is_refused():
     with pytest.raises(UserError, match="hidden layer"):
-        lookahead.check_lookahead(model_with_hits(), "z+hidden", 1)
+        lookahead.check_lookahead(model_with_hits().spec, "z+hidden", 1)
 
 
-@pytest.mark.parametrize("option", [["--lookahead-rounds", "1"], ["--plan"]])
-def test_the_command_says_so(toy_copy, capsys, option):
+def test_the_command_says_so(toy_copy, capsys):
     for name in ("DONE", "STARTED", "history.jsonl", "scores.jsonl"):
         (toy_copy / "controller" / name).unlink()
-    assert main(["train-controller", "--run", str(toy_copy), *option]) == 2
+    assert main(["train-controller", "--run", str(toy_copy), "--lookahead-rounds", "1"]) == 2
     assert "it is for tasks of one action and hits" in capsys.readouterr().err
 
 

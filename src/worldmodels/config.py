@@ -25,7 +25,7 @@ DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch", "muh"]
 Memory = Literal["trained", "untrained"]
-Agent = Literal["trained", "reactive", "random"]
+Agent = Literal["trained", "random"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -239,9 +239,6 @@ class ControllerConfig(Config):
     or at the previous run's controller."""
     lookahead_states: int = field(default=131_072, metadata=ADDED)
     """States that each of these fits looks ahead from."""
-    plan: bool = field(default=False, metadata=ADDED)
-    """Have the controller that is kept look ahead in the dream when it plays (tasks with hits only). Training and its scorings
-    do without."""
     world: World = "dream"
     """Where C is trained."""
     patience_steps: int = field(default=0, metadata=ADDED)
@@ -296,8 +293,7 @@ class EvaluateConfig(Config):
     world: World = "real"
     """Where the agent plays."""
     agent: Agent = "trained"
-    """trained: the model as it is meant to play; reactive: its C without planning, where it plans; random: actions drawn
-    uniformly from the action space."""
+    """The trained controller, or actions drawn uniformly from the action space."""
     episodes: int = 100
     """Episodes to play; episode i has seed S + i."""
     seed: int = 0

@@ -19,26 +19,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodels.config import ControllerInputs
 from worldmodels.data.latents import LatentStore
 from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import Floats
+from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.errors import UserError
 from worldmodels.evolution.components import scaled_components
 from worldmodels.evolution.recorded import recorded_moments
 from worldmodels.evolution.side_by_side import side_by_side
 from worldmodels.models.controller import ControllerPolicy, layer_sizes
 from worldmodels.models.world_model import Moment, WorldModel
-from worldmodels.planner import NUM_STEPS, check_can_plan, expected_hits
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, Step, rollout
 from worldmodels.run import derive_seed
 from worldmodels.worlds import Mask
 
-#: The two plans (`planner.Plan`).
+#: How many steps a plan's dream lasts, and for how many of them the plan is held.
+NUM_STEPS = 48
+HOLD_STEPS = 8
+#: The two plans, for the single action.
 PLANS = (-1.0, 1.0)
 #: States that one thread looks ahead from at a time; dreams that it does so in.
 BLOCK_STATES = 16_384
@@ -146,17 +149,31 @@ class Lookahead:
         return _some([moment for step, (_, moment) in enumerate(moments) if step % STRIDE == first], num_states, seed)
 
     def look_ahead(self, moments: Moment, seed: int) -> tuple[Tensor, Tensor]:
-        """Returns what C sees at moments, float16 [S, F], and the hits that M expects of each plan, float32 [S, P]."""
+        """Dreams on from moments, once with each plan and then C; both plans meet the same dice.
+
+        Returns:
+            What C sees there, float16 [S, F], and M's chances of a hit, summed over `NUM_STEPS`, float32 [S, P].
+        """
         per_piece = NUM_SLOTS // len(PLANS)
-        seeds = np.random.default_rng(derive_seed(seed, "dice")).integers(2**31, size=(len(moments.num_steps), 1))
-        seen, risk = [], []
-        for first in range(0, len(seeds), per_piece):
-            here = slice(first, min(first + per_piece, len(seeds)))
-            dream = self.dream((here.stop - here.start) * len(PLANS))
-            features, hits = expected_hits(dream, self.agent(), moments.only(here), PLANS, seeds[here])
-            seen.append(features.half().cpu())
-            risk.append(hits.cpu())
+        seeds = np.random.default_rng(derive_seed(seed, "dice")).integers(2**31, size=len(moments.num_steps))
+        pieces = [slice(first, min(first + per_piece, len(seeds))) for first in range(0, len(seeds), per_piece)]
+        seen, risk = zip(*(self._look_ahead(moments.only(here), seeds[here]) for here in pieces), strict=True)
         return torch.cat(seen), torch.cat(risk)
+
+    def _look_ahead(self, moments: Moment, seeds: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        num_states, num_plans = len(seeds), len(PLANS)
+        num = num_states * num_plans
+        world, agent = self.dream(num), self.agent()
+        agent.begin(np.ones(num, np.bool_), [EpisodeJob(0, 0)] * num)
+        # Slots in the order state, plan.
+        world.begin_at(moments.only(np.arange(num_states).repeat(num_plans)), seeds.repeat(num_plans).tolist())
+        held = np.tile(np.array(PLANS, np.float32), num_states)[:, None]
+        obs: Any = world.features()  # a tensor
+        seen, risk = obs[::num_plans].half().cpu(), torch.zeros(num, device=obs.device)
+        for step in range(NUM_STEPS):
+            obs, _, _, _, infos = world.step(held if step < HOLD_STEPS else agent.act(obs))
+            risk += infos["hit_chance"]
+        return seen, risk.view(num_states, num_plans).cpu()
 
     @torch.no_grad()
     def block(self, num_states: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -229,11 +246,12 @@ def fit(seen: Tensor, risk: Tensor, seed: int) -> Tensor:
     return loud
 
 
-def check_lookahead(world_model: WorldModel, inputs: ControllerInputs, num_rounds: int) -> None:
-    """Raises `UserError` where the task is not one to plan for, or C is not linear in what it sees."""
-    check_can_plan(world_model.spec, f"lookahead_rounds is {num_rounds}")
-    if len(layer_sizes(world_model.spec, inputs)) != 1 or world_model.spec.controller_bias:
-        raise UserError(f"lookahead_rounds is {num_rounds}; C on {inputs} has a hidden layer or a bias: leave it 0")
+def check_lookahead(spec: EnvSpec, inputs: ControllerInputs, num_rounds: int) -> None:
+    """Raises `UserError` where the task is not one of going one way or the other, or C is not linear in what it sees."""
+    if not spec.hit_damages or spec.action_size != 1 or spec.controller_bias:
+        raise UserError(f"lookahead_rounds is {num_rounds}; it is for tasks of one action and hits, such as take-cover")
+    if len(layer_sizes(spec, inputs)) != 1:
+        raise UserError(f"lookahead_rounds is {num_rounds}; C on {inputs} has a hidden layer: leave it 0")
 
 
 def look_ahead_round(look: Lookahead, num_states: int, seed: int, name: str) -> Tensor:

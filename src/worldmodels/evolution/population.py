@@ -23,8 +23,8 @@ from worldmodels.evolution.real_player import (
     split_jobs,
 )
 from worldmodels.evolution.side_by_side import side_by_side
+from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
-from worldmodels.planner import make_policy
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
 from worldmodels.workers import make_workers
 
@@ -42,20 +42,13 @@ class DreamPopulation:
         temperature: the dream's.
         num_slots: dreams side by side at most.
         device: where to dream.
-        plans: whether C plans; there is one candidate then.
     """
 
     def __init__(
-        self,
-        world_model: WorldModel,
-        inputs: ControllerInputs,
-        temperature: float,
-        num_slots: int,
-        device: str = "cpu",
-        plans: bool = False,
+        self, world_model: WorldModel, inputs: ControllerInputs, temperature: float, num_slots: int, device: str = "cpu"
     ) -> None:
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
-        self._temperature, self._num_slots, self._plans = temperature, num_slots, plans
+        self._temperature, self._num_slots = temperature, num_slots
 
     def evaluate(
         self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
@@ -79,7 +72,7 @@ class DreamPopulation:
         def dream(jobs: Sequence[EpisodeJob], check: Callable[[], None]) -> list[EpisodeResult]:
             slots = min(num_slots // num_parts, len(jobs))
             world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
-            policy = make_policy(world, self._world_model, self._inputs, solutions, self._plans)
+            policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
             return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
@@ -101,7 +94,6 @@ class RealPopulation:
         official: whether to play the official environment where training has a faster copy.
         num_workers: processes; 0 is one per CPU core.
         backend: where the workers are; ``address`` is the Ray cluster's.
-        plans: whether C plans; there is one candidate then.
     """
 
     def __init__(
@@ -113,14 +105,13 @@ class RealPopulation:
         num_workers: int,
         backend: Backend = "local",
         address: str = "",
-        plans: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-workers-")
         weights = None if world_model is None else Path(self._folder.name)
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
-        self._workers = make_workers(backend, address, num_workers, prepare_worker, weights, spec.name, official, inputs, plans)
-        self._player = RealPlayer(spec, official, world_model, inputs, plans)
+        self._workers = make_workers(backend, address, num_workers, prepare_worker, weights, spec.name, official, inputs)
+        self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(
         self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0

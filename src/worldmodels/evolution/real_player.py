@@ -17,8 +17,8 @@ from worldmodels.checkpoint import load_module, save_tensors
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, get_task
 from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
-from worldmodels.planner import make_policy
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
 from worldmodels.worlds import Mask, PixelEnvs
 
@@ -66,14 +66,10 @@ class RealPlayer:
         official: whether to play the official environment where training has a faster copy.
         world_model: V and M; None for the random agent.
         inputs: what C sees.
-        plans: whether C plans.
     """
 
-    def __init__(
-        self, spec: EnvSpec, official: bool, world_model: WorldModel | None, inputs: ControllerInputs, plans: bool = False
-    ) -> None:
-        self._spec, self._official, self._world_model = spec, official, world_model
-        self._inputs, self._plans = inputs, plans
+    def __init__(self, spec: EnvSpec, official: bool, world_model: WorldModel | None, inputs: ControllerInputs) -> None:
+        self._spec, self._official, self._world_model, self._inputs = spec, official, world_model, inputs
         self._envs: list[gym.Env[Frame, Floats]] = []
 
     def play(self, solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:
@@ -90,7 +86,7 @@ class RealPlayer:
                 assert isinstance(space, gym.spaces.Box)
                 return rollout(pixels, UniformPolicy(space), jobs)
             world = LatentEnv(pixels, self._world_model, self._inputs)
-            policy = make_policy(world, self._world_model, self._inputs, torch.tensor(solutions), self._plans)
+            policy = ControllerPolicy(self._spec, self._inputs, torch.tensor(solutions))
             steps = self._spec.max_episode_steps
             return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps)
         finally:
@@ -113,7 +109,7 @@ def save_weights(folder: Path, world_model: WorldModel) -> None:
         save_tensors(folder / f"{name}.safetensors", dict(module.named_parameters()))
 
 
-def prepare_worker(weights: Path | None, task: str, official: bool, inputs: ControllerInputs, plans: bool) -> None:
+def prepare_worker(weights: Path | None, task: str, official: bool, inputs: ControllerInputs) -> None:
     """Makes the player of a worker process; ``weights`` is the folder of V and M, None for the random agent."""
     global _player
     torch.set_num_threads(1)
@@ -126,7 +122,7 @@ def prepare_worker(weights: Path | None, task: str, official: bool, inputs: Cont
         # Only dreams begin somewhere.
         none = torch.zeros(0, spec.latent_size)
         world_model = WorldModel(spec, vae.eval(), rnn.eval(), InitialLatents(none, none))
-    _player = RealPlayer(spec, official, world_model, inputs, plans)
+    _player = RealPlayer(spec, official, world_model, inputs)
 
 
 def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:

@@ -109,14 +109,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Model:
-    """A world model and a controller for it: what C sees, ``solution`` float32 [parameters], and whether it ``plans`` when it
-    plays."""
+    """A world model and a controller for it: what C sees, and ``solution`` float32 [parameters]."""
 
     world_model: WorldModel
     inputs: ControllerInputs
     solution: Tensor
     sha256: dict[str, str]
-    plans: bool = False
 
 
 def copy_moment(moment: Moment) -> Moment:
@@ -141,9 +139,7 @@ def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:
     return InitialLatents(mu, logvar)
 
 
-def save_model(
-    folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, plans: bool = False
-) -> dict[str, str]:
+def save_model(folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor) -> dict[str, str]:
     """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part."""
     spec, initial = world_model.spec, world_model.initial
     files.remove_leftovers(folder)
@@ -160,7 +156,6 @@ def save_model(
             "latent_size": spec.latent_size,
             "hidden_size": spec.hidden_size,
             "controller_inputs": inputs,
-            **({"plans": True} if plans else {}),
             "sha256": hashes,
         },
     )
@@ -187,8 +182,6 @@ def load_model(folder: Path) -> Model:
         raise BadFileError(
             f"{file}: 'controller_inputs' is {inputs!r}; expected one of {', '.join(get_args(ControllerInputs))}"
         )
-    if type(config.get("plans", False)) is not bool:
-        raise BadFileError(f"{file}: 'plans' is {config['plans']!r}; expected true or false")
     for name in PARTS:
         path = folder / f"{name}.safetensors"
         if not path.is_file():
@@ -211,5 +204,4 @@ def load_model(folder: Path) -> Model:
     initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
     vae.eval()
     rnn.eval()
-    world_model = WorldModel(spec, vae, rnn, initial)
-    return Model(world_model, inputs, solution.float(), dict(config["sha256"]), config.get("plans", False))
+    return Model(WorldModel(spec, vae, rnn, initial), inputs, solution.float(), dict(config["sha256"]))

@@ -94,17 +94,11 @@ def draw_returns(found: Mapping[str, Sequence[float]], task: str) -> Figure:
     """Draws histograms over each other, in shares of the episodes: there may be more of some than of others.
 
     Args:
-        found: the returns of "random", "dream", "real", "reactive", "fast", or of some of them.
+        found: the returns of "random", "dream", "real", "fast", or of some of them.
     """
     figure = Figure(figsize=(7, 4))
     axis = figure.subplots()
-    labels = {
-        "random": "random policy",
-        "dream": "agent, dream",
-        "real": "agent, real",
-        "reactive": "its C without planning, real",
-        "fast": "agent, training's copy",
-    }
+    labels = {"random": "random policy", "dream": "agent, dream", "real": "agent, real", "fast": "agent, training's copy"}
     low, high = min(map(min, found.values())), max(map(max, found.values())) + 1e-6
     for index, (name, returns) in enumerate(found.items()):
         count, mean = len(returns), sum(returns) / len(returns)

@@ -33,7 +33,6 @@ from worldmodels.models.world_model import (
     make_vae,
     save_model,
 )
-from worldmodels.planner import check_can_plan
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob
 from worldmodels.run import MetricsLog, Run, read_jsonl
@@ -94,8 +93,6 @@ def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
-    if config.plan:
-        check_can_plan(world_model.spec, "plan is on")
     prepare(config, run, world_model)
     population = make_population(world_model, config, config.world)
     score_world = config.world if config.score_world == "same" else config.score_world
@@ -179,7 +176,7 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     board.close()
 
     solution = load_tensors(folder / BEST)["solution"]
-    save_model(run.path / "model", world_model, config.inputs, solution, config.plan)
+    save_model(run.path / "model", world_model, config.inputs, solution)
     run.finish("controller", {"controller": sha256_of(folder / BEST)}, score=best)
     progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
 

@@ -107,7 +107,7 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
     found = {} if played is None else played.results
     seeds = range(config.seed, config.seed + config.episodes)
     jobs = [EpisodeJob(0, seed) for seed in seeds if seed not in found]
-    who = "random policy" if target.model is None else "reactive agent" if config.agent == "reactive" else "agent"
+    who = "random policy" if target.model is None else "agent"
     progress = Progress(f"evaluate {who}, {config.world}", config.episodes, "episodes", len(found))
 
     def on_result(result: EpisodeResult) -> None:
@@ -118,16 +118,14 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
 
     model = target.model
     official, inputs = not config.fast, model.inputs if model is not None else "z"
-    plans = model is not None and model.plans and config.agent != "reactive"
     population: DreamPopulation | RealPopulation
     if config.world == "dream" and model is not None:
         population = DreamPopulation(
-            model.world_model, inputs, config.temperature, config.num_slots, pick_device(config.device), plans
+            model.world_model, inputs, config.temperature, config.num_slots, pick_device(config.device)
         )
     else:
         world_model = None if model is None else model.world_model
-        where = (config.num_workers, config.backend, config.address)
-        population = RealPopulation(spec, world_model, inputs, official, *where, plans)
+        population = RealPopulation(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
         solutions = torch.zeros(1, 0) if model is None else model.solution[None]
         if jobs:
@@ -152,7 +150,6 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
         "seed": config.seed,
         "temperature": config.temperature if dream else None,
         "controller_inputs": None if model is None else inputs,
-        "plans": plans,
         "sha256": None if model is None else model.sha256,
         "episodes": [{"seed": r.job.seed, "return": r.episode_return, "length": r.length} for r in results],
     }

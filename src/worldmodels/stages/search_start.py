@@ -43,7 +43,7 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None
 
 
 def _look_ahead(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
-    check_lookahead(world_model, config.inputs, config.lookahead_rounds)
+    check_lookahead(world_model.spec, config.inputs, config.lookahead_rounds)
     device = pick_device(config.device)
     dreamer, store = world_model.on(device), open_latents(run)
     for index in range(config.lookahead_rounds):

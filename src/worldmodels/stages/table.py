@@ -81,10 +81,10 @@ def ablation_rows(spec: EnvSpec, base: ControllerConfig) -> list[Row]:
 
 
 def along_every_weight(config: ControllerConfig) -> ControllerConfig:
-    """A row's C is found and plays as the paper's: from zeros and along every weight (a row has no episodes to take components
-    or states from), without planning."""
+    """A row's C is found as the paper's, from zeros and along every weight: a row has no episodes to take components or states
+    from."""
     sigma = ControllerConfig().sigma if config.num_components else config.sigma
-    return dataclasses.replace(config, num_components=0, lookahead_rounds=0, plan=False, sigma=sigma)
+    return dataclasses.replace(config, num_components=0, lookahead_rounds=0, sigma=sigma)
 
 
 TABLES: dict[str, Callable[[EnvSpec, ControllerConfig], list[Row]]] = {

@@ -32,14 +32,13 @@ class Parts:
     """V, M and C as far as there are any.
 
     ``world_model`` is whole: an M that ``can_dream`` is false for has random weights and is never shown. ``solution`` float32
-    [parameters] is C's; None means that the random policy acts in its place. ``plans`` says whether C plans.
+    [parameters] is C's; None means that the random policy acts in its place.
     """
 
     world_model: WorldModel
     inputs: ControllerInputs
     can_dream: bool
     solution: Tensor | None
-    plans: bool = False
 
     @property
     def spec(self) -> EnvSpec:
@@ -62,7 +61,7 @@ def find_parts(target: str) -> Parts:
 
 def whole(model: Model) -> Parts:
     """Returns all of a finished model."""
-    return Parts(model.world_model, model.inputs, True, model.solution, model.plans)
+    return Parts(model.world_model, model.inputs, True, model.solution)
 
 
 def _parts_of_run(run: Run) -> Parts:

@@ -23,9 +23,9 @@ from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import Floats, Frame
 from worldmodels.errors import UserError
 from worldmodels.latent_env import LatentEnv
+from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import Moment
-from worldmodels.planner import make_policy
-from worldmodels.rollout import EpisodeJob, Policy
+from worldmodels.rollout import EpisodeJob
 from worldmodels.viewer.parts import Parts
 from worldmodels.worlds import PixelEnvs
 
@@ -86,7 +86,10 @@ class Session:
         self._beside = self._make_dream()
         self._past: deque[tuple[Moment, Episode]] = deque(maxlen=self.spec.max_episode_steps)
         self._branches = 0
-        self._agents: dict[WorldName, Policy] = {}
+        self._agent = None
+        if parts.solution is not None:
+            self._agent = ControllerPolicy(self.spec, parts.inputs, parts.solution[None])
+            self._agent.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
         if settings.world == "dream":
             self._refuse_no_dream()
             self.world = "dream"
@@ -100,7 +103,7 @@ class Session:
     @property
     def who(self) -> str:
         """Who acts, in words."""
-        return "you" if self.player == "human" else "agent" if self.parts.solution is not None else "random policy (no C yet)"
+        return "you" if self.player == "human" else "agent" if self._agent is not None else "random policy (no C yet)"
 
     @property
     def action_space(self) -> spaces.Box:
@@ -133,16 +136,6 @@ class Session:
         else:
             self._dream.reset(seed=[episode.seed])
             self._past.clear()
-        self._begin_agent()
-
-    def _begin_agent(self) -> None:
-        """Has C, if there is one, begin with the open world as it is."""
-        if self.parts.solution is not None:
-            world = self._open_reality() if self.world == "real" else self._dream
-            solutions = self.parts.solution[None]
-            agent = make_policy(world, self.parts.world_model, self.parts.inputs, solutions, self.parts.plans)
-            agent.begin(np.ones(1, np.bool_), [EpisodeJob(0, self.episode.seed)])
-            self._agents[self.world] = agent
 
     def _follow(self) -> None:
         """Puts the dream beside reality back on reality's latest latent."""
@@ -154,13 +147,12 @@ class Session:
         """Goes to the other world. Raises `UserError` if there is none."""
         if self.world == "real":
             self._refuse_no_dream()
-            self.world, awake = "dream", self.episode
-            if not awake.over and self._reality is not None:
+            if not self.episode.over and self._reality is not None:
                 self._branches += 1
                 self._dream.begin_at(self._reality.moment(), [self._branches])
-                self.episodes["dream"] = dataclasses.replace(awake)
+                self.episodes["dream"] = dataclasses.replace(self.episode)
                 self._past.clear()
-                self._begin_agent()
+            self.world = "dream"
             if self.episode.over:
                 self.restart()
         else:
@@ -211,8 +203,8 @@ class Session:
             ramp = self.spec.key_ramp
             moved: Floats = (self.action + np.clip(wanted - self.action, -ramp, ramp)).astype(np.float32)
             return moved
-        if self.world in self._agents:
-            chosen: Floats = self._agents[self.world].act(world.features())[0]
+        if self._agent is not None:
+            chosen: Floats = self._agent.act(world.features())[0]
             return chosen
         random: Floats = self._random(np.zeros((64, 64, 3), np.uint8))
         return random
