@@ -184,3 +184,9 @@ def test_moments_are_cut_and_joined():
         assert torch.equal(getattr(joined, name), getattr(whole, name)[order])
     assert torch.equal(joined.state.cell, whole.state.cell[order])
     assert joined.num_steps.tolist() == whole.num_steps[order].tolist()
+
+
+def test_dreams_that_end_at_once_are_named(small, store):
+    look = a_look(model_with_hits(log_odds=50.0), store)
+    with pytest.raises(UserError, match="all of 8 dreams end within 12 steps"):
+        look.dreamt_states(12, 0)

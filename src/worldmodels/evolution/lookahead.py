@@ -121,7 +121,7 @@ class Lookahead:
         return ControllerPolicy(self.world_model.spec, self.inputs, self.solution[None])
 
     def dreamt_states(self, num_states: int, seed: int) -> Moment:
-        """Returns up to ``num_states`` moments of dreams that C plays, interrupted."""
+        """Returns up to ``num_states`` moments of dreams that C plays, interrupted. Raises `UserError` if there are none."""
         found: list[Moment] = []
         num_steps = 0
         world = self.dream(NUM_EPISODES)
@@ -134,6 +134,8 @@ class Lookahead:
 
         policy = Interrupted(self.agent(), derive_seed(seed, "interruptions"))
         rollout(world, policy, [EpisodeJob(0, derive_seed(seed, "dream", i)) for i in range(NUM_EPISODES)], on_step=look)
+        if not found:
+            raise UserError(f"looking ahead: all of {NUM_EPISODES} dreams end within {STRIDE} steps; train M for longer")
         return _some(found, num_states, seed)
 
     def recorded_states(self, num_states: int, seed: int) -> Moment:
@@ -145,11 +147,14 @@ class Lookahead:
         # As many episodes as hold twice that many states.
         enough = 1 + int(np.searchsorted(np.cumsum(store.lengths[chosen]), 2 * STRIDE * num_states))
         moments = recorded_moments(self.world_model, store, chosen[:enough], derive_seed(seed, "draws"))
-        first = int(rng.integers(STRIDE))
+        first = int(rng.integers(min(STRIDE, store.lengths[chosen[:enough]].max())))
         return _some([moment for step, (_, moment) in enumerate(moments) if step % STRIDE == first], num_states, seed)
 
-    def look_ahead(self, moments: Moment, seed: int) -> tuple[Tensor, Tensor]:
+    def look_ahead(self, moments: Moment, seed: int, check: Callable[[], None] = lambda: None) -> tuple[Tensor, Tensor]:
         """Dreams on from moments, once with each plan and then C; both plans meet the same dice.
+
+        Args:
+            check: called now and then (see `side_by_side`).
 
         Returns:
             What C sees there, float16 [S, F], and M's chances of a hit, summed over `NUM_STEPS`, float32 [S, P].
@@ -157,7 +162,11 @@ class Lookahead:
         per_piece = NUM_SLOTS // len(PLANS)
         seeds = np.random.default_rng(derive_seed(seed, "dice")).integers(2**31, size=len(moments.num_steps))
         pieces = [slice(first, min(first + per_piece, len(seeds))) for first in range(0, len(seeds), per_piece)]
-        seen, risk = zip(*(self._look_ahead(moments.only(here), seeds[here]) for here in pieces), strict=True)
+        found = []
+        for here in pieces:
+            check()
+            found.append(self._look_ahead(moments.only(here), seeds[here]))
+        seen, risk = zip(*found, strict=True)
         return torch.cat(seen), torch.cat(risk)
 
     def _look_ahead(self, moments: Moment, seeds: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -176,11 +185,11 @@ class Lookahead:
         return seen, risk.view(num_states, num_plans).cpu()
 
     @torch.no_grad()
-    def block(self, num_states: int, seed: int) -> tuple[Tensor, Tensor]:
+    def block(self, num_states: int, seed: int, check: Callable[[], None]) -> tuple[Tensor, Tensor]:
         """Looks ahead from up to ``num_states`` states, half of them recorded (see `look_ahead`)."""
         recorded = self.recorded_states(num_states // 2, seed)
         dreamt = self.dreamt_states(num_states - num_states // 2, seed)
-        return self.look_ahead(Moment.joined([recorded, dreamt]), seed)
+        return self.look_ahead(Moment.joined([recorded, dreamt]), seed, check)
 
     def labels(self, num_states: int, seed: int, tell: Callable[[int], None] = lambda _: None) -> tuple[Tensor, Tensor]:
         """Looks ahead from about ``num_states`` states, shared out over torch's threads: how many there are changes nothing.
@@ -195,8 +204,7 @@ class Lookahead:
         def work(mine: range, check: Callable[[], None]) -> list[tuple[Tensor, Tensor]]:
             found = []
             for block in mine:
-                check()
-                found.append(self.block(sizes[block], derive_seed(seed, "block", block)))
+                found.append(self.block(sizes[block], derive_seed(seed, "block", block), check))
                 tell(sizes[block])
             return found
 
