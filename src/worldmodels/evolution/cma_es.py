@@ -33,7 +33,7 @@ class CMAES:
     def __init__(
         self, start: Solution, sigma: float, population_size: int, seed: int, basis: NDArray[np.float64] | None = None
     ) -> None:
-        self._seed, self._basis = seed, basis
+        self._seed, self._basis, self._start = seed, basis, start
         if basis is not None:
             start = np.linalg.lstsq(basis, start)[0].astype(np.float64)
         self._rng = np.random.default_rng(0)
@@ -99,7 +99,10 @@ class CMAES:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """The centre of the search distribution, float64 [parameters]."""
+        """The centre of the search distribution, float64 [parameters]; before the first generation ``start`` itself, which the
+        coordinates may not reach."""
+        if not self.generation:
+            return self._start
         return self._solution(np.asarray(self._strategy.mean, np.float64))
 
     @property
