@@ -21,14 +21,26 @@ from worldmodels.cli import main
 from worldmodels.progress import Progress
 
 
+def listen():
+    """In a child, before the program: a test that runs in the background, or after an interrupt in the same process, has signals
+    ignored, and would hand that on."""
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
+
+
+def take_terminal():
+    """In a child: the terminal on its standard input is its own."""
+    listen()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def program(*command, **kwargs):
     """Starts the program in a session of its own, as a terminal has one."""
     return subprocess.Popen(
         [sys.executable, "-m", "worldmodels", *map(str, command)],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        # A test that is itself run in the background has SIGINT ignored, and would hand that on.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        preexec_fn=listen,
         **kwargs,
     )
 
@@ -125,7 +137,7 @@ def test_an_interrupted_training_saves_its_state_and_ends_the_same(toy_run, tmp_
         stdout=slave,
         stderr=slave,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+        preexec_fn=take_terminal,
     )
     os.close(slave)
     first_steps(process, begin)
