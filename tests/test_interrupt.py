@@ -22,8 +22,7 @@ from worldmodels.progress import Progress
 
 
 def listen():
-    """In a child, before the program: a test that runs in the background, or after an interrupt in the same process, has signals
-    ignored, and would hand that on."""
+    """In a child, before the program: a test in the background, or after an interrupt, ignores signals and would hand that on."""
     for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, signal.SIG_DFL)
 
