@@ -22,7 +22,7 @@ from worldmodels.progress import Progress
 
 
 def listen():
-    """In a child, before the program: a test in the background, or after an interrupt, ignores signals and would hand that on."""
+    """In a child, before the program: a test in the background or after an interrupt ignores signals, and hands that on."""
     for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, signal.SIG_DFL)
 
