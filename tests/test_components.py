@@ -44,7 +44,9 @@ def test_a_search_goes_on_from_the_nearest_start():
     basis = np.random.default_rng(0).normal(size=(20, 4))
     start = basis @ [1.0, -2.0, 0.5, 0.0]
     search = CMAES(start, 0.1, 8, 0, basis)
-    np.testing.assert_allclose(search.ask().mean(0), start, atol=0.3)
+    np.testing.assert_allclose(search.mean, start, atol=1e-9)
+    # With next to no step, candidates are the centre in the coordinates.
+    np.testing.assert_allclose(CMAES(start, 1e-12, 8, 0, basis).ask(), np.tile(start, (8, 1)), atol=1e-9)
     assert search.ask().shape == (8, 20)
     for candidate in search.ask():
         assert np.linalg.matrix_rank(np.column_stack([basis, candidate])) == 4

@@ -21,10 +21,9 @@ from worldmodels.models.world_model import Moment
 @pytest.fixture
 def small(monkeypatch):
     """A look ahead of a second."""
-    sizes = {"BLOCK_STATES": 16, "NUM_EPISODES": 8, "NUM_SLOTS": 8, "NUM_COMPONENTS": 8}
+    sizes = {"BLOCK_STATES": 16, "NUM_EPISODES": 8, "NUM_SLOTS": 8, "NUM_STEPS": 10, "NUM_COMPONENTS": 8}
     for name, value in sizes.items():
         monkeypatch.setattr(lookahead, name, value)
-    monkeypatch.setattr(lookahead, "NUM_STEPS", 10)
 
 
 def model_with_hits(log_odds=None):

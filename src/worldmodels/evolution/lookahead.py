@@ -12,9 +12,8 @@ S states, F features, P the two plans.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.errors import UserError
 from worldmodels.evolution.components import scaled_components
 from worldmodels.evolution.recorded import recorded_moments
-from worldmodels.evolution.side_by_side import side_by_side
+from worldmodels.evolution.side_by_side import shared_out
 from worldmodels.models.controller import ControllerPolicy, layer_sizes
 from worldmodels.models.world_model import Moment, WorldModel
 from worldmodels.progress import Progress
@@ -201,16 +200,14 @@ class Lookahead:
         on_cpu = self.world_model.initial.mu.device.type == "cpu"
         num_threads = min(torch.get_num_threads() if on_cpu else 1, len(sizes))
 
-        def work(mine: range, check: Callable[[], None]) -> list[tuple[Tensor, Tensor]]:
+        def work(mine: Sequence[int], check: Callable[[], None]) -> list[tuple[Tensor, Tensor]]:
             found = []
             for block in mine:
                 found.append(self.block(sizes[block], derive_seed(seed, "block", block), check))
                 tell(sizes[block])
             return found
 
-        done = side_by_side([partial(work, range(first, len(sizes), num_threads)) for first in range(num_threads)])
-        found = [done[block % num_threads][block // num_threads] for block in range(len(sizes))]
-        seen, risk = zip(*found, strict=True)
+        seen, risk = zip(*shared_out(range(len(sizes)), num_threads, work), strict=True)
         return torch.cat(seen), torch.cat(risk)
 
 

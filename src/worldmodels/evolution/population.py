@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from worldmodels.evolution.real_player import (
     save_weights,
     split_jobs,
 )
-from worldmodels.evolution.side_by_side import side_by_side
+from worldmodels.evolution.side_by_side import shared_out
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
@@ -76,9 +75,7 @@ class DreamPopulation:
             return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
-        parts = [jobs[first::num_parts] for first in range(num_parts)]
-        found = side_by_side([partial(dream, part) for part in parts])
-        return [found[index % num_parts][index // num_parts] for index in range(len(jobs))]
+        return shared_out(jobs, num_parts, dream)
 
     def close(self) -> None:
         """Nothing is open."""

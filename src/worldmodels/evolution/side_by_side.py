@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -66,3 +68,15 @@ def side_by_side(works: Sequence[Callable[[Callable[[], None]], Result]]) -> lis
     if errors:
         raise errors[0]
     return [results[index] for index in range(len(works))]
+
+
+def shared_out(
+    items: Sequence[Item], num_threads: int, work: Callable[[Sequence[Item], Callable[[], None]], list[Result]]
+) -> list[Result]:
+    """Deals items out to threads, one after the other, and returns their results in the items' order.
+
+    Args:
+        work: does a thread's items, a result each; its second argument is that of `side_by_side`'s works.
+    """
+    found = side_by_side([partial(work, items[first::num_threads]) for first in range(num_threads)])
+    return [found[index % num_threads][index // num_threads] for index in range(len(items))]
