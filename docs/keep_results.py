@@ -16,6 +16,7 @@ KEPT = (
     "timings.jsonl",
     "vae/metrics.jsonl",
     "rnn/metrics.jsonl",
+    "controller/ppo.jsonl",
     "controller/history.jsonl",
     "controller/scores.jsonl",
     "evaluation/random.json",
@@ -26,6 +27,8 @@ KEPT = (
     "evaluation/curve.png",
     "evaluation/reconstructions.png",
 )
+#: Not every task has a faster copy of its environment to be scored on, and not every C comes from PPO or CMA-ES.
+OPTIONAL = {"controller/ppo.jsonl", "controller/history.jsonl", "evaluation/fast.json"}
 
 
 def main(path: Path) -> None:
@@ -33,8 +36,7 @@ def main(path: Path) -> None:
     run = Run.open(path)
     target = ROOT / "results" / run.task / run.scale
     target.mkdir(parents=True, exist_ok=True)
-    # Not every task has a faster copy of its environment to be scored on.
-    kept = [name for name in KEPT if name != "evaluation/fast.json" or (path / name).exists()]
+    kept = [name for name in KEPT if name not in OPTIONAL or (path / name).exists()]
     for name in kept:
         stage, _, file = name.rpartition("/")
         shutil.copyfile(path / name, target / (f"{stage}-{file}" if file == "metrics.jsonl" else file))

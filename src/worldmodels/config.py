@@ -234,11 +234,9 @@ class ControllerConfig(Config):
     num_components: int = field(default=0, metadata=ADDED)
     """Search along this many principal components of what C sees, each scaled to one size, in place of along every weight; 0:
     every weight."""
-    lookahead_rounds: int = field(default=0, metadata=ADDED)
-    """Before CMA-ES, fit C this many times to what looking ahead in the dream says (tasks with hits only); 0: begin at zeros,
-    or at the previous run's controller."""
-    lookahead_states: int = field(default=131_072, metadata=ADDED)
-    """States that each of these fits looks ahead from."""
+    ppo_iterations: int = field(default=0, metadata=ADDED)
+    """Before CMA-ES, improve C in the dream for so many iterations of proximal policy optimization (tasks with hits only); 0:
+    begin at zeros, or at the previous run's controller."""
     world: World = "dream"
     """Where C is trained."""
     patience_steps: int = field(default=0, metadata=ADDED)
@@ -266,14 +264,13 @@ class ControllerConfig(Config):
     def validate(self) -> None:
         if "dream" in (self.world, self.score_world) and self.memory == "untrained":
             raise UserError("memory is untrained; only a trained M can dream: use world real")
-        _check("num_generations", self.num_generations, 1, 1_000_000)
+        _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
         _check("population_size", self.population_size, 4, 65_536)
         _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)
         _check("sigma", self.sigma, 1e-6, 100)
         _check("patience_steps", self.patience_steps, 0, 1_000_000)
         _check("num_components", self.num_components, 0, 100_000)
-        _check("lookahead_rounds", self.lookahead_rounds, 0, 1_000)
-        _check("lookahead_states", self.lookahead_states, 64, 2_000_000)
+        _check("ppo_iterations", self.ppo_iterations, 0, 1_000_000)
         _check("temperature", self.temperature, 0.01, 10)
         _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
         _check("score_episodes", self.score_episodes, 1, 1_000_000)

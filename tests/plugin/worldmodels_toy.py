@@ -107,7 +107,7 @@ TOY = EnvSpec(
     dream_reward=1.0,
     fixed_actions={"stay": (0.0,), "always left": (-1.0,)},
 )
-LOOK_AHEAD = dataclasses.replace(SMOKE.controller, num_generations=2, lookahead_rounds=2, lookahead_states=200)
+PPO = dataclasses.replace(SMOKE.controller, num_generations=2, ppo_iterations=4)
 WALLS = dataclasses.replace(
     TOY,
     name="toy-walls",
@@ -116,7 +116,7 @@ WALLS = dataclasses.replace(
     dream_id="worldmodels-toy/WalledDotDream-v0",
     hit_damages=(50.0,),
     controller_bias=False,
-    presets={"smoke": dataclasses.replace(SMOKE, controller=LOOK_AHEAD)},
+    presets={"smoke": dataclasses.replace(SMOKE, controller=PPO)},
 )
 
 for spec, walls in ((TOY, False), (WALLS, True)):

@@ -26,14 +26,15 @@ def evaluations(run: Run) -> dict[str, Any]:
 
 
 def draw_curve(run: Run) -> Figure | None:
-    """Draws the population's spread, the scored means and the final scores; None before the first generation."""
+    """Draws the population's spread, the scored means and the final scores, or, without generations, PPO's hits; None before
+    there is either."""
     path = run.stage_path("controller") / "history.jsonl"
     history = read_jsonl(path) if path.exists() else []
     if not history:
-        return None
+        return _draw_ppo(run)
     scored = run.stage_path("controller") / "scores.jsonl"
     scores = read_jsonl(scored) if scored.exists() else []
-    # What looking ahead has led to is scored before the first generation.
+    # What PPO has led to is scored before the first generation.
     hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
     original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
     figure = Figure(figsize=(12, 4.5))
@@ -68,6 +69,21 @@ def draw_curve(run: Run) -> Figure | None:
         f"{run.task}: C trained in the " + (f"dream, temperature {temperature:g}" if where == "dream" else "real environment")
     )
     right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.tight_layout()
+    return figure
+
+
+def _draw_ppo(run: Run) -> Figure | None:
+    """Draws the hits of C in the dream against PPO's iterations; None before the first."""
+    path = run.stage_path("controller") / "ppo.jsonl"
+    rows = read_jsonl(path, "iteration", "hits") if path.exists() else []
+    if not rows:
+        return None
+    figure = Figure(figsize=(7, 4))
+    axis = figure.subplots()
+    axis.plot([row["iteration"] for row in rows], [1000 * row["hits"] for row in rows])
+    axis.set(xlabel="iteration of PPO", ylabel="hits in 1,000 steps of the dream, while C is learning", ylim=(0, None))
+    axis.set_title(f"{run.task}: C improved in the dream, temperature {run.preset.controller.temperature:g}")
     figure.tight_layout()
     return figure
 

@@ -126,8 +126,8 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     while True:
         generation = search.generation
         due = generation == config.num_generations or generation % config.score_every_generations == 0
-        # Zeros are no controller; where looking ahead has led may be the best of all.
-        if (generation or config.lookahead_rounds) and due and generation not in {row["generation"] for row in scores}:
+        # Zeros are no controller; where PPO has led may be the best of all.
+        if (generation or config.ppo_iterations) and due and generation not in {row["generation"] for row in scores}:
             mean, std = _score_mean(run, config, judge, search.mean)
             scores.append({"generation": generation, "mean": mean, "std": std})
             if mean > best:

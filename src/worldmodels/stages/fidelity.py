@@ -32,7 +32,7 @@ from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
 from worldmodels.stages.controller import load_world_model, replay
 from worldmodels.stages.evaluate import summarise
-from worldmodels.stages.search_start import BEST, begin_search, start_after
+from worldmodels.stages.search_start import BEST, begin_search, ppo_moments, start_after
 from worldmodels.worlds import Mask, PixelEnvs
 
 #: Which parts of the evolution are looked at: the search's mean after this share of its generations.
@@ -81,15 +81,12 @@ def blind_policies(spec: EnvSpec, collect: CollectConfig) -> dict[str, Callable[
 
 
 def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
-    """Returns where looking ahead has led, the search's mean at a few moments of the evolution, told anew from the history, and
-    the controller kept."""
+    """Returns C at a few moments of PPO, the search's mean at a few of the evolution, told anew from the history, and the
+    controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
-    found = {
-        f"C, round {number} of looking ahead": start_after(config, run, number)
-        for number in range(1, config.lookahead_rounds + 1)
-    }
+    found = {f"C, iteration {iteration} of PPO": start_after(config, run, iteration) for iteration in ppo_moments(config)}
     history = folder / "history.jsonl"
-    rows = read_jsonl(history, "generation")
+    rows = read_jsonl(history, "generation") if history.exists() else []
     search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
     for row in rows:

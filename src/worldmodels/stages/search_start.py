@@ -1,8 +1,10 @@
 """Where the search of C begins, and along what: written once into ``controller/``, and read from there ever after.
 
 controller/
-  lookahead-R.safetensors  with lookahead_rounds: the controller that round R has led to
-  components.safetensors   with num_components: the coordinates that CMA-ES searches in
+  ppo.jsonl               with ppo_iterations: one row an iteration: hits a step, the step's KL, how much the critic explained
+  ppo-I.safetensors       the controller after iteration I, at each quarter of the way
+  ppo_state.safetensors   what is needed to go on
+  components.safetensors  with num_components: the coordinates that CMA-ES searches in
 """
 
 from __future__ import annotations
@@ -13,28 +15,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels import interrupt
+from worldmodels.adam import DenseAdam
+from worldmodels.checkpoint import load_metadata, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, UserError
+from worldmodels.evolution import ppo
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.components import principal_components, recorded_features
-from worldmodels.evolution.lookahead import Lookahead, check_lookahead, look_ahead_round
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import WorldModel
-from worldmodels.run import Run
+from worldmodels.progress import Progress
+from worldmodels.run import MetricsLog, Run
 from worldmodels.stages.encode import open_latents
 
 BEST = "best.safetensors"
 COMPONENTS = "components.safetensors"
+PPO_STATE = "ppo_state.safetensors"
+#: Iterations between two checkpoints: what a kill can lose.
+CHECKPOINT_ITERATIONS = 10
 
 
 def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Writes where the search begins and its coordinates, once: from then on they are the run's, whatever another processor
-    would make of them. A killed preparation goes on with the round of looking ahead that it was in."""
-    if config.lookahead_rounds:
-        _look_ahead(config, run, world_model)
+    would make of them. A killed preparation goes on at its last checkpoint."""
+    if config.ppo_iterations and not _ppo_path(run, config.ppo_iterations).exists():
+        _improve(config, run, world_model)
     path = run.stage_path("controller") / COMPONENTS
     if config.num_components and not path.exists():
         seen = recorded_features(world_model, config.inputs, open_latents(run), run.seed)
@@ -42,25 +50,55 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None
         save_tensors(path, {"basis": torch.from_numpy(basis)})
 
 
-def _look_ahead(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
-    check_lookahead(world_model.spec, config.inputs, config.lookahead_rounds)
-    device = pick_device(config.device)
-    dreamer, store = world_model.on(device), open_latents(run)
-    for index in range(config.lookahead_rounds):
-        path = _round(run, index + 1)
-        if path.exists():
-            continue
-        solution = torch.from_numpy(start_after(config, run, index)).float().to(device)
-        look = Lookahead(dreamer, config.inputs, solution, config.temperature, store, run.preset.collect.num_episodes)
-        seed = run.derive_seed("controller/lookahead", index)
-        found = look_ahead_round(look, config.lookahead_states, seed, f"{index + 1}/{config.lookahead_rounds}")
-        save_tensors(path, {"solution": found})
+def ppo_moments(config: ControllerConfig) -> list[int]:
+    """Returns the iterations after which the controller is kept by itself: a quarter, half, three quarters, all of the way."""
+    return sorted({max(1, config.ppo_iterations * quarter // 4) for quarter in range(1, 5)}) if config.ppo_iterations else []
+
+
+def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
+    """Improves C in the dream, from the previous run's or from zeros, to the last iteration."""
+    ppo.check_ppo(world_model.spec, config.inputs, config.ppo_iterations)
+    folder = run.stage_path("controller")
+    seed, last = run.derive_seed("controller/ppo"), config.ppo_iterations
+    dreamer = world_model.on(pick_device(config.device))
+    starts = ppo.recorded_starts(dreamer, open_latents(run), run.preset.collect.num_episodes, seed)
+    solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
+    net = ppo.begin(starts, config.inputs, solution, seed)
+    adam = DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)
+    done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
+    search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, seed)
+    log = MetricsLog(folder / "ppo.jsonl", "iteration", done)
+    progress = Progress("train-controller, PPO", last, "iterations", done)
+    with interrupt.deferred():
+        while done < last and not interrupt.requested():
+            found = search.improve(net, adam, done)
+            done += 1
+            if not torch.isfinite(net.weight).all():
+                raise UserError(f"train-controller: C is not finite after iteration {done} of PPO; is M's loss?")
+            log.write(iteration=done, **found)
+            progress.update(done, f"{found['hits']:.5f} hits a step")
+            if done in ppo_moments(config):
+                save_tensors(_ppo_path(run, done), {"solution": net.solution()})
+            if done % CHECKPOINT_ITERATIONS == 0 or interrupt.requested():
+                save_tensors(folder / PPO_STATE, net.state_dict() | adam.moments(), {"iteration": str(done)})
+    progress.finish(f"{last:,} iterations")
+
+
+def _restore(path: Path, net: ppo.ActorCritic, adam: DenseAdam) -> int:
+    """Fills C, the critic and Adam's moments from a checkpoint; returns its iteration. Raises `BadFileError`."""
+    state = load_tensors(path)
+    try:
+        done = int(load_metadata(path)["iteration"])
+        net.load_state_dict({name: state[name] for name in net.state_dict()})
+        adam.restore(state, done * ppo.steps_per_iteration())
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise BadFileError(f"{path}: not the state of such a search ({error}); remove {path.parent} and begin again") from error
+    return done
 
 
 def begin_search(config: ControllerConfig, run: Run) -> CMAES:
-    """Returns the search before its first generation: around where looking ahead has led, the previous run's controller, or
-    zeros."""
-    start = start_after(config, run, config.lookahead_rounds)
+    """Returns the search before its first generation: around where PPO has led, the previous run's controller, or zeros."""
+    start = start_after(config, run, config.ppo_iterations)
     basis = None
     if config.num_components:
         path = run.stage_path("controller") / COMPONENTS
@@ -70,16 +108,16 @@ def begin_search(config: ControllerConfig, run: Run) -> CMAES:
     return CMAES(start, config.sigma, config.population_size, run.seed, basis)
 
 
-def _round(run: Run, number: int) -> Path:
-    return run.stage_path("controller") / f"lookahead-{number}.safetensors"
+def _ppo_path(run: Run, iteration: int) -> Path:
+    return run.stage_path("controller") / f"ppo-{iteration}.safetensors"
 
 
-def start_after(config: ControllerConfig, run: Run, num_rounds: int) -> NDArray[np.float64]:
-    """Returns the controller after some rounds of looking ahead, float64 [parameters]; after none, the previous run's or
-    zeros."""
+def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[np.float64]:
+    """Returns the controller after an iteration of PPO, one of `ppo_moments`, float64 [parameters]; after none, the previous
+    run's or zeros."""
     size = num_parameters(get_task(run.task), config.inputs)
-    if num_rounds:
-        path = _round(run, num_rounds)
+    if iteration:
+        path = _ppo_path(run, iteration)
         found = _read(path, "solution")
         if found is None or found.shape != (size,):
             raise BadFileError(f"{path}: not a controller of {size:,} parameters; remove {path.parent} and begin again")

@@ -81,10 +81,10 @@ def ablation_rows(spec: EnvSpec, base: ControllerConfig) -> list[Row]:
 
 
 def along_every_weight(config: ControllerConfig) -> ControllerConfig:
-    """A row's C is found as the paper's, from zeros and along every weight: a row has no episodes to take components or states
+    """A row's C is found as the paper's, from zeros and along every weight: a row has no episodes to take components or moments
     from."""
     sigma = ControllerConfig().sigma if config.num_components else config.sigma
-    return dataclasses.replace(config, num_components=0, lookahead_rounds=0, sigma=sigma)
+    return dataclasses.replace(config, num_components=0, ppo_iterations=0, sigma=sigma)
 
 
 TABLES: dict[str, Callable[[EnvSpec, ControllerConfig], list[Row]]] = {

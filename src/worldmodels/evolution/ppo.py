@@ -1,0 +1,237 @@
+"""C improved along its gradient inside the dream: proximal policy optimization (Schulman et al., 2017), where hits cost.
+
+An iteration: from recorded moments M dreams on, and C is made to choose at random, once every few steps, between its two
+actions: the positive one with chance σ(w · components of what it sees). A critic learns which hits are still to come,
+generalized advantage estimation (Schulman et al., 2016) says what each choice was worth, and w moves towards the better ones.
+A fitness of CMA-ES is one number an episode; here every choice has an answer. Nothing is cut short when the health is used up:
+the dreams of an iteration are all of one length, and what is learned is not to be hit.
+
+N slots, T choices, F features, K components, R = N · T rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from worldmodels.adam import DenseAdam
+from worldmodels.config import ControllerInputs
+from worldmodels.data.latents import LatentStore
+from worldmodels.dream_env import DreamEnv
+from worldmodels.envs.spec import EnvSpec
+from worldmodels.errors import UserError
+from worldmodels.evolution.components import scaled_components
+from worldmodels.evolution.recorded import recorded_moments
+from worldmodels.evolution.side_by_side import shared_out
+from worldmodels.models.controller import features, layer_sizes
+from worldmodels.models.world_model import Moment, WorldModel
+from worldmodels.run import derive_seed
+
+#: Recorded episodes whose moments dreams begin at, and how many of their steps lie between two.
+NUM_EPISODES = 512
+STRIDE = 12
+#: Rows that the components are taken from, and how many of these C and the critic see: all that M's states hold but noise.
+COMPONENT_ROWS = 65_536
+NUM_COMPONENTS = 512
+#: Dreams of an iteration: blocks, slots of a block, and slots that share their dice (drawing them costs as much as dreaming).
+NUM_BLOCKS = 4
+BLOCK_SLOTS = 512
+SHARED_DICE = 8
+#: Choices of a dream, and the steps that each is held for: one step's choice changes next to nothing.
+NUM_CHOICES = 32
+HOLD_STEPS = 4
+#: What a step later is worth, and λ of the advantages, a choice.
+GAMMA = 0.97
+LAMBDA = 0.95
+#: Passes over an iteration's rows, rows of a batch, how far the ratio of chances may go from 1, and Adam's step.
+NUM_EPOCHS = 3
+BATCH = 8192
+CLIP = 0.2
+LEARNING_RATE = 2e-3
+#: Iterations in which only the critic learns, and its hidden units.
+CRITIC_FIRST = 3
+HIDDEN_UNITS = 128
+#: What a hit costs: the critic's loss is then of the size of C's.
+COST = 10.0
+#: C's output before tanh, root mean square: where the search begins, and as it is kept, when C hardly ever stands still.
+FIRMNESS = 3.0
+LOUDNESS = 15.0
+
+
+class ActorCritic(nn.Module):
+    """C, as weights of the components of what it sees, and the critic of the same.
+
+    Args:
+        basis: float32 [F, K]; features times it are the components, each of a second moment of 1.
+        weight: float32 [K].
+    """
+
+    basis: Tensor
+
+    def __init__(self, basis: Tensor, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("basis", basis)
+        self.weight = nn.Parameter(weight)
+        self.critic_hidden = nn.Linear(basis.shape[1], HIDDEN_UNITS)
+        self.critic_out = nn.Linear(HIDDEN_UNITS, 1)
+        nn.init.zeros_(self.critic_out.weight)
+        nn.init.zeros_(self.critic_out.bias)
+
+    def logit(self, components: Tensor) -> Tensor:
+        """Returns the log-odds of the positive action: [..., K] → [...]."""
+        return components @ self.weight
+
+    def value(self, components: Tensor) -> Tensor:
+        """Returns what is still to come, -`COST` a hit: [..., K] → [...]."""
+        value: Tensor = self.critic_out(self.critic_hidden(components).tanh())[..., 0]
+        return value
+
+    def solution(self) -> Tensor:
+        """Returns C as it is kept, float32 [F]."""
+        weight = self.weight.detach()
+        solution: Tensor = self.basis @ (weight * (LOUDNESS / weight.norm().clamp(min=1e-6)))
+        return solution
+
+
+class Rows(NamedTuple):
+    """What an iteration has seen: the components, float16 [R, K]; where the positive action was chosen, 0 or 1, the choice's
+    advantage, and what came of it, float32 [R] each; the mean number of hits a step, float32 [1]."""
+
+    components: Tensor
+    chosen: Tensor
+    advantage: Tensor
+    target: Tensor
+    hits: Tensor
+
+
+def recorded_starts(world_model: WorldModel, store: LatentStore, num_newest: int, seed: int) -> Moment:
+    """Returns moments of recorded episodes, for dreams to go on from.
+
+    Args:
+        num_newest: how many of the last episodes are looked at: those of an agent like C, where there is one.
+        seed: of the choice among them, and of the draws of z.
+    """
+    rng = np.random.default_rng(derive_seed(seed, "starts"))
+    newest = np.arange(store.num_episodes)[-num_newest:]
+    chosen = rng.permutation(newest)[:NUM_EPISODES]
+    first = int(rng.integers(min(STRIDE, store.lengths[chosen].max())))
+    moments = recorded_moments(world_model, store, chosen, derive_seed(seed, "draws"))
+    return Moment.joined([moment for step, (_, moment) in enumerate(moments) if step % STRIDE == first])
+
+
+def begin(starts: Moment, inputs: ControllerInputs, solution: Tensor, seed: int) -> ActorCritic:
+    """Returns a controller as the search begins with it, and a critic that knows nothing.
+
+    Args:
+        solution: float32 [F]; zeros choose by a coin.
+        seed: of the critic's weights.
+    """
+    seen = features(starts.z, starts.z, *starts.state, inputs)
+    seen = seen[:: -(-len(seen) // COMPONENT_ROWS)]
+    basis = torch.from_numpy(scaled_components(seen.double().cpu().numpy(), NUM_COMPONENTS)).float().to(seen.device)
+    # The components are orthonormal over what was seen: this is the nearest that they come to C's output.
+    weight = ((seen @ basis) * (seen @ solution)[:, None]).mean(0)
+    torch.manual_seed(seed)
+    return ActorCritic(basis, weight * (FIRMNESS / weight.norm().clamp(min=1e-6))).to(seen.device)
+
+
+@dataclass(frozen=True)
+class DreamPPO:
+    """The dreams of a search, which go on from ``starts``; every draw derives from (``seed``, iteration, block)."""
+
+    world_model: WorldModel
+    inputs: ControllerInputs
+    temperature: float
+    starts: Moment
+    seed: int
+
+    @torch.no_grad()
+    def dream(self, net: ActorCritic, iteration: int, block: int, check: Callable[[], None]) -> Rows:
+        """Dreams a block of an iteration; ``check`` is called now and then (see `side_by_side`)."""
+        rng = np.random.default_rng(derive_seed(self.seed, "block", iteration, block))
+        start = self.starts.only(rng.integers(len(self.starts.num_steps), size=BLOCK_SLOTS))
+        dice = rng.integers(2**31, size=-(-BLOCK_SLOTS // SHARED_DICE)).repeat(SHARED_DICE)[:BLOCK_SLOTS]
+        uniform = torch.from_numpy(rng.random((NUM_CHOICES, BLOCK_SLOTS), np.float32)).to(start.z.device)
+        world = DreamEnv(self.world_model, self.inputs, BLOCK_SLOTS, self.temperature, as_tensors=True)
+        world.begin_at(start, dice.tolist())
+        components, values, chosen, costs = [], [], [], []
+        for draw in uniform:
+            check()
+            here = torch.as_tensor(world.features()) @ net.basis
+            components.append(here)
+            values.append(net.value(here))
+            chosen.append((draw < net.logit(here).sigmoid()).float())
+            action = (2 * chosen[-1] - 1).cpu().numpy()[:, None]
+            chances = torch.stack([world.step(action)[-1]["hit_chance"] for _ in range(HOLD_STEPS)])
+            costs.append(chances)
+        after = net.value(torch.as_tensor(world.features()) @ net.basis)
+        cost = torch.stack(costs)  # [T, steps, N]
+        later = GAMMA ** torch.arange(HOLD_STEPS, device=cost.device)
+        advantages = advantages_of(-COST * (cost * later[:, None]).sum(1), torch.stack([*values, after]))
+        parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + torch.stack(values))
+        seen, positive, advantage, target = (part.flatten(0, 1) for part in parts)
+        return Rows(seen, positive, advantage, target, cost.mean()[None])
+
+    def improve(self, net: ActorCritic, adam: DenseAdam, iteration: int) -> dict[str, float]:
+        """Dreams, and takes an iteration's steps; returns the mean ``hits`` a step, the ``kl`` between C before and after, and
+        the share of what came that the critic had ``explained``."""
+        num_threads = min(torch.get_num_threads(), NUM_BLOCKS) if self.starts.z.device.type == "cpu" else 1
+
+        def work(mine: Sequence[int], check: Callable[[], None]) -> list[Rows]:
+            return [self.dream(net, iteration, block, check) for block in mine]
+
+        blocks = shared_out(range(NUM_BLOCKS), num_threads, work)
+        rows = Rows(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+        components, side = rows.components.float(), 2 * rows.chosen - 1
+
+        def log_chance(which: Tensor | slice) -> Tensor:
+            return F.logsigmoid(side[which] * net.logit(components[which]))
+
+        with torch.no_grad():
+            before = log_chance(slice(None))
+        worth = (rows.advantage - rows.advantage.mean()) / (rows.advantage.std() + 1e-8)
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", iteration))
+        for _ in range(NUM_EPOCHS):
+            for batch in torch.split(torch.randperm(len(side), generator=generator).to(side.device), BATCH):
+                loss = (net.value(components[batch]) - rows.target[batch]).square().mean()
+                ratio = (log_chance(batch) - before[batch]).exp()
+                gain = torch.minimum(ratio * worth[batch], ratio.clamp(1 - CLIP, 1 + CLIP) * worth[batch]).mean()
+                adam.step(loss - gain * (iteration >= CRITIC_FIRST), LEARNING_RATE, None)
+        with torch.no_grad():
+            kl = (before - log_chance(slice(None))).mean()
+        explained = 1 - rows.advantage.var() / (rows.target.var() + 1e-8)
+        return {"hits": float(rows.hits.mean()), "kl": float(kl), "explained": float(explained)}
+
+
+def steps_per_iteration() -> int:
+    """Returns how many steps Adam takes in an iteration."""
+    return NUM_EPOCHS * -(-NUM_BLOCKS * BLOCK_SLOTS * NUM_CHOICES // BATCH)
+
+
+def advantages_of(reward: Tensor, value: Tensor) -> Tensor:
+    """Returns generalized advantage estimates, float32 [T, N].
+
+    Args:
+        reward: of each choice, float32 [T, N], discounted within it.
+        value: before each choice and after the last, float32 [T + 1, N].
+    """
+    gamma = GAMMA**HOLD_STEPS
+    surprise = reward + gamma * value[1:] - value[:-1]
+    found, ahead = torch.zeros_like(reward), torch.zeros_like(reward[0])
+    for index in reversed(range(len(reward))):
+        ahead = found[index] = surprise[index] + gamma * LAMBDA * ahead
+    return found
+
+
+def check_ppo(spec: EnvSpec, inputs: ControllerInputs, num_iterations: int) -> None:
+    """Raises `UserError` where the task is not one of going one way or the other, or C is not linear in what it sees."""
+    if not spec.hit_damages or spec.action_size != 1 or spec.controller_bias:
+        raise UserError(f"ppo_iterations is {num_iterations}; it is for tasks of one action and hits, such as take-cover")
+    if len(layer_sizes(spec, inputs)) != 1:
+        raise UserError(f"ppo_iterations is {num_iterations}; C on {inputs} has a hidden layer: leave it 0")

@@ -1,0 +1,279 @@
+"""PPO in the dream: where it begins, what it is told, what it learns, and that a kill changes nothing."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import latent_store, random_world_model
+from worldmodels.adam import DenseAdam
+from worldmodels.checkpoint import save_tensors
+from worldmodels.cli import main
+from worldmodels.dream_env import DreamEnv
+from worldmodels.envs.spec import get_task
+from worldmodels.errors import UserError
+from worldmodels.evolution import ppo
+from worldmodels.models.controller import features, num_parameters
+from worldmodels.models.world_model import Moment
+from worldmodels.stages import search_start
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """An iteration of a moment."""
+    sizes = {"BLOCK_SLOTS": 16, "NUM_BLOCKS": 3, "NUM_CHOICES": 5, "BATCH": 64, "HIDDEN_UNITS": 8, "STRIDE": 5}
+    for name, value in sizes.items():
+        monkeypatch.setattr(ppo, name, value)
+
+
+def model_with_hits(log_odds=None):
+    """A toy world model with a health, whose hits may have a constant chance."""
+    model = random_world_model(get_task("toy-walls"))
+    with torch.no_grad():
+        model.rnn.weight_out[0] *= log_odds is None
+        model.rnn.bias_out[0] = -3 if log_odds is None else log_odds
+    return model
+
+
+@pytest.fixture
+def store(tmp_path):
+    rng, lengths = np.random.default_rng(0), np.array([30, 50, 14, 40])
+    total, size = int(lengths.sum()), get_task("toy-walls").latent_size
+    mu, action = rng.normal(size=(total, size)), rng.uniform(-1, 1, (total, 1))
+    return latent_store(tmp_path, lengths, size, mu=mu, action=action, logvar=np.full((total, size), -60.0))
+
+
+def a_search(model, store, seed=0):
+    """A search, its net from a random controller, and Adam."""
+    starts = ppo.recorded_starts(model, store, 4, seed)
+    solution = torch.randn(num_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    net = ppo.begin(starts, "zh", solution, seed)
+    search = ppo.DreamPPO(model, "zh", 1.0, starts, seed)
+    return search, net, DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)
+
+
+def test_dreams_begin_at_moments_that_m_has_followed(small, store):
+    """V is certain, so z is the recorded mu, and the hidden state is that of M's own pass over the episode."""
+    model = model_with_hits()
+    found, rnn = ppo.recorded_starts(model, store, 4, 3), model.rnn
+    assert len(found.num_steps) >= 4
+    assert len(set(found.num_steps % ppo.STRIDE)) == 1
+    for z, hidden, step in zip(found.z.numpy(), found.state.hidden, found.num_steps, strict=True):
+        (at,) = np.flatnonzero((np.abs(store.mu - z) < 1e-3).all(1))
+        episode = int(np.searchsorted(store.offsets, at, "right")) - 1
+        first = int(store.offsets[episode])
+        assert at - first == step
+        if step:
+            before = torch.from_numpy(store.mu[first:at].astype(np.float32))[None]
+            action = torch.from_numpy(store.action[first:at].copy())[None]
+            expected, _ = rnn(rnn.inputs(before, action, torch.arange(step)[None] == 0), rnn.initial_state(1))
+            torch.testing.assert_close(hidden, expected[0, -1], atol=1e-4, rtol=0)
+
+
+def test_only_the_newest_episodes_are_looked_at(small, store):
+    """The last of the four is 40 steps long; z is its mu."""
+    found = ppo.recorded_starts(model_with_hits(), store, 1, 0)
+    first = int(store.offsets[3])
+    np.testing.assert_allclose(found.z, store.mu[first + found.num_steps].astype(np.float32), atol=1e-6)
+
+
+def test_the_search_begins_at_the_controller_given(small, store):
+    """With as many components as features nothing is lost but the size, and components are orthonormal over what was seen."""
+    search, net, _ = a_search(model_with_hits(), store)
+    starts = search.starts
+    seen = features(starts.z, starts.z, *starts.state, "zh")
+    components = seen @ net.basis
+    eye = torch.eye(components.shape[1])
+    torch.testing.assert_close(components.T @ components / len(seen), eye, atol=1e-2, rtol=0)
+    solution = torch.randn(num_parameters(search.world_model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    assert torch.corrcoef(torch.stack([seen @ net.solution(), seen @ solution]))[0, 1] > 0.999
+    logits, said = net.logit(components).detach(), seen @ net.solution()
+    assert float(logits.square().mean().sqrt()) == pytest.approx(ppo.FIRMNESS, rel=1e-2)
+    assert float(said.square().mean().sqrt()) == pytest.approx(ppo.LOUDNESS, rel=1e-2)
+
+
+def test_zeros_toss_a_coin(small, store):
+    model = model_with_hits()
+    starts = ppo.recorded_starts(model, store, 4, 0)
+    net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
+    assert not net.weight.any()
+    assert torch.equal(net.solution(), torch.zeros(num_parameters(model.spec, "zh")))
+    rows = ppo.DreamPPO(model, "zh", 1.0, starts, 0).dream(net, 0, 0, lambda: None)
+    assert 0.3 < float(rows.chosen.mean()) < 0.7
+
+
+def test_advantages_are_the_sum_of_what_surprised():
+    """Generalized advantage estimation as it is defined: Σ (γλ)^k δ, with δ = r + γ V' - V."""
+    rng = torch.Generator().manual_seed(0)
+    reward, value = torch.randn(6, 3, generator=rng), torch.randn(7, 3, generator=rng)
+    gamma = ppo.GAMMA**ppo.HOLD_STEPS
+    surprise = reward + gamma * value[1:] - value[:-1]
+    expected = torch.stack([sum((gamma * ppo.LAMBDA) ** (k - t) * surprise[k] for k in range(t, 6)) for t in range(6)])
+    torch.testing.assert_close(ppo.advantages_of(reward, value), expected)
+
+
+def test_a_constant_chance_is_a_constant_cost(small, store):
+    """The critic begins at 0, so that its target is what comes of the choices alone; the last choice's is one choice's cost."""
+    search, net, _ = a_search(model_with_hits(log_odds=math.log(0.2 / 0.8)), store)
+    rows = search.dream(net, 0, 0, lambda: None)
+    once = -ppo.COST * 0.2 * sum(ppo.GAMMA**step for step in range(ppo.HOLD_STEPS))
+    assert float(rows.hits) == pytest.approx(0.2, rel=1e-2)
+    target = rows.target.view(ppo.NUM_CHOICES, -1)
+    torch.testing.assert_close(target[-1], torch.full_like(target[-1], once), rtol=1e-2, atol=0)
+    more = once * (1 + ppo.GAMMA**ppo.HOLD_STEPS * ppo.LAMBDA)
+    torch.testing.assert_close(target[-2], torch.full_like(target[-2], more), rtol=1e-2, atol=0)
+
+
+def test_what_was_chosen_was_done(small, store, monkeypatch):
+    """Each choice is held for some steps, to the right where it was the positive action."""
+    done = []
+    step = DreamEnv.step
+
+    def watched(self, actions):
+        done.append(actions.copy())
+        return step(self, actions)
+
+    monkeypatch.setattr(DreamEnv, "step", watched)
+    search, net, _ = a_search(model_with_hits(), store)
+    rows = search.dream(net, 0, 0, lambda: None)
+    held = np.array(done).reshape(ppo.NUM_CHOICES, ppo.HOLD_STEPS, ppo.BLOCK_SLOTS)
+    expected = 2 * rows.chosen.view(ppo.NUM_CHOICES, 1, -1).numpy() - 1
+    assert (held == expected).all()
+
+
+def test_how_many_threads_there_are_changes_nothing_in_the_dreams(small, store):
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            search, net, adam = a_search(model_with_hits(), store)
+            found.append(search.improve(net, adam, 0)["hits"])
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(found)) == 1
+
+
+def test_the_critic_learns_first_and_then_the_controller(small, store):
+    search, net, adam = a_search(model_with_hits(), store)
+    weight, critic = net.weight.detach().clone(), net.critic_out.bias.detach().clone()
+    for iteration in range(ppo.CRITIC_FIRST):
+        search.improve(net, adam, iteration)
+    assert torch.equal(net.weight, weight)
+    assert not torch.equal(net.critic_out.bias, critic)
+    search.improve(net, adam, ppo.CRITIC_FIRST)
+    assert not torch.equal(net.weight, weight)
+
+
+def test_hits_become_rarer_where_an_action_brings_them(small, store, monkeypatch):
+    """M is hit where the action was to the right; C, which begins with a coin, learns to go left."""
+    model = model_with_hits()
+    size, rnn = model.spec.latent_size, model.rnn
+    with torch.no_grad():
+        for gate in range(4):  # the first hidden unit follows the action, and alone decides about hits
+            rnn.weight_ih[gate * 8] = 0
+            rnn.weight_hh[gate * 8] = 0
+            rnn.bias[gate * 8] = 5.0 * (gate in (0, 3)) - 5.0 * (gate == 1)
+        rnn.weight_ih[2 * 8, size] = 3.0
+        rnn.weight_out[0], rnn.bias_out[0] = 0.0, -2.0
+        rnn.weight_out[0, 0] = 4.0
+    monkeypatch.setattr(ppo, "LEARNING_RATE", 0.03)
+    starts = ppo.recorded_starts(model, store, 4, 0)
+    net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
+    search, adam = ppo.DreamPPO(model, "zh", 1.0, starts, 0), DenseAdam(dict(net.named_parameters()), 1)
+    hits = [search.improve(net, adam, iteration)["hits"] for iteration in range(25)]
+    assert np.mean(hits[-3:]) < 0.5 * np.mean(hits[:3])
+
+
+def test_a_killed_search_goes_on_at_its_last_checkpoint(walls_copy, monkeypatch):
+    """Killed after any iteration, it ends with the same bytes."""
+    folder, names = walls_copy / "controller", ("ppo-2.safetensors", "ppo-4.safetensors", "best.safetensors")
+    expected = {name: (folder / name).read_bytes() for name in names}
+    for name in ("DONE", "history.jsonl", "scores.jsonl", "ppo.jsonl", "ppo-1.safetensors", *names):
+        (folder / name).unlink()
+    monkeypatch.setattr(search_start, "CHECKPOINT_ITERATIONS", 2)
+    improve = ppo.DreamPPO.improve
+
+    def killed(self, net, adam, iteration):
+        if iteration == 3:
+            raise KeyboardInterrupt
+        return improve(self, net, adam, iteration)
+
+    monkeypatch.setattr(ppo.DreamPPO, "improve", killed)
+    command = ["reproduce", "toy-walls", "--scale", "smoke", "--run", str(walls_copy)]
+    assert main(command) == 130
+    assert not (folder / "ppo-4.safetensors").exists()
+    begun = []
+
+    def counted(self, net, adam, iteration):
+        begun.append(iteration)
+        return improve(self, net, adam, iteration)
+
+    monkeypatch.setattr(ppo.DreamPPO, "improve", counted)
+    assert main(command) == 0
+    assert begun == [2, 3]
+    assert {name: (folder / name).read_bytes() for name in names} == expected
+
+
+def test_fidelity_looks_at_the_controller_on_its_way(walls_copy, capsys):
+    assert main(["fidelity", str(walls_copy), "--real-episodes", "2", "--dream-episodes", "4"]) == 0
+    assert "C, iteration 2 of PPO" in capsys.readouterr().out
+
+
+def test_a_damaged_controller_on_the_way_is_refused(walls_copy, capsys):
+    folder = walls_copy / "controller"
+    (folder / "DONE").unlink()
+    save_tensors(folder / "ppo-4.safetensors", {"solution": torch.zeros(3)})
+    assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(walls_copy)]) == 3
+    assert "not a controller of" in capsys.readouterr().err
+
+
+def test_a_state_of_another_search_is_refused(walls_copy, capsys):
+    folder = walls_copy / "controller"
+    for name in ("DONE", "ppo-4.safetensors"):
+        (folder / name).unlink()
+    save_tensors(folder / "ppo_state.safetensors", {"weight": torch.zeros(3)}, {"iteration": "2"})
+    assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(walls_copy)]) == 3
+    assert "not the state of such a search" in capsys.readouterr().err
+
+
+def test_without_generations_ppo_has_the_last_word(walls_copy, capsys):
+    """What PPO has led to is scored, kept and shipped."""
+    folder = walls_copy / "controller"
+    for name in ("DONE", "STARTED", "history.jsonl", "scores.jsonl", "best.safetensors"):
+        (folder / name).unlink()
+    assert main(["train-controller", "--run", str(walls_copy), "--num-generations", "0"]) == 0
+    assert (folder / "best.safetensors").read_bytes() == (folder / "ppo-4.safetensors").read_bytes()
+    assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(walls_copy)]) == 0
+    assert main(["plot", str(walls_copy)]) == 0
+
+
+def test_a_task_without_two_ways_is_refused(toy_world_model):
+    with pytest.raises(UserError, match="ppo_iterations is 3; it is for tasks of one action and hits"):
+        ppo.check_ppo(toy_world_model.spec, "zh", 3)
+
+
+def test_a_hidden_layer_is_refused():
+    with pytest.raises(UserError, match="hidden layer"):
+        ppo.check_ppo(model_with_hits().spec, "z+hidden", 1)
+
+
+def test_the_command_says_so(toy_copy, capsys):
+    for name in ("DONE", "STARTED", "history.jsonl", "scores.jsonl"):
+        (toy_copy / "controller" / name).unlink()
+    assert main(["train-controller", "--run", str(toy_copy), "--ppo-iterations", "1"]) == 2
+    assert "it is for tasks of one action and hits" in capsys.readouterr().err
+
+
+def test_moments_are_cut_and_joined():
+    world = DreamEnv(model_with_hits(), "zh", 5, 1.0)
+    world.reset(seed=list(range(5)))
+    world.step(np.zeros((5, 1), np.float32))
+    whole = world.moment()
+    parts = [whole.only(slice(0, 2)), whole.only(np.array([False, False, True, False, True])), whole.only(np.array([3]))]
+    joined = Moment.joined(parts)
+    order = [0, 1, 2, 4, 3]
+    for name in ("z", "restart", "health"):
+        assert torch.equal(getattr(joined, name), getattr(whole, name)[order])
+    assert torch.equal(joined.state.cell, whole.state.cell[order])
+    assert joined.num_steps.tolist() == whole.num_steps[order].tolist()
