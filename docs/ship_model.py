@@ -36,18 +36,30 @@ def compact(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_record(run: Run) -> dict[str, Any]:
-    """How a run was made: its settings, the time of every stage, and where each stage's measure ended."""
+    """How a run was made: its settings, the time of every stage, and where each stage's measure ended.
+
+    A stage that no command made is told in words, by the run's ``by_hand.json``: {stage: what was done}.
+    """
+    hand = run.path / "by_hand.json"
+    by_hand = files.read_json(hand) if hand.exists() else {}
     last = {}
-    for stage in ("vae", "rnn"):
+    for stage in {"vae", "rnn"} - set(by_hand):
         rows = read_jsonl(run.stage_path(stage) / "metrics.jsonl")
         last[stage] = {key: value for key, value in rows[-1].items() if key.startswith("held_out") or key == "step"}
-    scores = read_jsonl(run.stage_path("controller") / "scores.jsonl")
+    scores = [] if "controller" in by_hand else read_jsonl(run.stage_path("controller") / "scores.jsonl")
     return {
         "config": files.read_json(run.path / "config.json"),
         "seconds": stage_seconds(run),
         "held_out": last,
         "scored_means": [{key: row[key] for key in ("generation", "mean", "std", "episodes")} for row in scores],
+        **({"by_hand": by_hand} if by_hand else {}),
     }
+
+
+def earlier_rounds(first: Run) -> list[dict[str, Any]]:
+    """The rounds before a run's first one, where that one began with a shipped agent's model."""
+    record = first.path / "model" / "training.json"
+    return list(files.read_json(record)["rounds"]) if record.exists() else []
 
 
 def ship(path: Path, episodes: int) -> Path:
@@ -72,7 +84,8 @@ def ship(path: Path, episodes: int) -> Path:
     }
     if shipped.world_model.spec.official_id:
         results["fast"] = evaluate(dataclasses.replace(many, fast=True), target)
-    rounds = [training_record(part) for part in (*run.ancestors(), run)]
+    line = [*run.ancestors(), run]
+    rounds = [*earlier_rounds(line[0]), *map(training_record, line)]
     for name, value in (("evaluation", {k: compact(v) for k, v in results.items()}), ("training", {"rounds": rounds})):
         files.write_bytes(folder / f"{name}.json", (json.dumps(value, separators=(",", ":")) + "\n").encode())
     files.write_bytes(folder / "MODEL_CARD.md", make_card(folder).encode())
@@ -82,30 +95,57 @@ def ship(path: Path, episodes: int) -> Path:
 
 def describe_round(number: int, record: dict[str, Any]) -> list[str]:
     """Returns a card's lines about one round: what was collected and how V, M and C were trained."""
-    stages = record["config"]["stages"]
-    collect, vae, rnn, controller = (stages[name] for name in ("collect", "vae", "rnn", "controller"))
-    v, m = record["held_out"]["vae"], record["held_out"]["rnn"]
-    best = max(record["scored_means"], key=lambda row: row["mean"])
-    where = f"in M's dream at τ {controller['temperature']:g}" if controller["world"] == "dream" else "in the real environment"
-    judge = controller.get("score_world", "same")  # older runs have none
-    judge = controller["world"] if judge == "same" else judge
+    collect, by_hand = record["config"]["stages"]["collect"], record.get("by_hand", {})
     who = "the last round's agent, with some random actions mixed in" if collect["policy"] == "agent" else "a random policy"
-    looked = controller.get("lookahead_rounds", 0)
-    states = f" from {controller['lookahead_states']:,} states each" if "lookahead_states" in controller else ""
-    begun = f"{looked} rounds of looking ahead in the dream{states}, then " if looked else ""
+    said = {"vae": describe_vae, "rnn": describe_rnn, "controller": describe_controller}
     return [
         f"Round {number}" + (", which goes on from the one before:" if number else ":"),
         "",
         f"- {collect['num_episodes']:,} episodes of {who};",
-        f"- V: {vae['num_steps']:,} batches of {vae['batch_size']}; squared error {v['held_out_recon_loss']:.2f} and KL "
-        f"{v['held_out_kl_loss']:.2f} on held-out frames;",
-        f"- M: {rnn['num_steps']:,} batches of {rnn['batch_size']} × {rnn['sequence_length']} steps; negative log-"
-        f"likelihood {m['held_out_nll']:.4f} a dimension on held-out episodes;",
-        f"- C ({controller['inputs']}): {begun}{record['scored_means'][-1]['generation']:,} generations of "
-        f"{controller['population_size']} × {controller['episodes_per_candidate']} episodes {where}; the mean of generation",
-        f"  {best['generation']} is kept, the best over {best['episodes']:,} episodes {WORLDS[judge]}, with training's seeds.",
+        *(f"- {by_hand[stage] if stage in by_hand else tell(record)}" for stage, tell in said.items()),
         "",
     ]
+
+
+def describe_vae(record: dict[str, Any]) -> str:
+    """Returns a card's line about V."""
+    asked, held_out = record["config"]["stages"]["vae"], record["held_out"]["vae"]
+    return (
+        f"V: {asked['num_steps']:,} batches of {asked['batch_size']}; squared error {held_out['held_out_recon_loss']:.2f} "
+        f"and KL {held_out['held_out_kl_loss']:.2f} on held-out frames;"
+    )
+
+
+def describe_rnn(record: dict[str, Any]) -> str:
+    """Returns a card's line about M."""
+    asked, held_out = record["config"]["stages"]["rnn"], record["held_out"]["rnn"]
+    return (
+        f"M: {asked['num_steps']:,} batches of {asked['batch_size']} × {asked['sequence_length']} steps; negative log-"
+        f"likelihood {held_out['held_out_nll']:.4f} a dimension on held-out episodes;"
+    )
+
+
+def describe_controller(record: dict[str, Any]) -> str:
+    """Returns a card's lines about C."""
+    asked, scored = record["config"]["stages"]["controller"], record["scored_means"]
+    best = max(scored, key=lambda row: row["mean"])
+    judge = asked.get("score_world", "same")  # older runs have none
+    judge = asked["world"] if judge == "same" else judge
+    where = f"in M's dream at τ {asked['temperature']:g}" if asked["world"] == "dream" else "in the real environment"
+    steps = []
+    if asked.get("lookahead_rounds"):  # what PPO has replaced
+        states = f" from {asked['lookahead_states']:,} states each" if "lookahead_states" in asked else ""
+        steps.append(f"{asked['lookahead_rounds']} rounds of looking ahead in the dream{states}")
+    if asked.get("ppo_iterations"):
+        steps.append(f"{asked['ppo_iterations']:,} iterations of PPO in the dream")
+    if asked["num_generations"]:
+        sizes = f"{asked['population_size']} × {asked['episodes_per_candidate']}"
+        steps.append(f"{scored[-1]['generation']:,} generations of {sizes} episodes")
+        kept = f"the mean of generation\n  {best['generation']} is kept, the best over"
+    else:
+        kept = f"mean {best['mean']:.0f} over"
+    where += f"; {kept} {best['episodes']:,} episodes {WORLDS[judge]}, with training's seeds."
+    return f"C ({asked['inputs']}): {', then '.join(steps)} {where}"
 
 
 def make_card(folder: Path) -> str:
@@ -127,7 +167,7 @@ def make_card(folder: Path) -> str:
         rows.append(
             f"| {label}{where} | {row['mean']:.0f} ± {row['std']:.0f} | {row['num_episodes']:,} | {low:.0f} to {high:.0f} |"
         )
-    hours = sum(sum(part["seconds"][name] for name in TRAINING_STAGES) for part in rounds) / 3600
+    hours = sum(sum(part["seconds"].get(name, 0) for name in TRAINING_STAGES) for part in rounds) / 3600
     return "\n".join(
         [
             f"# {asked['task']}: V, M and C",

@@ -60,20 +60,6 @@ def toy_copy(toy_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def walls_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of the toy task with hits, whose C looks ahead. Read it; copy it to change it."""
-    path = tmp_path_factory.mktemp("walls") / "run"
-    assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(path)]) == 0
-    return path
-
-
-@pytest.fixture
-def walls_copy(walls_run: Path, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
-    return Path(shutil.copytree(walls_run, tmp_path / "copy"))
-
-
-@pytest.fixture(scope="session")
 def toy_world_model() -> WorldModel:
     return random_world_model(get_task("toy"))
 

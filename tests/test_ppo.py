@@ -1,6 +1,8 @@
 """PPO in the dream: where it begins, what it is told, what it learns, and that a kill changes nothing."""
 
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +20,30 @@ from worldmodels.models.controller import features, num_parameters
 from worldmodels.models.world_model import Moment
 from worldmodels.stages import search_start
 
+SIZES = {"BLOCK_SLOTS": 16, "NUM_BLOCKS": 3, "NUM_CHOICES": 5, "BATCH": 64, "HIDDEN_UNITS": 8, "STRIDE": 5}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small():
+    """An iteration takes a moment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SIZES.items():
+            patch.setattr(ppo, name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def walls_run(tmp_path_factory, small):
+    """A finished run of the toy task with hits, whose C comes from PPO."""
+    path = tmp_path_factory.mktemp("walls") / "run"
+    assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(path)]) == 0
+    return path
+
 
 @pytest.fixture
-def small(monkeypatch):
-    """An iteration of a moment."""
-    sizes = {"BLOCK_SLOTS": 16, "NUM_BLOCKS": 3, "NUM_CHOICES": 5, "BATCH": 64, "HIDDEN_UNITS": 8, "STRIDE": 5}
-    for name, value in sizes.items():
-        monkeypatch.setattr(ppo, name, value)
+def walls_copy(walls_run, tmp_path):
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(walls_run, tmp_path / "copy"))
 
 
 def model_with_hits(log_odds=None):
@@ -53,7 +72,7 @@ def a_search(model, store, seed=0):
     return search, net, DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)
 
 
-def test_dreams_begin_at_moments_that_m_has_followed(small, store):
+def test_dreams_begin_at_moments_that_m_has_followed(store):
     """V is certain, so z is the recorded mu, and the hidden state is that of M's own pass over the episode."""
     model = model_with_hits()
     found, rnn = ppo.recorded_starts(model, store, 4, 3), model.rnn
@@ -71,14 +90,14 @@ def test_dreams_begin_at_moments_that_m_has_followed(small, store):
             torch.testing.assert_close(hidden, expected[0, -1], atol=1e-4, rtol=0)
 
 
-def test_only_the_newest_episodes_are_looked_at(small, store):
+def test_only_the_newest_episodes_are_looked_at(store):
     """The last of the four is 40 steps long; z is its mu."""
     found = ppo.recorded_starts(model_with_hits(), store, 1, 0)
     first = int(store.offsets[3])
     np.testing.assert_allclose(found.z, store.mu[first + found.num_steps].astype(np.float32), atol=1e-6)
 
 
-def test_the_search_begins_at_the_controller_given(small, store):
+def test_the_search_begins_at_the_controller_given(store):
     """With as many components as features nothing is lost but the size, and components are orthonormal over what was seen."""
     search, net, _ = a_search(model_with_hits(), store)
     starts = search.starts
@@ -89,11 +108,11 @@ def test_the_search_begins_at_the_controller_given(small, store):
     solution = torch.randn(num_parameters(search.world_model.spec, "zh"), generator=torch.Generator().manual_seed(0))
     assert torch.corrcoef(torch.stack([seen @ net.solution(), seen @ solution]))[0, 1] > 0.999
     logits, said = net.logit(components).detach(), seen @ net.solution()
-    assert float(logits.square().mean().sqrt()) == pytest.approx(ppo.FIRMNESS, rel=1e-2)
-    assert float(said.square().mean().sqrt()) == pytest.approx(ppo.LOUDNESS, rel=1e-2)
+    torch.testing.assert_close(logits, said, rtol=1e-3, atol=1e-3)
+    assert float(said.square().mean().sqrt()) == pytest.approx(ppo.FIRMNESS, rel=1e-2)
 
 
-def test_zeros_toss_a_coin(small, store):
+def test_zeros_toss_a_coin(store):
     model = model_with_hits()
     starts = ppo.recorded_starts(model, store, 4, 0)
     net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
@@ -113,7 +132,7 @@ def test_advantages_are_the_sum_of_what_surprised():
     torch.testing.assert_close(ppo.advantages_of(reward, value), expected)
 
 
-def test_a_constant_chance_is_a_constant_cost(small, store):
+def test_a_constant_chance_is_a_constant_cost(store):
     """The critic begins at 0, so that its target is what comes of the choices alone; the last choice's is one choice's cost."""
     search, net, _ = a_search(model_with_hits(log_odds=math.log(0.2 / 0.8)), store)
     rows = search.dream(net, 0, 0, lambda: None)
@@ -125,7 +144,7 @@ def test_a_constant_chance_is_a_constant_cost(small, store):
     torch.testing.assert_close(target[-2], torch.full_like(target[-2], more), rtol=1e-2, atol=0)
 
 
-def test_what_was_chosen_was_done(small, store, monkeypatch):
+def test_what_was_chosen_was_done(store, monkeypatch):
     """Each choice is held for some steps, to the right where it was the positive action."""
     done = []
     step = DreamEnv.step
@@ -142,7 +161,7 @@ def test_what_was_chosen_was_done(small, store, monkeypatch):
     assert (held == expected).all()
 
 
-def test_how_many_threads_there_are_changes_nothing_in_the_dreams(small, store):
+def test_how_many_threads_there_are_changes_nothing_in_the_dreams(store):
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):
@@ -154,7 +173,7 @@ def test_how_many_threads_there_are_changes_nothing_in_the_dreams(small, store):
     assert len(set(found)) == 1
 
 
-def test_the_critic_learns_first_and_then_the_controller(small, store):
+def test_the_critic_learns_first_and_then_the_controller(store):
     search, net, adam = a_search(model_with_hits(), store)
     weight, critic = net.weight.detach().clone(), net.critic_out.bias.detach().clone()
     for iteration in range(ppo.CRITIC_FIRST):
@@ -165,7 +184,7 @@ def test_the_critic_learns_first_and_then_the_controller(small, store):
     assert not torch.equal(net.weight, weight)
 
 
-def test_hits_become_rarer_where_an_action_brings_them(small, store, monkeypatch):
+def test_hits_become_rarer_where_an_action_brings_them(store, monkeypatch):
     """M is hit where the action was to the right; C, which begins with a coin, learns to go left."""
     model = model_with_hits()
     size, rnn = model.spec.latent_size, model.rnn

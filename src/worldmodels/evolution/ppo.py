@@ -59,9 +59,8 @@ CRITIC_FIRST = 3
 HIDDEN_UNITS = 128
 #: What a hit costs: the critic's loss is then of the size of C's.
 COST = 10.0
-#: C's output before tanh, root mean square: where the search begins, and as it is kept, when C hardly ever stands still.
+#: C's output before tanh, root mean square, where the search begins.
 FIRMNESS = 3.0
-LOUDNESS = 15.0
 
 
 class ActorCritic(nn.Module):
@@ -93,9 +92,8 @@ class ActorCritic(nn.Module):
         return value
 
     def solution(self) -> Tensor:
-        """Returns C as it is kept, float32 [F]."""
-        weight = self.weight.detach()
-        solution: Tensor = self.basis @ (weight * (LOUDNESS / weight.norm().clamp(min=1e-6)))
+        """Returns C, float32 [F]: its output before tanh is the logit. What it would do with even odds is to stand still."""
+        solution: Tensor = self.basis @ self.weight.detach()
         return solution
 
 
