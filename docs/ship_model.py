@@ -137,7 +137,7 @@ def describe_controller(record: dict[str, Any]) -> str:
         states = f" from {asked['lookahead_states']:,} states each" if "lookahead_states" in asked else ""
         steps.append(f"{asked['lookahead_rounds']} rounds of looking ahead in the dream{states}")
     if asked.get("ppo_iterations"):
-        steps.append(f"{asked['ppo_iterations']:,} iterations of PPO in the dream")
+        steps.append(f"{asked['ppo_iterations']:,} iterations of PPO")
     if asked["num_generations"]:
         sizes = f"{asked['population_size']} × {asked['episodes_per_candidate']}"
         steps.append(f"{scored[-1]['generation']:,} generations of {sizes} episodes")
