@@ -27,8 +27,8 @@ KEPT = (
     "evaluation/curve.png",
     "evaluation/reconstructions.png",
 )
-#: Not every task has a faster copy of its environment to be scored on, and not every C comes from PPO or CMA-ES.
-OPTIONAL = {"controller/ppo.jsonl", "controller/history.jsonl", "evaluation/fast.json"}
+#: Not every task has a faster copy of its environment to be scored on, and not every C comes from PPO.
+OPTIONAL = {"controller/ppo.jsonl", "evaluation/fast.json"}
 
 
 def main(path: Path) -> None:

@@ -43,7 +43,9 @@ def training_record(run: Run) -> dict[str, Any]:
     hand = run.path / "by_hand.json"
     by_hand = files.read_json(hand) if hand.exists() else {}
     last = {}
-    for stage in {"vae", "rnn"} - set(by_hand):
+    for stage in ("vae", "rnn"):
+        if stage in by_hand:
+            continue
         rows = read_jsonl(run.stage_path(stage) / "metrics.jsonl")
         last[stage] = {key: value for key, value in rows[-1].items() if key.startswith("held_out") or key == "step"}
     scores = [] if "controller" in by_hand else read_jsonl(run.stage_path("controller") / "scores.jsonl")
@@ -144,8 +146,8 @@ def describe_controller(record: dict[str, Any]) -> str:
         kept = f"the mean of generation\n  {best['generation']} is kept, the best over"
     else:
         kept = f"mean {best['mean']:.0f} over"
-    where += f"; {kept} {best['episodes']:,} episodes {WORLDS[judge]}, with training's seeds."
-    return f"C ({asked['inputs']}): {', then '.join(steps)} {where}"
+    scoring = f"{kept} {best['episodes']:,} episodes {WORLDS[judge]}, with training's seeds."
+    return f"C ({asked['inputs']}): {', then '.join(steps)} {where}; {scoring}"
 
 
 def make_card(folder: Path) -> str:

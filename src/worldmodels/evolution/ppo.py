@@ -166,13 +166,13 @@ class DreamPPO:
             values.append(net.value(here))
             chosen.append((draw < net.logit(here).sigmoid()).float())
             action = (2 * chosen[-1] - 1).cpu().numpy()[:, None]
-            chances = torch.stack([world.step(action)[-1]["hit_chance"] for _ in range(HOLD_STEPS)])
-            costs.append(chances)
+            costs.append(torch.stack([world.step(action)[-1]["hit_chance"] for _ in range(HOLD_STEPS)]))
         after = net.value(torch.as_tensor(world.features()) @ net.basis)
         cost = torch.stack(costs)  # [T, steps, N]
         later = GAMMA ** torch.arange(HOLD_STEPS, device=cost.device)
-        advantages = advantages_of(-COST * (cost * later[:, None]).sum(1), torch.stack([*values, after]))
-        parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + torch.stack(values))
+        value = torch.stack([*values, after])
+        advantages = advantages_of(-COST * (cost * later[:, None]).sum(1), value)
+        parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + value[:-1])
         seen, positive, advantage, target = (part.flatten(0, 1) for part in parts)
         return Rows(seen, positive, advantage, target, cost.mean()[None])
 

@@ -32,7 +32,7 @@ from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
 from worldmodels.stages.controller import load_world_model, replay
 from worldmodels.stages.evaluate import summarise
-from worldmodels.stages.search_start import BEST, begin_search, ppo_moments, start_after
+from worldmodels.stages.search_start import BEST, begin_search, kept_iterations, start_after
 from worldmodels.worlds import Mask, PixelEnvs
 
 #: Which parts of the evolution are looked at: the search's mean after this share of its generations.
@@ -84,9 +84,9 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     """Returns C at a few moments of PPO, the search's mean at a few of the evolution, told anew from the history, and the
     controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
-    found = {f"C, iteration {iteration} of PPO": start_after(config, run, iteration) for iteration in ppo_moments(config)}
+    found = {f"C, iteration {iteration} of PPO": start_after(config, run, iteration) for iteration in kept_iterations(config)}
     history = folder / "history.jsonl"
-    rows = read_jsonl(history, "generation") if history.exists() else []
+    rows = read_jsonl(history, "generation")
     search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
     for row in rows:

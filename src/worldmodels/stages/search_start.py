@@ -50,7 +50,7 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None
         save_tensors(path, {"basis": torch.from_numpy(basis)})
 
 
-def ppo_moments(config: ControllerConfig) -> list[int]:
+def kept_iterations(config: ControllerConfig) -> list[int]:
     """Returns the iterations after which the controller is kept by itself: a quarter, half, three quarters, all of the way."""
     return sorted({max(1, config.ppo_iterations * quarter // 4) for quarter in range(1, 5)}) if config.ppo_iterations else []
 
@@ -77,7 +77,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> Non
                 raise UserError(f"train-controller: C is not finite after iteration {done} of PPO; is M's loss?")
             log.write(iteration=done, **found)
             progress.update(done, f"{found['hits']:.5f} hits a step")
-            if done in ppo_moments(config):
+            if done in kept_iterations(config):
                 save_tensors(_ppo_path(run, done), {"solution": net.solution()})
             if done % CHECKPOINT_ITERATIONS == 0 or interrupt.requested():
                 save_tensors(folder / PPO_STATE, net.state_dict() | adam.moments(), {"iteration": str(done)})
@@ -113,8 +113,8 @@ def _ppo_path(run: Run, iteration: int) -> Path:
 
 
 def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[np.float64]:
-    """Returns the controller after an iteration of PPO, one of `ppo_moments`, float64 [parameters]; after none, the previous
-    run's or zeros."""
+    """Returns the controller after an iteration of PPO, one of `kept_iterations`, float64 [parameters]; after none, the
+    previous run's or zeros."""
     size = num_parameters(get_task(run.task), config.inputs)
     if iteration:
         path = _ppo_path(run, iteration)
