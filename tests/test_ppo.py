@@ -282,6 +282,7 @@ def test_the_command_says_so(toy_copy, capsys):
         (toy_copy / "controller" / name).unlink()
     assert main(["train-controller", "--run", str(toy_copy), "--ppo-iterations", "1"]) == 2
     assert "it is for tasks of one action and hits" in capsys.readouterr().err
+    assert not (toy_copy / "controller" / "STARTED").exists()
 
 
 def test_moments_are_cut_and_joined():

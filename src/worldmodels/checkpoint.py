@@ -60,7 +60,11 @@ def load_module(path: Path, module: nn.Module) -> None:
         BadFileError: the file is damaged, or holds something that is not a number.
         UserError: the weights are another model's: the tensor and both shapes are named.
     """
-    tensors = load_tensors(path)
+    fill_module(path, module, load_tensors(path))
+
+
+def fill_module(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fills a module with weights that were read from ``path``. Raises what `load_module` does."""
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors or name not in wanted:

@@ -384,3 +384,8 @@ def read_jsonl(path: Path, *numbers: str) -> list[dict[str, Any]]:
                 raise BadFileError(f"{path}: '{name}' is {row.get(name)!r} in row {len(rows) + 1}; expected a number")
         rows.append(row)
     return rows
+
+
+def rows_so_far(path: Path, *numbers: str) -> list[dict[str, Any]]:
+    """Reads a log that may not have begun: no rows then. Raises `BadFileError` as `read_jsonl` does."""
+    return read_jsonl(path, *numbers) if path.exists() else []

@@ -28,6 +28,7 @@ from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes, RNNState
 from worldmodels.models.precision import device_of
 from worldmodels.models.vae import VAE
+from worldmodels.models.vae_file import load_vae, save_vae
 
 FORMAT = 1
 PARTS = ("vae", "rnn", "controller", "initial_latents")
@@ -143,7 +144,7 @@ def save_model(folder: Path, world_model: WorldModel, inputs: ControllerInputs, 
     """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part."""
     spec, initial = world_model.spec, world_model.initial
     files.remove_leftovers(folder)
-    save_tensors(folder / "vae.safetensors", dict(world_model.vae.named_parameters()))
+    save_vae(folder / "vae.safetensors", world_model.vae)
     save_tensors(folder / "rnn.safetensors", dict(world_model.rnn.named_parameters()))
     save_tensors(folder / "controller.safetensors", {"solution": solution.float()})
     save_tensors(folder / "initial_latents.safetensors", {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
@@ -193,7 +194,7 @@ def load_model(folder: Path) -> Model:
                 f"it is a part of another model"
             )
     vae, rnn = make_vae(spec), make_rnn(spec)
-    load_module(folder / "vae.safetensors", vae)
+    load_vae(folder / "vae.safetensors", vae)
     load_module(folder / "rnn.safetensors", rnn)
     solution = load_tensors(folder / "controller.safetensors").get("solution")
     wanted = num_parameters(spec, inputs)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from worldmodels import files
 from worldmodels.envs.spec import get_task
-from worldmodels.run import Run, read_jsonl
+from worldmodels.run import Run, rows_so_far
 
 #: (generation, hours, score) of the original's own log, thinned: how far 64 cores had got, and when.
 ORIGINAL = Path(__file__).parent / "original_curves.json"
@@ -28,12 +28,10 @@ def evaluations(run: Run) -> dict[str, Any]:
 def draw_curve(run: Run) -> Figure | None:
     """Draws the population's spread, the scored means and the final scores, or, without generations, PPO's hits; None before
     there is either."""
-    path = run.stage_path("controller") / "history.jsonl"
-    history = read_jsonl(path) if path.exists() else []
+    history = rows_so_far(run.stage_path("controller") / "history.jsonl")
     if not history:
         return _draw_ppo(run)
-    scored = run.stage_path("controller") / "scores.jsonl"
-    scores = read_jsonl(scored) if scored.exists() else []
+    scores = rows_so_far(run.stage_path("controller") / "scores.jsonl")
     # What PPO has led to is scored before the first generation.
     hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
     original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
@@ -75,8 +73,7 @@ def draw_curve(run: Run) -> Figure | None:
 
 def _draw_ppo(run: Run) -> Figure | None:
     """Draws the hits of C in the dream against PPO's iterations; None before the first."""
-    path = run.stage_path("controller") / "ppo.jsonl"
-    rows = read_jsonl(path, "iteration", "hits") if path.exists() else []
+    rows = rows_so_far(run.stage_path("controller") / "ppo.jsonl", "iteration", "hits")
     if not rows:
         return None
     figure = Figure(figsize=(7, 4))

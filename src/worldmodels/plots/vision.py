@@ -11,7 +11,7 @@ from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.sampling import held_out_frames, split_run
 from worldmodels.envs.spec import Frame
 from worldmodels.models.vae import VAE
-from worldmodels.run import Run, read_jsonl
+from worldmodels.run import Run, rows_so_far
 
 #: Frames on a sheet, and latents that are traversed.
 SHEET_COLUMNS, TRAVERSED = 10, 6
@@ -19,8 +19,7 @@ SHEET_COLUMNS, TRAVERSED = 10, 6
 
 def draw_losses(run: Run, stage: str, names: tuple[str, ...]) -> Figure | None:
     """Draws a stage's training and held-out losses against gradient steps; None before there are any."""
-    path = run.stage_path(stage) / "metrics.jsonl"
-    rows = read_jsonl(path) if path.exists() else []
+    rows = rows_so_far(run.stage_path(stage) / "metrics.jsonl")
     names = tuple(name for name in names if any(name in row for row in rows))
     if not names:
         return None

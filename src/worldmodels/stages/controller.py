@@ -25,6 +25,7 @@ from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure
 from worldmodels.evolution.cma_es import CMAES
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
+from worldmodels.evolution.ppo import check_ppo
 from worldmodels.files import sha256_of
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import (
@@ -35,7 +36,7 @@ from worldmodels.models.world_model import (
 )
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob
-from worldmodels.run import MetricsLog, Run, read_jsonl
+from worldmodels.run import MetricsLog, Run, rows_so_far
 from worldmodels.stages.encode import open_initial_latents
 from worldmodels.stages.search_start import BEST, begin_search, prepare
 from worldmodels.training import WEIGHTS
@@ -76,6 +77,8 @@ def make_population(world_model: WorldModel, config: ControllerConfig, world: Wo
 def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
     pick_device(config.device)
+    if config.ppo_iterations:
+        check_ppo(get_task(run.task), config.inputs, config.ppo_iterations)
     inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"], **run.inherited("controller")}
     if config.memory == "trained":
         inputs |= run.require("rnn")["outputs"]
@@ -109,8 +112,8 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     folder = run.stage_path("controller")
     search = begin_search(config, run)
     history = folder / "history.jsonl"
-    rows = read_jsonl(history, "generation", "elapsed_seconds") if history.exists() else []
-    scores = _scores(folder)
+    rows = rows_so_far(history, "generation", "elapsed_seconds")
+    scores = rows_so_far(folder / "scores.jsonl", "generation", "mean", "std")
     elapsed = rows[-1]["elapsed_seconds"] if rows else 0.0
     log = MetricsLog(history, "generation", len(rows))
     # A scoring belongs to the generation before it; one that was cut off is played again.
@@ -179,11 +182,6 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     save_model(run.path / "model", world_model, config.inputs, solution)
     run.finish("controller", {"controller": sha256_of(folder / BEST)}, score=best)
     progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
-
-
-def _scores(folder: Path) -> list[dict[str, float]]:
-    path = folder / "scores.jsonl"
-    return read_jsonl(path, "generation", "mean", "std") if path.exists() else []
 
 
 def _evaluate(

@@ -21,7 +21,7 @@ from worldmodels.models.shipped import model_folder
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, EpisodeResult
-from worldmodels.run import MetricsLog, Run, read_jsonl, versions
+from worldmodels.run import MetricsLog, Run, rows_so_far, versions
 
 #: No seed is above it.
 MAX_SEED = 2**31
@@ -74,7 +74,7 @@ class PlayedEpisodes:
     """
 
     def __init__(self, path: Path, question: str) -> None:
-        rows = read_jsonl(path, "seed", "return", "length") if path.exists() else []
+        rows = rows_so_far(path, "seed", "return", "length")
         self.results = {
             row["seed"]: EpisodeResult(EpisodeJob(0, row["seed"]), row["return"], row["length"])
             for row in rows

@@ -94,6 +94,8 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
         if search.generation in wanted:
             found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
     best = load_tensors(folder / BEST)["solution"].double().numpy()
+    # Without generations it is one of PPO's, which need not be played twice.
+    found = {name: solution for name, solution in found.items() if not np.array_equal(solution, best)}
     return {**found, "C, kept": np.asarray(best)}
 
 

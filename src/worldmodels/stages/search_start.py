@@ -57,7 +57,6 @@ def kept_iterations(config: ControllerConfig) -> list[int]:
 
 def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Improves C in the dream, from the previous run's or from zeros, to the last iteration."""
-    ppo.check_ppo(world_model.spec, config.inputs, config.ppo_iterations)
     folder = run.stage_path("controller")
     seed, last = run.derive_seed("controller/ppo"), config.ppo_iterations
     dreamer = world_model.on(pick_device(config.device))
