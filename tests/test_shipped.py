@@ -27,7 +27,7 @@ def test_every_card_is_what_its_json_says():
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_it_is_small_and_whole(folder):
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 12 * 2**20
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 12_000_000
     model = load_model(folder)
     assert model.world_model.spec == get_task(folder.name)
     assert len(model.world_model.initial.mu) >= 1_000
