@@ -1,4 +1,4 @@
-"""V in a model's folder: the decoder's dense layer and first deconvolution, with nothing between them, are written as one map.
+"""V's files: in a model's folder the decoder's dense layer and first deconvolution, nothing between them, are one map.
 
 That map has 128 · 5 · 5 · (Z + 1) numbers where the two layers have 3.3 million, three quarters of V. Read back, V has the
 paper's layers again, of whose 1,024 channels in between Z + 1 are used; the function is the same.
@@ -33,7 +33,7 @@ def save_vae(path: Path, vae: VAE) -> None:
 
 @torch.no_grad()
 def load_vae(path: Path, vae: VAE) -> None:
-    """Fills V with a file of `save_vae`, or one that has the two layers (older models'). Raises what `load_module` does."""
+    """Fills V with a file of `save_vae`, or one with the two layers (a run's, older models'). Raises what `load_module` does."""
     tensors = load_tensors(path)
     if OPENING in tensors:
         tensors |= _two_layers(path, tensors.pop(OPENING), vae)

@@ -28,6 +28,7 @@ from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.evolution.ppo import check_ppo
 from worldmodels.files import sha256_of
 from worldmodels.models.precision import pick_device
+from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import (
     WorldModel,
     make_rnn,
@@ -49,7 +50,7 @@ def load_world_model(run: Run, memory: Memory) -> WorldModel:
     spec = get_task(run.task)
     torch.manual_seed(run.derive_seed("controller/untrained"))
     vae, rnn = make_vae(spec), make_rnn(spec)
-    load_module(run.stage_path("vae") / WEIGHTS, vae)
+    load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     if memory == "trained":
         load_module(run.stage_path("rnn") / WEIGHTS, rnn)

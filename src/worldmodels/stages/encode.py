@@ -12,13 +12,14 @@ import torch
 from numpy.lib.format import open_memmap
 
 from worldmodels import files
-from worldmodels.checkpoint import load_module, load_tensors, save_tensors
+from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
 from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.files import sha256_of
 from worldmodels.models.precision import pick_device
+from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, load_initial_latents, make_vae
 from worldmodels.progress import Progress
 from worldmodels.run import Run
@@ -39,7 +40,7 @@ def run(config: EncodeConfig, run: Run) -> None:
     store = open_episodes(run)
     folder = run.stage_path("encode")
     vae = make_vae(spec)
-    load_module(run.stage_path("vae") / WEIGHTS, vae)
+    load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     vae.to(device).eval()
 

@@ -14,6 +14,7 @@ from worldmodels.envs.spec import EnvSpec, get_task, tasks
 from worldmodels.errors import UserError
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.shipped import model_folder
+from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import (
     InitialLatents,
     Model,
@@ -74,7 +75,7 @@ def _parts_of_run(run: Run) -> Parts:
         raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
     torch.manual_seed(0)
     vae, rnn = make_vae(spec), make_rnn(spec)
-    load_module(weights, vae)
+    load_vae(weights, vae)
     memory = run.stage_path("rnn") / WEIGHTS
     none = torch.zeros(0, spec.latent_size)
     initial, solution = InitialLatents(none, none), None
