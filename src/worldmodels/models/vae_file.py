@@ -33,7 +33,7 @@ def save_vae(path: Path, vae: VAE) -> None:
 
 @torch.no_grad()
 def load_vae(path: Path, vae: VAE) -> None:
-    """Fills V with a file of `save_vae`, or one with the two layers (a run's, older models'). Raises what `load_module` does."""
+    """Fills V from a file of `save_vae`, or one of the two layers (a run's). Raises what `load_module` does."""
     tensors = load_tensors(path)
     if OPENING in tensors:
         tensors |= _two_layers(path, tensors.pop(OPENING), vae)
