@@ -18,7 +18,9 @@ from worldmodels.errors import UserError
 from worldmodels.evolution import ppo
 from worldmodels.models.controller import features, num_parameters
 from worldmodels.models.world_model import Moment
+from worldmodels.run import Run
 from worldmodels.stages import search_start
+from worldmodels.stages.fidelity import evolved_solutions
 
 SIZES = {"BLOCK_SLOTS": 16, "NUM_BLOCKS": 3, "NUM_CHOICES": 5, "BATCH": 64, "HIDDEN_UNITS": 8, "STRIDE": 5}
 
@@ -263,6 +265,8 @@ def test_without_generations_ppo_has_the_last_word(walls_copy, capsys):
         (folder / name).unlink()
     assert main(["train-controller", "--run", str(walls_copy), "--num-generations", "0"]) == 0
     assert (folder / "best.safetensors").read_bytes() == (folder / "ppo-4.safetensors").read_bytes()
+    # fidelity need not play one controller under two names
+    assert list(evolved_solutions(Run.open(walls_copy)))[-2:] == ["C, iteration 3 of PPO", "C, kept"]
     assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(walls_copy)]) == 0
     assert main(["plot", str(walls_copy)]) == 0
 
