@@ -1,4 +1,4 @@
-"""V in a model's folder: the same function in a quarter of the decoder's numbers, and older files are read."""
+"""V's files: in a model's folder the same function in a third of the numbers; files with the two layers are read too."""
 
 import pytest
 import torch
