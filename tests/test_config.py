@@ -92,6 +92,7 @@ def test_a_preset_names_stages():
         (VAEConfig, "learning_rate", 0.0),
         (VAEConfig, "learning_rate", float("nan")),
         (VAEConfig, "kl_tolerance", -0.5),
+        (VAEConfig, "quartic_weight", -1.0),
         (EncodeConfig, "batch_size", 0),
         (RNNConfig, "sequence_length", 0),
         (RNNConfig, "max_grad_value", float("inf")),

@@ -1,14 +1,16 @@
 """The instrument that tells a true dream from a false one."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import latent_store
+from conftest import latent_store, random_world_model
 from worldmodels.cli import main
 from worldmodels.envs.spec import get_task
+from worldmodels.foresight import hits_foreseen
 from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
 from worldmodels.stages.fidelity import rank_correlation
 
@@ -55,3 +57,55 @@ def test_open_loop_error_of_a_known_world(toy_world_model, tmp_path):
     # Rolled by one: the episodes' constants 0, 1, 2 against 2, 0, 1.
     assert errors["another_episode"] == pytest.approx([float(torch.tensor([4.0, 1, 1]).mean().sqrt())] * HORIZON)
     assert min(errors["m"]) > 0
+
+
+def a_world_with_hits(tmp_path, logit_of, lengths, damage):
+    """A store with these hits, and an M whose hidden state's first number follows the last action."""
+    size = get_task("toy-walls").latent_size
+    model = random_world_model(get_task("toy-walls"))
+    hidden = model.rnn.sizes.hidden_size
+    with torch.no_grad():
+        for gate in range(4):
+            model.rnn.weight_ih[gate * hidden] = 0
+            model.rnn.weight_hh[gate * hidden] = 0
+            model.rnn.bias[gate * hidden] = 20.0 * (gate in (0, 3)) - 20.0 * (gate == 1)
+        model.rnn.weight_ih[2 * hidden, size] = 20.0
+        model.rnn.weight_out[0], model.rnn.bias_out[0] = 0.0, logit_of[0]
+        # tanh(tanh(±20)): what the first number is after an action of ±1
+        model.rnn.weight_out[0, 0] = logit_of[1] / np.tanh(1)
+    rng = np.random.default_rng(0)
+    action = np.where(damage, 1.0, -1.0)[:, None] if logit_of[1] else rng.uniform(-1, 1, (len(damage), 1))
+    return model, latent_store(tmp_path, lengths, size, action=action, damage=damage * 20.0)
+
+
+def test_an_m_that_knows_every_hit_has_foreseen_all(tmp_path):
+    lengths = np.array([40, 7, 60])
+    damage = np.zeros(lengths.sum())
+    damage[[3, 39, 46, 47, 90]] = 1  # first steps, last steps, and in the middle
+    model, store = a_world_with_hits(tmp_path, (0.0, 9.0), lengths, damage)
+    found = hits_foreseen(model, store, np.array([2, 0, 1]), 0)
+    assert (found.num_steps, found.num_hits, found.foreseen) == (107, 5, 1.0)
+    assert found.expected_hits == pytest.approx(5, abs=0.1)
+    assert found.explained > 0.99
+
+
+def test_an_m_that_knows_the_rate_alone_explains_nothing(tmp_path):
+    """Its chances add up over 13 steps in the middle of an episode, and over fewer at its ends."""
+    lengths, rate = np.array([100, 100]), 0.05
+    damage = np.zeros(200)
+    damage[[0, 20, 30, 40, 99, 100, 105, 130, 140, 199]] = 1
+    model, store = a_world_with_hits(tmp_path, (math.log(rate / (1 - rate)), 0.0), lengths, damage)
+    found = hits_foreseen(model, store, np.arange(2), 0)
+    assert found.expected_hits == pytest.approx(10, rel=1e-3)
+    assert found.explained == pytest.approx(0, abs=1e-4)
+    # 13 · 0.05 is enough; at the ends there are 7 steps, and 12 around step 5
+    assert found.foreseen == 0.6
+    only_second = hits_foreseen(model, store, np.array([1]), 0)
+    assert (only_second.num_hits, only_second.num_steps) == (5, 100)
+
+
+def test_without_hits_there_is_nothing_to_foresee(tmp_path):
+    model, store = a_world_with_hits(tmp_path, (-3.0, 0.0), np.array([9]), np.zeros(9))
+    found = hits_foreseen(model, store, np.array([0]), 0)
+    assert (found.num_hits, found.foreseen, found.explained) == (0, None, None)
+    assert found.expected_hits == pytest.approx(9 / (1 + math.exp(3)), rel=1e-3)

@@ -1,6 +1,7 @@
 """PPO in the dream: where it begins, what it is told, what it learns, and that a kill changes nothing."""
 
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -238,7 +239,9 @@ def test_a_killed_search_goes_on_at_its_last_checkpoint(walls_copy, monkeypatch)
 
 def test_fidelity_looks_at_the_controller_on_its_way(walls_copy, capsys):
     assert main(["fidelity", str(walls_copy), "--real-episodes", "2", "--dream-episodes", "4"]) == 0
-    assert "C, iteration 2 of PPO" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "C, iteration 2 of PPO" in said
+    assert re.search(r"[1-9]\d* hits in \d+ held-out steps", said)
 
 
 def test_a_damaged_controller_on_the_way_is_refused(walls_copy, capsys):

@@ -82,31 +82,33 @@ def test_a_block_is_two_by_two_pixels():
     assert torch.equal(from_blocks(blocks), frames)
 
 
+@pytest.mark.parametrize("quartic_weight", [0.0, 25.0])
 @pytest.mark.parametrize("num_frames", [1, ERROR_FRAMES, ERROR_FRAMES + 1])
-def test_pictures_error_and_its_gradient(num_frames):
+def test_pictures_error_and_its_gradient(num_frames, quartic_weight):
     frames = torch.randint(0, 256, (num_frames, 32, 32, 12), dtype=torch.uint8)
     logits = torch.randn(num_frames, 32, 32, 12, requires_grad=True)
     weight = torch.rand(num_frames)
-    ours = PictureError.apply(logits, frames)
-    plain = (torch.sigmoid(logits) - frames / 255).square().sum((1, 2, 3))
+    ours = PictureError.apply(logits, frames, quartic_weight)
+    difference = torch.sigmoid(logits) - frames / 255
+    plain = (difference**2 + quartic_weight * difference**4).sum((1, 2, 3))
     torch.testing.assert_close(ours, plain)
     for found, expected in zip(*(torch.autograd.grad((error * weight).sum(), logits) for error in (ours, plain)), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("tolerance", [0.0, 0.5, 50.0])
-def test_loss_by_hand(vae, tolerance):
+@pytest.mark.parametrize(("tolerance", "quartic_weight"), [(0.0, 0.0), (0.5, 0.0), (50.0, 0.0), (0.5, 10.0)])
+def test_loss_by_hand(vae, tolerance, quartic_weight):
     frames = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     noise = torch.randn(4, 8)
     x = frames.float().permute(0, 3, 1, 2) / 255
     mu, logvar = vae.encode(x)
     z = mu + (logvar / 2).exp() * noise
     picture = torch.sigmoid(decode_plainly(vae, z))
-    recon = torch.stack([((picture[i] - x[i]) ** 2).sum() for i in range(4)])
+    recon = torch.stack([((picture[i] - x[i]) ** 2 + quartic_weight * (picture[i] - x[i]) ** 4).sum() for i in range(4)])
     kl = torch.stack([kl_divergence(Normal(mu[i], (logvar[i] / 2).exp()), Normal(0.0, 1.0)).sum() for i in range(4)])
     by_hand = sum(recon[i] + max(kl[i], torch.tensor(tolerance * 8)) for i in range(4)) / 4
 
-    loss, parts = vae.loss(frames, noise, tolerance)
+    loss, parts = vae.loss(frames, noise, tolerance, quartic_weight)
 
     # V's matrix products may run in bfloat16, with 8 bits of mantissa.
     torch.testing.assert_close(loss, by_hand, rtol=5e-3, atol=5e-2)

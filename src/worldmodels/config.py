@@ -176,10 +176,14 @@ class VAEConfig(GradientConfig):
 
     kl_tolerance: float = 0.5
     """The KL term is not pushed below this many nats per latent (the original's free bits)."""
+    quartic_weight: float = field(default=0.0, metadata=ADDED)
+    """What the fourth power of a pixel's error counts beside its square: with 25 a few pixels that are all wrong, such as a
+    distant fireball, outweigh many that are a little; the original's loss is 0."""
 
     def validate(self) -> None:
         super().validate()
         _check("kl_tolerance", self.kl_tolerance, 0, 100)
+        _check("quartic_weight", self.quartic_weight, 0, 10_000)
 
 
 @dataclass(frozen=True)

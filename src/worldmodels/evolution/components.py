@@ -18,9 +18,9 @@ from worldmodels.config import ControllerInputs
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.errors import UserError
-from worldmodels.evolution.recorded import recorded_moments
 from worldmodels.models.controller import features, layer_sizes
 from worldmodels.models.world_model import WorldModel
+from worldmodels.recorded import recorded_moments
 from worldmodels.run import derive_seed
 
 #: Recorded episodes that are looked at, and how many of their steps lie between two looks.
@@ -35,7 +35,7 @@ def recorded_features(world_model: WorldModel, inputs: ControllerInputs, store: 
     moments = recorded_moments(world_model, store, chosen, derive_seed(seed, "controller/components"))
     seen = [
         features(mu, moment.z, moment.state.hidden, moment.state.cell, inputs)
-        for step, (mu, moment) in enumerate(moments)
+        for step, (_, mu, moment, _) in enumerate(moments)
         if step % STRIDE == 0
     ]
     return torch.cat(seen).double().cpu().numpy()

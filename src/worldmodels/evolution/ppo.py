@@ -27,10 +27,10 @@ from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.errors import UserError
 from worldmodels.evolution.components import scaled_components
-from worldmodels.evolution.recorded import recorded_moments
 from worldmodels.evolution.side_by_side import shared_out
 from worldmodels.models.controller import features, layer_sizes
 from worldmodels.models.world_model import Moment, WorldModel
+from worldmodels.recorded import recorded_moments
 from worldmodels.run import derive_seed
 
 #: Recorded episodes whose moments dreams begin at, and how many of their steps lie between two.
@@ -120,7 +120,7 @@ def recorded_starts(world_model: WorldModel, store: LatentStore, num_newest: int
     chosen = rng.permutation(newest)[:NUM_EPISODES]
     first = int(rng.integers(min(STRIDE, store.lengths[chosen].max())))
     moments = recorded_moments(world_model, store, chosen, derive_seed(seed, "draws"))
-    return Moment.joined([moment for step, (_, moment) in enumerate(moments) if step % STRIDE == first])
+    return Moment.joined([recorded.moment for step, recorded in enumerate(moments) if step % STRIDE == first])
 
 
 def begin(starts: Moment, inputs: ControllerInputs, solution: Tensor, seed: int) -> ActorCritic:

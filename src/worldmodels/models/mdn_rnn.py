@@ -109,6 +109,10 @@ class MDNRNN(nn.Module):
         hidden, last_hidden, last_cell = torch.lstm(inputs, start, weights, True, 1, 0.0, self.training, False, True)
         return hidden, RNNState(last_hidden[0].float(), last_cell[0].float())
 
+    def done_logit(self, hidden: Tensor) -> Tensor:
+        """Returns the done head's logit: [..., H] → [...]."""
+        return hidden @ self.weight_out[0] + self.bias_out[0]
+
     def loss(
         self,
         inputs: Tensor,

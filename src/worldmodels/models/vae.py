@@ -73,13 +73,16 @@ class VAE(nn.Module):
         # Whole rows: twelve numbers are too few to be added fast.
         return (x.flatten(2) + last.bias.repeat(4 * x.shape[2]).to(x.dtype)).view_as(x)
 
-    def loss(self, frames: Tensor, noise: Tensor, kl_tolerance: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, frames: Tensor, noise: Tensor, kl_tolerance: float, quartic_weight: float = 0.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The original's loss: squared error summed over pixels + max(KL, tolerance · Z), averaged over the batch.
 
         Args:
             frames: uint8 [B, 64, 64, 3].
             noise: standard normal [B, Z], for the reparametrisation.
             kl_tolerance: nats per latent below which the KL is not pushed.
+            quartic_weight: of the pixels' errors to the fourth, which are added to their squares (not the original's).
 
         Returns:
             The loss and its parts: ``recon_loss``, ``kl_loss`` (as measured, without the tolerance).
@@ -90,7 +93,7 @@ class VAE(nn.Module):
             mu, logvar = mu.float(), logvar.float()
             z = mu + torch.exp(0.5 * logvar) * noise
             logits = self.decode_logits(z)
-        recon: Tensor = PictureError.apply(logits, to_blocks(frames))  # type: ignore[no-untyped-call]
+        recon: Tensor = PictureError.apply(logits, to_blocks(frames), quartic_weight)  # type: ignore[no-untyped-call]
         kl = kl_to_standard_normal(mu, logvar)  # [B]
         loss = (recon + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
         return loss, {"recon_loss": recon.mean().detach(), "kl_loss": kl.mean().detach()}
@@ -113,16 +116,16 @@ class VAE(nn.Module):
 
 
 class PictureError(torch.autograd.Function):
-    """Squared error summed over a frame's pixels; the gradient is written down, not traced.
+    """Squared error d² summed over a frame's pixels, or d² + w d⁴ with a weight w; the gradient is written down, not traced.
 
-    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large → float32 [B].
+    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large; w → float32 [B].
 
-    Made a few frames at a time, the gradient 2 (y - x) y (1 - y) with them, so that nothing of the size of the batch is kept
-    in float32.
+    Made a few frames at a time, the gradient (2 d + 4 w d³) y (1 - y) with them, d = y - x, so that nothing of the size of the
+    batch is kept in float32.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, frames: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, frames: Tensor, quartic_weight: float) -> Tensor:
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         error = torch.empty(len(logits), device=logits.device)
         # A GPU has no use for small pieces.
@@ -131,18 +134,20 @@ class PictureError(torch.autograd.Function):
             part = slice(start, start + step)
             picture = torch.sigmoid(logits[part].float())
             difference = picture - frames[part].float() / 255
-            error[part] = difference.square().sum((1, 2, 3))
+            squared = difference.square()
+            error[part] = (squared + quartic_weight * squared.square() if quartic_weight else squared).sum((1, 2, 3))
             if gradient is not None:
+                steepness = squared.mul_(4 * quartic_weight).add_(2) if quartic_weight else 2
                 # y (1 - y) = y - y²
-                gradient[part] = torch.addcmul(picture, picture, picture, value=-1).mul_(difference).mul_(2)
+                gradient[part] = torch.addcmul(picture, picture, picture, value=-1).mul_(difference).mul_(steepness)
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return error
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0].to(gradient.dtype)[:, None, None, None], None
+        return gradient * grad_outputs[0].to(gradient.dtype)[:, None, None, None], None, None
 
 
 def add_bias(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:

@@ -6,6 +6,7 @@ nearly everywhere and have one hole, and CMA-ES finds it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from worldmodels.data.sampling import split_run
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
+from worldmodels.foresight import FORESEEN, WINDOW_STEPS, hits_foreseen
 from worldmodels.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
@@ -149,7 +151,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     _, held_out = split_run(run, store.num_episodes, run.preset.rnn.held_out_fraction)
     dreams, reals = [row["dream"]["mean"] for row in rows], [row["real"]["mean"] for row in rows]
     progress.finish(f"{len(rows)} policies")
-    return {
+    result = {
         "task": spec.name,
         "temperature": config.temperature,
         "policies": rows,
@@ -158,6 +160,12 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         "open_loop_error": open_loop_error(world_model, store, held_out),
         "warm_up_steps": WARM_UP_STEPS,
     }
+    # Those of an agent like C, where there is one, come last: another's hits are of another kind.
+    newest = held_out[held_out >= store.num_episodes - run.preset.collect.num_episodes]
+    if spec.hit_damages and len(newest):
+        seed = run.derive_seed("fidelity/hits")
+        result["hits"] = dataclasses.asdict(hits_foreseen(world_model, store, newest, seed))
+    return result
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
@@ -192,6 +200,12 @@ def print_table(result: dict[str, Any]) -> None:
     correlation = result["rank_correlation"]
     said = "undefined (all policies score the same in one world)" if correlation is None else f"{correlation:.2f}"
     print(f"rank correlation {said}; the dream is {result['bias']:+.0f} too high on average")
+    hits = result.get("hits")
+    if hits and hits["num_hits"]:
+        print(
+            f"{hits['num_hits']:,} hits in {hits['num_steps']:,} held-out steps, M expected {hits['expected_hits']:.1f}; "
+            f"{hits['foreseen']:.0%} were seen coming: M's chances within {WINDOW_STEPS} steps add up to {FORESEEN:g} or more"
+        )
 
 
 def run(config: FidelityConfig, run: Run) -> dict[str, Any]:

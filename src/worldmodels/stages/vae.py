@@ -46,7 +46,11 @@ class VAETrainee:
         """The loss of a step's batch."""
         frames = torch.from_numpy(self._sampler.batch(step))
         noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
-        return self.model.loss(frames.to(self._device), noise.to(self._device), self._config.kl_tolerance)
+        return self._loss_of(frames, noise)
+
+    def _loss_of(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        config, device = self._config, self._device
+        return self.model.loss(frames.to(device), noise.to(device), config.kl_tolerance, config.quartic_weight)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -61,7 +65,7 @@ class VAETrainee:
         for start in range(0, len(self._held_out), 128):
             frames = self._held_out[start : start + 128]
             noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
-            _, parts = self.model.loss(frames.to(self._device), noise.to(self._device), self._config.kl_tolerance)
+            _, parts = self._loss_of(frames, noise)
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(frames) / len(self._held_out)
             mu, _ = self.model.encode_frames(frames.to(self._device))
