@@ -31,9 +31,9 @@ class Foresight:
         num_hits: steps with a hit.
         expected_hits: the sum of M's chances; that of an M which is right on average is ``num_hits``.
         foreseen: the share of hits around which M's chances, over `WINDOW_STEPS` steps to either side, add up to `FORESEEN` or
-            more; None where there was no hit.
+            more; None where there was no hit, or nothing else.
         explained: how much of the entropy of hits M takes away: 0 is knowing no more than how many there are, 1 knowing each
-            one's step; None where there was no hit.
+            one's step; None where ``foreseen`` is.
     """
 
     num_steps: int

@@ -85,7 +85,7 @@ class VAE(nn.Module):
             quartic_weight: of the pixels' errors to the fourth, which are added to their squares (not the original's).
 
         Returns:
-            The loss and its parts: ``recon_loss``, ``kl_loss`` (as measured, without the tolerance).
+            The loss and its parts: ``recon_loss`` (the squared error alone), ``kl_loss`` (as measured, without the tolerance).
         """
         device = device_of(self)
         with autocast(device):
@@ -93,10 +93,11 @@ class VAE(nn.Module):
             mu, logvar = mu.float(), logvar.float()
             z = mu + torch.exp(0.5 * logvar) * noise
             logits = self.decode_logits(z)
-        recon: Tensor = PictureError.apply(logits, to_blocks(frames), quartic_weight)  # type: ignore[no-untyped-call]
+        error: Tensor
+        error, squared = PictureError.apply(logits, to_blocks(frames), quartic_weight)  # type: ignore[no-untyped-call]
         kl = kl_to_standard_normal(mu, logvar)  # [B]
-        loss = (recon + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
-        return loss, {"recon_loss": recon.mean().detach(), "kl_loss": kl.mean().detach()}
+        loss = (error + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
+        return loss, {"recon_loss": squared.mean(), "kl_loss": kl.mean().detach()}
 
     @torch.no_grad()
     def encode_frames(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,16 +119,18 @@ class VAE(nn.Module):
 class PictureError(torch.autograd.Function):
     """Squared error d² summed over a frame's pixels, or d² + w d⁴ with a weight w; the gradient is written down, not traced.
 
-    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large; w → float32 [B].
+    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large; w → the error, float32
+    [B], and the squared error alone, which has no gradient.
 
     Made a few frames at a time, the gradient (2 d + 4 w d³) y (1 - y) with them, d = y - x, so that nothing of the size of the
     batch is kept in float32.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, frames: Tensor, quartic_weight: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, frames: Tensor, quartic_weight: float) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
-        error = torch.empty(len(logits), device=logits.device)
+        squared_error = torch.empty(len(logits), device=logits.device)
+        quartic_error = torch.zeros_like(squared_error)
         # A GPU has no use for small pieces.
         step = ERROR_FRAMES if logits.device.type == "cpu" else len(logits)
         for start in range(0, len(logits), step):
@@ -135,14 +138,17 @@ class PictureError(torch.autograd.Function):
             picture = torch.sigmoid(logits[part].float())
             difference = picture - frames[part].float() / 255
             squared = difference.square()
-            error[part] = (squared + quartic_weight * squared.square() if quartic_weight else squared).sum((1, 2, 3))
+            squared_error[part] = squared.sum((1, 2, 3))
+            if quartic_weight:
+                quartic_error[part] = squared.square().sum((1, 2, 3))
             if gradient is not None:
                 steepness = squared.mul_(4 * quartic_weight).add_(2) if quartic_weight else 2
                 # y (1 - y) = y - y²
                 gradient[part] = torch.addcmul(picture, picture, picture, value=-1).mul_(difference).mul_(steepness)
         if gradient is not None:
             ctx.save_for_backward(gradient)
-        return error
+        ctx.mark_non_differentiable(squared_error)
+        return squared_error + quartic_weight * quartic_error, squared_error
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
