@@ -56,9 +56,9 @@ def hits_foreseen(world_model: WorldModel, store: LatentStore, episodes: NDArray
     for recorded in recorded_moments(world_model, store, episodes, seed):
         rows.append(recorded.rows)
         logits.append(world_model.rnn.done_logit(recorded.after.hidden).cpu().double().numpy())
-    in_order = np.argsort(np.concatenate(rows))  # episode by episode, step by step
-    logit = np.concatenate(logits)[in_order]
-    hit = store.damage[np.concatenate(rows)[in_order]] > 0
+    row = np.concatenate(rows)
+    in_order = np.argsort(row)  # episode by episode, step by step
+    logit, hit = np.concatenate(logits)[in_order], store.damage[row[in_order]] > 0
     chance = 1 / (1 + np.exp(-logit))
     ends = np.cumsum(store.lengths[np.sort(episodes)])[:-1]
     window = np.ones(2 * WINDOW_STEPS + 1)
