@@ -1,5 +1,6 @@
 """PPO in the dream: where it begins, what it is told, what it learns, and that a kill changes nothing."""
 
+import json
 import math
 import re
 import shutil
@@ -13,13 +14,14 @@ from conftest import latent_store, random_world_model
 from worldmodels.adam import DenseAdam
 from worldmodels.checkpoint import save_tensors
 from worldmodels.cli import main
+from worldmodels.config import CollectConfig
 from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import get_task
+from worldmodels.envs.spec import FULL_HEALTH, get_task
 from worldmodels.errors import UserError
 from worldmodels.evolution import ppo
 from worldmodels.models.controller import features, num_parameters
 from worldmodels.models.world_model import Moment
-from worldmodels.run import Run
+from worldmodels.run import Run, derive_seed
 from worldmodels.stages import search_start
 from worldmodels.stages.fidelity import evolved_solutions
 
@@ -98,6 +100,52 @@ def test_only_the_newest_episodes_are_looked_at(store):
     found = ppo.recorded_starts(model_with_hits(), store, 1, 0)
     first = int(store.offsets[3])
     np.testing.assert_allclose(found.z, store.mu[first + found.num_steps].astype(np.float32), atol=1e-6)
+
+
+def test_without_episodes_dreams_begin_in_dreams(monkeypatch):
+    """Each moment is that of a dream played by itself, with its own dice and its own random policy, and in full health."""
+    monkeypatch.setattr(ppo, "NUM_EPISODES", 3)
+    model, data, seed = model_with_hits(log_odds=0.0), CollectConfig(bias_scale=1.2), 5
+    found = ppo.dreamt_starts(model, 0.7, data, seed)
+    length = model.spec.max_episode_steps
+    assert sorted(set(found.num_steps)) == list(range(int(found.num_steps[0]), length, ppo.STRIDE))
+    assert (found.health == FULL_HEALTH).all()
+    policy = model.spec.random_policy(np.random.default_rng(derive_seed(seed, "policy", 1)), data)
+    alone = DreamEnv(model, "z", 1, 0.7)
+    alone.reset(seed=[derive_seed(seed, "dream", 1)])
+    for step in range(length):
+        for index in np.flatnonzero(found.num_steps == step)[1:2]:
+            torch.testing.assert_close(alone.moment().z[0], found.z[index], atol=1e-4, rtol=0)
+            torch.testing.assert_close(alone.moment().state.cell[0], found.state.cell[index], atol=1e-4, rtol=0)
+            assert found.restart[index] == float(step == 0)
+        alone.step(policy(np.zeros((64, 64, 3), np.uint8))[None])
+
+
+def test_a_table_of_ppo_needs_no_episodes(walls_run, tmp_path, capsys):
+    """A model alone is enough; the table goes on where it stopped, with the same bytes."""
+    model, path = walls_run / "model", tmp_path / "table"
+    command = ["table", "temperature", "--model", str(model), "--run", str(path), "--ppo-iterations", "5"]
+    assert main(command) == 0
+    assert "every C improved by 5 iterations of PPO in its dream, " in capsys.readouterr().out
+    rows = json.loads((path / "table.json").read_text())["rows"]
+    assert [row["controller"]["num_generations"] for row in rows] == [0] * 5
+    cold = path / "tau-0.10"
+    kept = (cold / "model" / "controller.safetensors").read_bytes()
+    assert kept != (path / "tau-1.30" / "model" / "controller.safetensors").read_bytes()
+    shutil.rmtree(cold / "model")
+    shutil.rmtree(cold / "controller")
+    shutil.rmtree(cold / "evaluation")
+    assert main(command) == 0
+    assert (cold / "model" / "controller.safetensors").read_bytes() == kept
+    again = json.loads((path / "table.json").read_text())["rows"]
+    assert [(row["dream"], row["real"]) for row in again] == [(row["dream"], row["real"]) for row in rows]
+
+
+def test_a_table_with_a_hidden_layer_has_no_ppo(walls_run, tmp_path, capsys):
+    command = ["table", "ablation", "--model", str(walls_run), "--run", str(tmp_path / "table"), "--ppo-iterations", "3"]
+    assert main(command) == 2
+    assert "has a hidden layer" in capsys.readouterr().err
+    assert not list((tmp_path / "table").glob("v*"))
 
 
 def test_the_search_begins_at_the_controller_given(store):

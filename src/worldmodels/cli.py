@@ -124,7 +124,10 @@ class TableArgs:
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
     num_generations: int = 0
-    """Generations of each row's evolution; 0 is the scale's."""
+    """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
+    ppo_iterations: int = 0
+    """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (tasks with hits,
+    controllers without a hidden layer)."""
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
@@ -384,6 +387,7 @@ def _table(args: Sequence[str]) -> None:
             parsed.scale,
             parsed.seed,
             num_generations=parsed.num_generations,
+            ppo_iterations=parsed.ppo_iterations,
             fast=parsed.fast,
             backend=parsed.backend,
             address=parsed.address,

@@ -1,10 +1,10 @@
 """C improved along its gradient inside the dream: proximal policy optimization (Schulman et al., 2017), where hits cost.
 
-An iteration: from recorded moments M dreams on, and C is made to choose at random, once every few steps, between its two
-actions: the positive one with chance σ(w · components of what it sees). A critic learns which hits are still to come,
-generalized advantage estimation (Schulman et al., 2016) says what each choice was worth, and w moves towards the better ones.
-A fitness of CMA-ES is one number an episode; here every choice has an answer. Nothing is cut short when the health is used up:
-the dreams of an iteration are all of one length, and what is learned is not to be hit.
+An iteration: from moments that were recorded, or dreamt where nothing was, M dreams on, and C is made to choose at random,
+once every few steps, between its two actions: the positive one with chance σ(w · components of what it sees). A critic learns
+which hits are still to come, generalized advantage estimation (Schulman et al., 2016) says what each choice was worth, and w
+moves towards the better ones. A fitness of CMA-ES is one number an episode; here every choice has an answer. Nothing is cut
+short when the health is used up: the dreams of an iteration are all of one length, and what is learned is not to be hit.
 
 N slots, T choices, F features, K components, R = N · T rows.
 """
@@ -12,7 +12,7 @@ N slots, T choices, F features, K components, R = N · T rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodels.adam import DenseAdam
-from worldmodels.config import ControllerInputs
+from worldmodels.config import CollectConfig, ControllerInputs
 from worldmodels.data.latents import LatentStore
 from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import EnvSpec
+from worldmodels.envs.spec import FULL_HEALTH, EnvSpec
 from worldmodels.errors import UserError
 from worldmodels.evolution.components import scaled_components
 from worldmodels.evolution.side_by_side import shared_out
@@ -33,7 +33,7 @@ from worldmodels.models.world_model import Moment, WorldModel
 from worldmodels.recorded import recorded_moments
 from worldmodels.run import derive_seed
 
-#: Recorded episodes whose moments dreams begin at, and how many of their steps lie between two.
+#: Episodes whose moments dreams begin at, and how many of their steps lie between two.
 NUM_EPISODES = 512
 STRIDE = 12
 #: Rows that the components are taken from, and how many of these C and the critic see: all that M's states hold but noise.
@@ -121,6 +121,30 @@ def recorded_starts(world_model: WorldModel, store: LatentStore, num_newest: int
     first = int(rng.integers(min(STRIDE, store.lengths[chosen].max())))
     moments = recorded_moments(world_model, store, chosen, derive_seed(seed, "draws"))
     return Moment.joined([recorded.moment for step, recorded in enumerate(moments) if step % STRIDE == first])
+
+
+def dreamt_starts(world_model: WorldModel, temperature: float, data: CollectConfig, seed: int) -> Moment:
+    """Returns moments of dreams in which the data's random policy acts, from first frame to last whatever its health: for a
+    world model that comes without episodes.
+
+    Args:
+        data: of the random policy.
+        seed: of the policies, of the dreams and of the choice of moments.
+    """
+    spec = world_model.spec
+    generators = [np.random.default_rng(derive_seed(seed, "policy", index)) for index in range(NUM_EPISODES)]
+    policies = [spec.random_policy(generator, data) for generator in generators]
+    world = DreamEnv(world_model, "z", NUM_EPISODES, temperature)
+    world.reset(seed=[derive_seed(seed, "dream", index) for index in range(NUM_EPISODES)])
+    first = int(np.random.default_rng(derive_seed(seed, "starts")).integers(STRIDE))
+    unseen = np.zeros((64, 64, 3), np.uint8)
+    moments = []
+    for step in range(spec.max_episode_steps):
+        if step % STRIDE == first:
+            moments.append(world.moment())
+        world.step(np.stack([policy(unseen) for policy in policies]))
+    found = Moment.joined(moments)
+    return replace(found, health=torch.full_like(found.health, FULL_HEALTH))
 
 
 def begin(starts: Moment, inputs: ControllerInputs, solution: Tensor, seed: int) -> ActorCritic:

@@ -60,7 +60,11 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> Non
     folder = run.stage_path("controller")
     seed, last = run.derive_seed("controller/ppo"), config.ppo_iterations
     dreamer = world_model.on(pick_device(config.device))
-    starts = ppo.recorded_starts(dreamer, open_latents(run), run.preset.collect.num_episodes, seed)
+    data = run.preset.collect
+    if run.done("encode"):
+        starts = ppo.recorded_starts(dreamer, open_latents(run), data.num_episodes, seed)
+    else:  # a row of a table: V and M are another run's
+        starts = ppo.dreamt_starts(dreamer, config.temperature, data, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
     net = ppo.begin(starts, config.inputs, solution, seed)
     adam = DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)

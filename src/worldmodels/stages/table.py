@@ -23,6 +23,7 @@ from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.errors import UserError, nearest
+from worldmodels.evolution.ppo import check_ppo
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.world_model import Model, WorldModel, make_rnn
 from worldmodels.plots.table import draw_ablation, draw_temperatures
@@ -80,11 +81,14 @@ def ablation_rows(spec: EnvSpec, base: ControllerConfig) -> list[Row]:
     return rows
 
 
-def along_every_weight(config: ControllerConfig) -> ControllerConfig:
-    """A row's C is found as the paper's, from zeros and along every weight: a row has no episodes to take components or moments
-    from."""
+def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: int) -> ControllerConfig:
+    """Returns how the rows' C are found, from zeros: by CMA-ES as the paper's, along every weight (a row has no episodes to
+    take components from), or by PPO and then as many generations as are asked for."""
     sigma = ControllerConfig().sigma if config.num_components else config.sigma
-    return dataclasses.replace(config, num_components=0, ppo_iterations=0, sigma=sigma)
+    generations = num_generations if num_generations or ppo_iterations else config.num_generations
+    return dataclasses.replace(
+        config, num_components=0, sigma=sigma, ppo_iterations=ppo_iterations, num_generations=generations
+    )
 
 
 TABLES: dict[str, Callable[[EnvSpec, ControllerConfig], list[Row]]] = {
@@ -107,6 +111,7 @@ def make_table(
     scale: str,
     seed: int,
     num_generations: int = 0,
+    ppo_iterations: int = 0,
     fast: bool = False,
     backend: Backend = "local",
     address: str = "",
@@ -118,20 +123,23 @@ def make_table(
         model: its V, M and initial latents are what every row is evolved on; its C is not used.
         scale: whose settings of the controller and of the evaluation are used.
         seed: of every row's evolution.
-        num_generations: of every row's evolution; 0 is the scale's.
+        num_generations: of every row's evolution; 0 is the scale's, or none with ``ppo_iterations``.
+        ppo_iterations: of every row's PPO in the dream before its evolution, from dreamt moments.
         fast: score on the environment that training uses.
         backend: who plays the real environment; ``address`` is the Ray cluster's.
 
     Raises:
-        UserError: a row in ``path`` was made with other settings or from another model.
+        UserError: a row in ``path`` was made with other settings or from another model, or cannot be made by PPO.
     """
     spec = model.world_model.spec
     preset = spec.preset(scale).on(backend=backend, address=address)
-    config, asked = along_every_weight(preset.controller), dataclasses.replace(preset.evaluate, fast=fast)
-    if num_generations:
-        config = dataclasses.replace(config, num_generations=num_generations)
-        config.validate()
+    config = row_search(preset.controller, num_generations, ppo_iterations)
+    config.validate()
+    asked = dataclasses.replace(preset.evaluate, fast=fast)
     rows = TABLES[name](spec, config)
+    if ppo_iterations:
+        for row in rows:
+            check_ppo(spec, row.config.inputs, ppo_iterations)
     keep_freed_memory()
     found = [_make_row(row, model, path / row.name, scale, seed, asked) for row in rows]
     asked = dataclasses.replace(asked, agent="random", world="real")
@@ -217,11 +225,15 @@ def to_markdown(result: dict[str, Any]) -> str:
     lines.append(f"| random policy | | | {score(result['random'])} | | |")
     episodes = result["random"]["num_episodes"]
     config = result["rows"][0]["controller"]
+    ways = []
+    if config.get("ppo_iterations"):
+        ways.append(f"improved by {config['ppo_iterations']} iterations of PPO in its dream")
+    if config["num_generations"]:
+        size, each = config["population_size"], config["episodes_per_candidate"]
+        ways.append(f"evolved for {config['num_generations']} generations of {size} × {each} episodes")
     lines += [
         "",
-        f"{result['env']}: mean ± standard deviation over {episodes} held-out episodes; every C evolved for "
-        f"{config['num_generations']} generations of "
-        f"{config['population_size']} × {config['episodes_per_candidate']} episodes, "
+        f"{result['env']}: mean ± standard deviation over {episodes} held-out episodes; every C {' and '.join(ways)}, "
         f"{result['seconds'] / 60:.0f} minutes in all; seed {result['seed']}.",
     ]
     return "\n".join(lines) + "\n"
