@@ -75,3 +75,28 @@ def test_a_negative_length_is_refused(folder):
     np.save(folder / "lengths.npy", np.array([12, -4, 2], np.int64))
     with pytest.raises(BadFileError, match="lengths"):
         LatentStore(folder)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "first"), [(2, 4, 2), (7, 4, 1), (10, 4, 0), (0, 4, 3), (3, 4, None), (2, 3, None)]
+)
+def test_the_mirror_shows_whole_episodes(folder, arrays, rows, columns, first):
+    for name in ("mirrored_mu", "mirrored_logvar"):
+        np.save(folder / f"{name}.npy", np.full((rows, columns), 7, np.float16))
+    if first is None:
+        with pytest.raises(BadFileError, match=r"mirrored_mu\.npy: .* not the last episodes'"):
+            LatentStore(folder)
+        return
+    store = LatentStore(folder)
+    assert store.first_mirrored == first
+    steps = np.arange(10)
+    shown = steps >= store.offsets[first]
+    mu, logvar = store.latents(steps, shown)
+    np.testing.assert_array_equal(mu[shown], 7)
+    np.testing.assert_array_equal(logvar[~shown], arrays["logvar"][~shown].astype(np.float32))
+
+
+def test_a_mirror_without_spread_is_refused(folder):
+    np.save(folder / "mirrored_mu.npy", np.zeros((2, 4), np.float16))
+    with pytest.raises(BadFileError, match="mirrored_logvar"):
+        LatentStore(folder)

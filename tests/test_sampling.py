@@ -220,6 +220,50 @@ def test_tiny_data_repeats_itself(latents):
     assert batch.restart[0].tolist() == [i % 7 == 0 for i in range(20)]
 
 
+FIRST_MIRRORED = 25
+
+
+@pytest.fixture(scope="module")
+def mirrored_latents(latents, tmp_path_factory):
+    """The same, whose later episodes were also encoded in a mirror: there, step n's first component is -1 - n."""
+    folder = tmp_path_factory.mktemp("mirrored")
+    for name in ("mu", "logvar", "action", "reward", "terminated", "damage", "lengths"):
+        np.save(folder / f"{name}.npy", getattr(latents, name))
+    shown = latents.mu[STARTS[FIRST_MIRRORED] :] * np.array([-1, 1], np.float16) - np.array([1, 0], np.float16)
+    np.save(folder / "mirrored_mu.npy", shown)
+    np.save(folder / "mirrored_logvar.npy", -shown)
+    return LatentStore(folder)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_half_of_the_mirrored_episodes_are_read_in_the_mirror(mirrored_latents, padded):
+    """A whole episode is, with what follows and with its actions; which ones is drawn anew in every epoch."""
+    sampler = SequenceSampler(mirrored_latents, PLAYED, 3, 8, 0, padded, mirrored_action=(-1.0,))
+    assert mirrored_latents.first_mirrored == FIRST_MIRRORED
+    seen = {}
+    for epoch in range(6):
+        for batch in windows(sampler, epoch):
+            shown = batch.mu[..., 0] < 0
+            step, episode = np.where(shown, -1 - batch.mu[..., 0], batch.mu[..., 0]), batch.mu[..., 1].astype(int)
+            np.testing.assert_array_equal(batch.action[..., 0], np.where(shown, -1, 1) * step / 4)
+            np.testing.assert_array_equal(batch.logvar, -batch.mu)
+            after = np.where(shown, -1, 1) + batch.mu[..., 0]
+            np.testing.assert_array_equal(batch.next_mu[batch.has_next][:, 0], after[batch.has_next])
+            np.testing.assert_array_equal(batch.next_logvar[batch.has_next], -batch.next_mu[batch.has_next])
+            np.testing.assert_array_equal(batch.reward, step / 2)
+            for number in np.unique(episode):
+                seen.setdefault((epoch, number), set()).update(shown[episode == number])
+    assert all(len(kinds) == 1 for kinds in seen.values())
+    assert not any(kinds.pop() for (_, number), kinds in seen.items() if number < FIRST_MIRRORED)
+    later = [kinds.pop() for (_, number), kinds in seen.items() if number >= FIRST_MIRRORED]
+    assert 0.35 < np.mean(later) < 0.65
+
+
+def test_without_an_action_for_the_mirror_nothing_is_read_in_it(mirrored_latents, latents):
+    for plain, other in zip(windows(make(latents), 0), windows(make(mirrored_latents), 0), strict=True):
+        np.testing.assert_array_equal(plain.mu, other.mu)
+
+
 def test_padded_windows_hold_one_episode_each(latents):
     """For an M without a restart input: no window straddles two episodes, and padding is marked."""
     sampler = SequenceSampler(latents, PLAYED, 3, 7, 0, padded=True)

@@ -192,11 +192,15 @@ class EncodeConfig(Config):
 
     batch_size: int = 256
     """Frames per forward pass."""
+    mirror_episodes: int = field(default=0, metadata=ADDED)
+    """So many of the newest episodes are encoded a second time, as a mirror shows them: M then learns from both (tasks that are
+    the same in a mirror, such as take-cover)."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
 
     def validate(self) -> None:
         _check("batch_size", self.batch_size, 1, 65_536)
+        _check("mirror_episodes", self.mirror_episodes, 0, 10_000_000)
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,7 @@ WALLS = dataclasses.replace(
     env_id="worldmodels-toy/WalledDot-v0",
     dream_id="worldmodels-toy/WalledDotDream-v0",
     hit_damages=(50.0,),
+    mirrored_action=(-1.0,),
     controller_bias=False,
     presets={"smoke": dataclasses.replace(SMOKE, controller=PPO)},
 )

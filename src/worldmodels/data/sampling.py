@@ -5,6 +5,7 @@ Shapes: B batch, T time, Z latent, A action.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +147,9 @@ class SequenceSampler:
     Death comes after several hits and health is not on the screen, so M has to count from the episode's start: the LSTM's
     state is carried from window to window, and streams are only ever cut between episodes.
 
+    An episode that was also encoded as a mirror shows it is read that way every second time, by chance: with the action that a
+    mirror shows.
+
     A model without a restart input cannot be told where an episode begins inside a window: for it, every episode is
     ``padded`` to whole windows, by its last step.
 
@@ -156,6 +160,8 @@ class SequenceSampler:
         sequence_length: T.
         seed: of the run.
         padded: whether each episode is padded to whole windows.
+        mirrored_action: what a mirror makes of each action component, float [A] (`EnvSpec.mirrored_action`); empty: nothing
+            is read as a mirror shows it.
     """
 
     def __init__(
@@ -166,12 +172,15 @@ class SequenceSampler:
         sequence_length: int,
         seed: int,
         padded: bool = False,
+        mirrored_action: Sequence[float] = (),
     ) -> None:
         self._store, self._episodes, self._seed = store, episodes, seed
         unit = sequence_length if padded else 1
         #: Steps of every episode in a stream, padding included.
         self._padded_lengths = -(-store.lengths // unit) * unit
         self._length = sequence_length
+        self._first_mirrored = store.first_mirrored if mirrored_action else store.num_episodes
+        self._mirrored_action = np.array(mirrored_action, np.float32)
         per_stream = PADDED_EPISODES_PER_STREAM if padded else EPISODES_PER_STREAM
         self.batch_size = max(1, min(batch_size, len(episodes) // per_stream))
         self._first = np.zeros(len(store.mu), np.bool_)
@@ -197,6 +206,9 @@ class SequenceSampler:
             first, length = self._store.offsets[episode], self._padded_lengths[episode]
             steps = np.arange(first, first + length)
             end = self._store.offsets[episode + 1]
+            if episode >= self._first_mirrored and rng.random() < 0.5:
+                # Steps in the mirror are numbered after all others.
+                steps, end = steps + len(self._first), end + len(self._first)
             # A padded step is the complement of the episode's last one: negative, so that it can be told apart.
             dealt[stream].append(np.where(steps < end, steps, ~(end - 1)))
             totals[stream] += length
@@ -213,20 +225,25 @@ class SequenceSampler:
         index = np.stack([stream[start : start + self._length] for stream in self._streams])  # [B, T]
         valid = index >= 0
         index = np.where(valid, index, ~index)
+        mirrored, index = index >= len(self._first), index % len(self._first)
         store = self._store
         last = self._last[index]
-        following = np.minimum(index + 1, len(store.mu) - 1)
+        mu, logvar = store.latents(index, mirrored)
+        next_mu, next_logvar = store.latents(np.minimum(index + 1, len(store.mu) - 1), mirrored)
+        action = store.action[index]
+        if mirrored.any():
+            action[mirrored] *= self._mirrored_action
         return SequenceBatch(
-            mu=store.mu[index].astype(np.float32),
-            logvar=store.logvar[index].astype(np.float32),
-            action=store.action[index],
+            mu=mu,
+            logvar=logvar,
+            action=action,
             reward=store.reward[index],
             restart=self._first[index],
             done=store.terminated[index],
             hit=store.damage[index] > 0,
             has_next=~last & valid,
-            next_mu=store.mu[following].astype(np.float32),
-            next_logvar=store.logvar[following].astype(np.float32),
+            next_mu=next_mu,
+            next_logvar=next_logvar,
             valid=valid,
             fresh=window == 0,
         )

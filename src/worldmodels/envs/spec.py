@@ -86,6 +86,9 @@ class EnvSpec:
     """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions."""
     controller_bias: bool = True
     """Whether C has biases."""
+    mirrored_action: tuple[float, ...] = ()
+    """What a mirror makes of each action component: -1 where left and right change places, else 1; empty: the task is not the
+    same in a mirror."""
     restart_input: bool = False
     """Whether M is told the first step of an episode."""
     done_head: bool = False

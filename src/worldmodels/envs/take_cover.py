@@ -284,6 +284,7 @@ register(
         random_policy=functools.partial(held_random_policy, action_size=1),
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         controller_bias=False,
+        mirrored_action=(-1.0,),
         env_threads=2,
         restart_input=True,
         done_head=True,

@@ -1,4 +1,4 @@
-"""Sends every frame through V once: ``latents/``."""
+"""Sends every frame through V once, and the newest a second time in the mirror if asked: ``latents/``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from torch import Tensor
 
 from worldmodels import files
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
-from worldmodels.data.latents import ARRAYS, LatentStore
+from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.files import sha256_of
-from worldmodels.models.precision import pick_device
+from worldmodels.models.precision import device_of, pick_device
+from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, load_initial_latents, make_vae
 from worldmodels.progress import Progress
@@ -28,15 +31,19 @@ from worldmodels.training import WEIGHTS
 
 #: Frames that are encoded between two rows of progress and between two checkpoints of it: about a second's work.
 SPAN_FRAMES = 8192
+Halves = NDArray[np.float16]
+#: The type of every array.
+KINDS = {**ARRAYS, **MIRRORED}
 
 
 def run(config: EncodeConfig, run: Run) -> None:
     """Encodes all of ``run``'s frames into ``latents/``; a killed run goes on at the last whole span of frames."""
-    device = pick_device(config.device)
+    device, spec = pick_device(config.device), get_task(run.task)
+    if config.mirror_episodes and not spec.mirrored_action:
+        raise UserError(f"mirror_episodes is {config.mirror_episodes}; {run.task} is not the same in a mirror: leave it 0")
     inputs = {**run.require("collect")["outputs"], **run.require("vae")["outputs"]}
     if not run.begin("encode", config, inputs):
         return
-    spec = get_task(run.task)
     store = open_episodes(run)
     folder = run.stage_path("encode")
     vae = make_vae(spec)
@@ -45,7 +52,9 @@ def run(config: EncodeConfig, run: Run) -> None:
     vae.to(device).eval()
 
     total = store.num_frames
-    shapes = {
+    num_mirrored = min(config.mirror_episodes, len(store.lengths))
+    first_mirrored = int(store.offsets[len(store.lengths) - num_mirrored])
+    shapes: dict[str, tuple[int, ...]] = {
         "mu": (total, spec.latent_size),
         "logvar": (total, spec.latent_size),
         "action": (total, spec.action_size),
@@ -54,8 +63,11 @@ def run(config: EncodeConfig, run: Run) -> None:
         "damage": (total,),
         "lengths": (len(store.lengths),),
     }
+    if num_mirrored:
+        shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, spec.latent_size))
+    num_all = total + total - first_mirrored
     position = folder / "position.json"
-    start = _position(position, total) if position.exists() else 0
+    start = _position(position, num_all) if position.exists() else 0
     arrays = _open_arrays(folder, shapes, start)
     if arrays is None:
         start, arrays = 0, _open_arrays(folder, shapes, 0)
@@ -65,24 +77,39 @@ def run(config: EncodeConfig, run: Run) -> None:
         for name, values in shard.steps().items():
             arrays[name][first:last] = values
 
-    progress = Progress("encode", total, "frames", start)
-    for span in range(start, total, SPAN_FRAMES):
-        end = min(span + SPAN_FRAMES, total)
-        frames = torch.from_numpy(store.frames(span, end))
-        for offset in range(0, len(frames), config.batch_size):
-            batch = frames[offset : offset + config.batch_size].to(device)
-            mu, logvar = vae.encode_frames(batch)
-            here = slice(span + offset, span + offset + len(batch))
-            arrays["mu"][here], arrays["logvar"][here] = mu.half().cpu().numpy(), logvar.half().cpu().numpy()
-        arrays["mu"].flush()
-        arrays["logvar"].flush()
+    progress = Progress("encode", num_all, "frames", start)
+    for begin, end in [*_spans(start, total), *_spans(max(start, total), num_all)]:
+        if begin < total:
+            targets = arrays["mu"][begin:end], arrays["logvar"][begin:end]
+            frames = store.frames(begin, end)
+        else:  # frames in the mirror are numbered after all others
+            first, last = begin - total, end - total
+            targets = arrays["mirrored_mu"][first:last], arrays["mirrored_logvar"][first:last]
+            frames = np.ascontiguousarray(store.frames(first_mirrored + first, first_mirrored + last)[:, :, ::-1])
+        _encode(vae, torch.from_numpy(frames), config.batch_size, *targets)
+        for name in ("mu", "logvar") if begin < total else MIRRORED:
+            arrays[name].flush()
         files.write_json(position, {"frames": end})
         progress.update(end)
     del arrays
     _write_initial_latents(folder)
     LatentStore(folder)
     run.finish("encode", {f"latents/{name}": sha256_of(folder / f"{name}.npy") for name in shapes})
-    progress.finish(f"{total:,} frames")
+    progress.finish(f"{num_all:,} frames")
+
+
+def _encode(vae: VAE, frames: Tensor, batch_size: int, into_mu: Halves, into_logvar: Halves) -> None:
+    """Writes what V sees in frames, uint8 [T, 64, 64, 3], into float16 [T, Z] each."""
+    device = device_of(vae)
+    for offset in range(0, len(frames), batch_size):
+        here = slice(offset, offset + batch_size)
+        mu, logvar = vae.encode_frames(frames[here].to(device))
+        into_mu[here], into_logvar[here] = mu.half().cpu().numpy(), logvar.half().cpu().numpy()
+
+
+def _spans(start: int, end: int) -> list[tuple[int, int]]:
+    """Cuts frames into pieces that are encoded between two checkpoints: first frame, and the one after the last."""
+    return [(begin, min(begin + SPAN_FRAMES, end)) for begin in range(start, end, SPAN_FRAMES)]
 
 
 def _position(path: Path, total: int) -> int:
@@ -104,8 +131,8 @@ def _open_arrays(folder: Path, shapes: dict[str, tuple[int, ...]], start: int) -
     try:
         for name, shape in shapes.items():
             path, mode = folder / f"{name}.npy", "r+" if start else "w+"
-            arrays[name] = open_memmap(path, mode=mode, dtype=ARRAYS[name], shape=None if start else shape)
-            if arrays[name].shape != shape or arrays[name].dtype != ARRAYS[name]:
+            arrays[name] = open_memmap(path, mode=mode, dtype=KINDS[name], shape=None if start else shape)
+            if arrays[name].shape != shape or arrays[name].dtype != KINDS[name]:
                 return None
             with path.open("rb+") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -132,7 +159,7 @@ def open_latents(run: Run) -> LatentStore:
     folder = run.stage_path("encode")
     run.require("encode")
     store = LatentStore(folder)
-    for name in ARRAYS:
+    for name in ARRAYS if store.first_mirrored == store.num_episodes else KINDS:
         run.require_part("encode", f"latents/{name}", folder / f"{name}.npy")
     return store
 

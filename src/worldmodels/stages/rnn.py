@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,7 +29,15 @@ VALIDATION_WINDOWS = 32
 class RNNTrainee:
     """M, its data and its loss; the LSTM's state is carried from window to window."""
 
-    def __init__(self, model: MDNRNN, store: LatentStore, split: Split, config: RNNConfig, seed: int) -> None:
+    def __init__(
+        self,
+        model: MDNRNN,
+        store: LatentStore,
+        split: Split,
+        config: RNNConfig,
+        seed: int,
+        mirrored_action: Sequence[float] = (),
+    ) -> None:
         self.model = model
         self._config = config
         self._device = next(model.parameters()).device
@@ -37,7 +45,7 @@ class RNNTrainee:
         # Without a restart input, M's state is put back at the start of every episode instead.
         self._padded = not model.sizes.restart_input
         sizes = (config.batch_size, config.sequence_length, seed, self._padded)
-        self._sampler = SequenceSampler(store, training, *sizes)
+        self._sampler = SequenceSampler(store, training, *sizes, mirrored_action)
         self._held_out = SequenceSampler(store, held_out, *sizes)
         self._state = model.initial_state(self._sampler.batch_size)
 
@@ -116,12 +124,13 @@ def run(config: RNNConfig, run: Run) -> None:
     if not run.begin("rnn", config, inputs):
         return
     torch.manual_seed(run.derive_seed("rnn/weights"))
-    model = make_rnn(get_task(run.task)).to(device)
+    spec = get_task(run.task)
+    model = make_rnn(spec).to(device)
     begin_from_previous(run, "rnn", model)
     store = open_latents(run)
     if store.lengths.max() < 2:
         raise UserError(f"{run.stage_path('encode')}: every episode has a single step; M needs some of at least 2")
     split = split_run(run, store.num_episodes, config.held_out_fraction)
-    trainee = RNNTrainee(model, store, split, config, run.seed)
+    trainee = RNNTrainee(model, store, split, config, run.seed, spec.mirrored_action)
     train(run, "rnn", config, trainee, trainee.steps_per_batch, "time steps", config.max_grad_value)
     run.finish("rnn", {"rnn": sha256_of(run.stage_path("rnn") / WEIGHTS)})
