@@ -121,8 +121,10 @@ def describe_vae(record: dict[str, Any]) -> str:
 def describe_rnn(record: dict[str, Any]) -> str:
     """Returns a card's line about M."""
     asked, held_out = record["config"]["stages"]["rnn"], record["held_out"]["rnn"]
+    mirrored = record["config"]["stages"]["encode"].get("mirror_episodes", 0)
+    of_what = f", the newest {mirrored:,} episodes in a mirror, too" if mirrored else ""
     return (
-        f"M: {asked['num_steps']:,} batches of {asked['batch_size']} × {asked['sequence_length']} steps; negative log-"
+        f"M: {asked['num_steps']:,} batches of {asked['batch_size']} × {asked['sequence_length']} steps{of_what}; negative log-"
         f"likelihood {held_out['held_out_nll']:.4f} a dimension on held-out episodes;"
     )
 
