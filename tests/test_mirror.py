@@ -75,7 +75,7 @@ def test_a_killed_encoding_in_the_mirror_ends_with_the_same_bytes(run_path, tmp_
 
 
 def test_m_learns_from_both(run_path, tmp_path):
-    """With the mirror M is another one than without it; without its second array it is not trained at all."""
+    """With the mirror M is another one than without it."""
     weights = []
     for number in (0, 6):
         path = Path(shutil.copytree(run_path, tmp_path / f"run-{number}"))
