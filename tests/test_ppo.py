@@ -73,7 +73,7 @@ def a_search(model, store, seed=0):
     starts = ppo.recorded_starts(model, store, 4, seed)
     solution = torch.randn(num_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
     net = ppo.begin(starts, "zh", solution, seed)
-    search = ppo.DreamPPO(model, "zh", 1.0, starts, seed)
+    search = ppo.DreamPPO(model, "zh", 1.0, starts, 10, seed)
     return search, net, DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)
 
 
@@ -169,7 +169,7 @@ def test_zeros_toss_a_coin(store):
     net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
     assert not net.weight.any()
     assert torch.equal(net.solution(), torch.zeros(num_parameters(model.spec, "zh")))
-    rows = ppo.DreamPPO(model, "zh", 1.0, starts, 0).dream(net, 0, 0, lambda: None)
+    rows = ppo.DreamPPO(model, "zh", 1.0, starts, 1, 0).dream(net, 0, 0, lambda: None)
     assert 0.3 < float(rows.chosen.mean()) < 0.7
 
 
@@ -248,20 +248,43 @@ def test_hits_become_rarer_where_an_action_brings_them(store, monkeypatch):
         rnn.weight_out[0], rnn.bias_out[0] = 0.0, -2.0
         rnn.weight_out[0, 0] = 4.0
     monkeypatch.setattr(ppo, "LEARNING_RATE", 0.03)
+    monkeypatch.setattr(ppo, "FINAL_LEARNING_RATE", 0.03)
     starts = ppo.recorded_starts(model, store, 4, 0)
     net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
-    search, adam = ppo.DreamPPO(model, "zh", 1.0, starts, 0), DenseAdam(dict(net.named_parameters()), 1)
+    search, adam = ppo.DreamPPO(model, "zh", 1.0, starts, 25, 0), DenseAdam(dict(net.named_parameters()), 1)
     hits = [search.improve(net, adam, iteration)["hits"] for iteration in range(25)]
     assert np.mean(hits[-3:]) < 0.5 * np.mean(hits[:3])
 
 
-def test_a_killed_search_goes_on_at_its_last_checkpoint(walls_copy, monkeypatch):
-    """Killed after any iteration, it ends with the same bytes."""
+def test_what_is_learned_is_the_mean_of_the_last_iterations(store):
+    """Ten iterations: the mean is the last weight until the sixth, and then that of all since."""
+    search, net, adam = a_search(model_with_hits(), store)
+    weights = []
+    for iteration in range(search.num_iterations):
+        search.improve(net, adam, iteration)
+        weights.append(net.weight.detach().clone())
+        expected = weights[-1] if iteration < 6 else torch.stack(weights[6:]).mean(0)
+        torch.testing.assert_close(net.mean, expected)
+        torch.testing.assert_close(net.solution(), net.basis @ expected)
+    assert not torch.equal(weights[-1], weights[-2])
+
+
+def test_the_learning_rate_falls_from_its_first_to_its_last_value():
+    rates = [ppo.learning_rate(iteration, 5) for iteration in range(5)]
+    assert rates[0] == ppo.LEARNING_RATE
+    assert rates[-1] == pytest.approx(ppo.FINAL_LEARNING_RATE)
+    assert np.ptp(np.diff(np.log(rates))) < 1e-9
+    assert ppo.learning_rate(0, 1) == ppo.LEARNING_RATE
+
+
+@pytest.mark.parametrize("checkpoint", [2, 3])
+def test_a_killed_search_goes_on_at_its_last_checkpoint(walls_copy, monkeypatch, checkpoint):
+    """Killed after any iteration, before C is averaged (2) or amid (3 of 4), it ends with the same bytes."""
     folder, names = walls_copy / "controller", ("ppo-2.safetensors", "ppo-4.safetensors", "best.safetensors")
     expected = {name: (folder / name).read_bytes() for name in names}
     for name in ("DONE", "history.jsonl", "scores.jsonl", "ppo.jsonl", "ppo-1.safetensors", *names):
         (folder / name).unlink()
-    monkeypatch.setattr(search_start, "CHECKPOINT_ITERATIONS", 2)
+    monkeypatch.setattr(search_start, "CHECKPOINT_ITERATIONS", checkpoint)
     improve = ppo.DreamPPO.improve
 
     def killed(self, net, adam, iteration):
@@ -281,7 +304,7 @@ def test_a_killed_search_goes_on_at_its_last_checkpoint(walls_copy, monkeypatch)
 
     monkeypatch.setattr(ppo.DreamPPO, "improve", counted)
     assert main(command) == 0
-    assert begun == [2, 3]
+    assert begun == list(range(checkpoint, 4))
     assert {name: (folder / name).read_bytes() for name in names} == expected
 
 

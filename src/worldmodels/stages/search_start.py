@@ -69,7 +69,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> Non
     net = ppo.begin(starts, config.inputs, solution, seed)
     adam = DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)
     done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
-    search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, seed)
+    search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, last, seed)
     log = MetricsLog(folder / "ppo.jsonl", "iteration", done)
     progress = Progress("train-controller, PPO", last, "iterations", done)
     with interrupt.deferred():
