@@ -36,6 +36,22 @@ def random_world_model(spec: EnvSpec, seed: int = 0) -> WorldModel:
     return WorldModel(spec, vae, rnn, initial)
 
 
+def follow_the_action(world_model: WorldModel, log_odds: float, gain: float) -> None:
+    """The first number of M's hidden state follows the last action, whatever was before; the log-odds of a hit after an action
+    of 1 are ``log_odds + gain``, after one of -1 ``log_odds - gain``."""
+    rnn = world_model.rnn
+    size = rnn.sizes.hidden_size
+    with torch.no_grad():
+        for gate in range(4):  # input and output open, forget shut
+            rnn.weight_ih[gate * size] = 0
+            rnn.weight_hh[gate * size] = 0
+            rnn.bias[gate * size] = 20.0 * (gate in (0, 3)) - 20.0 * (gate == 1)
+        rnn.weight_ih[2 * size, world_model.spec.latent_size] = 20.0
+        rnn.weight_out[0], rnn.bias_out[0] = 0.0, log_odds
+        # tanh(tanh(±20)): what the first number is after an action of ±1
+        rnn.weight_out[0, 0] = gain / np.tanh(1)
+
+
 def latent_store(folder: Path, lengths: np.ndarray, size: int, **arrays: np.ndarray) -> LatentStore:
     """Latents of ``size`` of episodes of these lengths, as the encoding would write them; zeros where no array is given."""
     total = int(lengths.sum())

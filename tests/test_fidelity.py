@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import latent_store, random_world_model
+from conftest import follow_the_action, latent_store, random_world_model
 from worldmodels.cli import main
 from worldmodels.envs.spec import get_task
 from worldmodels.foresight import hits_foreseen
@@ -63,16 +63,7 @@ def a_world_with_hits(tmp_path, logit_of, lengths, damage):
     """A store with these hits, and an M whose hidden state's first number follows the last action."""
     size = get_task("toy-walls").latent_size
     model = random_world_model(get_task("toy-walls"))
-    hidden = model.rnn.sizes.hidden_size
-    with torch.no_grad():
-        for gate in range(4):
-            model.rnn.weight_ih[gate * hidden] = 0
-            model.rnn.weight_hh[gate * hidden] = 0
-            model.rnn.bias[gate * hidden] = 20.0 * (gate in (0, 3)) - 20.0 * (gate == 1)
-        model.rnn.weight_ih[2 * hidden, size] = 20.0
-        model.rnn.weight_out[0], model.rnn.bias_out[0] = 0.0, logit_of[0]
-        # tanh(tanh(±20)): what the first number is after an action of ±1
-        model.rnn.weight_out[0, 0] = logit_of[1] / np.tanh(1)
+    follow_the_action(model, *logit_of)
     rng = np.random.default_rng(0)
     action = np.where(damage, 1.0, -1.0)[:, None] if logit_of[1] else rng.uniform(-1, 1, (len(damage), 1))
     return model, latent_store(tmp_path, lengths, size, action=action, damage=damage * 20.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import latent_store, random_world_model
+from conftest import follow_the_action, latent_store, random_world_model
 from worldmodels.adam import DenseAdam
 from worldmodels.checkpoint import save_tensors
 from worldmodels.cli import main
@@ -238,15 +238,7 @@ def test_the_critic_learns_first_and_then_the_controller(store):
 def test_hits_become_rarer_where_an_action_brings_them(store, monkeypatch):
     """M is hit where the action was to the right; C, which begins with a coin, learns to go left."""
     model = model_with_hits()
-    size, rnn = model.spec.latent_size, model.rnn
-    with torch.no_grad():
-        for gate in range(4):  # the first hidden unit follows the action, and alone decides about hits
-            rnn.weight_ih[gate * 8] = 0
-            rnn.weight_hh[gate * 8] = 0
-            rnn.bias[gate * 8] = 5.0 * (gate in (0, 3)) - 5.0 * (gate == 1)
-        rnn.weight_ih[2 * 8, size] = 3.0
-        rnn.weight_out[0], rnn.bias_out[0] = 0.0, -2.0
-        rnn.weight_out[0, 0] = 4.0
+    follow_the_action(model, -2.0, 3.0)
     monkeypatch.setattr(ppo, "LEARNING_RATE", 0.03)
     monkeypatch.setattr(ppo, "FINAL_LEARNING_RATE", 0.03)
     starts = ppo.recorded_starts(model, store, 4, 0)
