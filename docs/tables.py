@@ -11,6 +11,8 @@ from typing import Any
 
 import speed_tables
 
+from worldmodels.files import sha256_of
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
     ROOT / "README.md",
@@ -46,7 +48,7 @@ PAPER = {
         "| paper (10,000 episodes, a P100 and 64 cores) | dream, τ 1.15 | 918 ± 546 | 100 | | |",
         '| paper | real game | 1092 ± 556 | 100 | | "less than 24 hours" |',
     ],
-    "car-racing": ["| paper (1,800 generations on 64 cores) | real | 906 ± 21 | 100 | | 46 days |"],
+    "car-racing": ["| paper (1,800 generations on 64 cores) | real | 906 ± 21 | 100 | | {days:.0f} days |"],
 }
 
 
@@ -60,17 +62,30 @@ def scores_table(task: str) -> str:
         rows = summary["evaluations"]
         lines.append(f"| `SCALE={scale}` | dream, τ {rows['dream']['temperature']:g} | {_score(rows['dream'])} | |")
         lines.append(f"| `SCALE={scale}` | **real** | {_score(rows['real'])} | {_minutes(summary['seconds']['total'])} |")
-    return "\n".join(lines + PAPER[task])
+    days = read_result("car-racing/progress.json")["original"][-1]["hours"] / 24
+    return "\n".join(lines + [line.format(days=days) for line in PAPER[task]])
 
 
 def shipped_table(task: str) -> str:
-    """The shipped agent's scores, from the evaluation.json beside its weights."""
+    """The shipped agent's scores, from the evaluation.json beside its weights, and those of a C that sees its V alone."""
     lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
     for name, row in shipped_scores(task).items():
         where = f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
         who = "random policy" if name == "random" else "shipped agent"
         lines.append(f"| {who} | {where} | {_score(row)} |")
+        if name == "random":
+            lines += v_only(task)
     return "\n".join(lines)
+
+
+def v_only(task: str) -> list[str]:
+    """The row of the ablation's C that sees V alone; none where that V is another than the shipped agent's."""
+    table = read_result(f"{task}/ablation/table.json")
+    if table["model"]["vae"] != sha256_of(ROOT / "src/worldmodels/shipped" / task / "vae.safetensors"):
+        return []
+    row = next(row for row in table["rows"] if row["row"] == "v")
+    who = f"C that sees V alone, {row['controller']['num_generations']} generations"
+    return [f"| {who} | `{table['env']}` | {_score(row['real'])} |"]
 
 
 def environment_table() -> str:

@@ -141,6 +141,14 @@ def test_what_cannot_be_gone_on_from(toy_run, tmp_path, capsys):
     assert "rounds is 0" in said(main(["iterate", "toy", "--rounds", "0", "--run", str(tmp_path / "d")]))
     half = Run.create(tmp_path / "half", "toy", "smoke", 0, Run.open(toy_run).preset)
     assert "not finished" in said(collect(tmp_path / "e", "--previous", str(half.path), "--seed", "1"))
+    after = tmp_path / "after"
+    assert collect(after, "--previous", str(toy_run), "--seed", "1") == 0
+    capsys.readouterr()
+    assert collect(after, "--previous", str(toy_run), "--seed", "1") == 0
+    capsys.readouterr()
+    err = said(collect(after, "--previous", str(half.path), "--seed", "1"))
+    assert f"goes on from {toy_run.resolve()}, not from {half.path}" in err
+    assert "begins anew, not from" in said(collect(half.path, "--previous", str(toy_run)))
 
 
 def test_a_circle_of_runs_is_refused(toy_copy, tmp_path, capsys):

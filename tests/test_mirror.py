@@ -93,6 +93,14 @@ def test_a_part_of_another_mirror_is_refused(run_path, capsys):
     assert "mirrored_mu.npy: has SHA-256" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["mirrored_mu", "mirrored_logvar"])
+def test_a_missing_part_of_the_mirror_is_named(run_path, name, capsys):
+    assert main(["encode", "--run", str(run_path), "--mirror-episodes", "6"]) == 0
+    (run_path / "latents" / f"{name}.npy").unlink()
+    assert main(["train-rnn", "--run", str(run_path)]) == 3
+    assert f"{name}.npy" in capsys.readouterr().err
+
+
 def test_a_task_that_is_another_in_a_mirror_is_refused(toy_copy, capsys):
     shutil.rmtree(toy_copy / "latents")
     assert main(["encode", "--run", str(toy_copy), "--mirror-episodes", "3"]) == 2

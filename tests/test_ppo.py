@@ -14,7 +14,7 @@ from conftest import follow_the_action, latent_store, random_world_model
 from worldmodels.adam import DenseAdam
 from worldmodels.checkpoint import save_tensors
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig
+from worldmodels.config import CollectConfig, ControllerConfig
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import FULL_HEALTH, get_task
 from worldmodels.errors import UserError
@@ -142,7 +142,7 @@ def test_a_table_of_ppo_needs_no_episodes(walls_run, tmp_path, capsys):
 
 
 def test_a_table_with_a_hidden_layer_has_no_ppo(walls_run, tmp_path, capsys):
-    command = ["table", "ablation", "--model", str(walls_run), "--run", str(tmp_path / "table"), "--ppo-iterations", "3"]
+    command = ["table", "ablation", "--model", str(walls_run), "--run", str(tmp_path / "table"), "--ppo-iterations", "5"]
     assert main(command) == 2
     assert "has a hidden layer" in capsys.readouterr().err
     assert not list((tmp_path / "table").glob("v*"))
@@ -345,6 +345,17 @@ def test_a_task_without_two_ways_is_refused(toy_world_model):
 def test_a_hidden_layer_is_refused():
     with pytest.raises(UserError, match="hidden layer"):
         ppo.check_ppo(model_with_hits().spec, "z+hidden", 1)
+
+
+def test_a_search_without_an_iteration_for_c_is_refused():
+    with pytest.raises(UserError, match="only the critic learns in the first 3: use more"):
+        ppo.check_ppo(model_with_hits().spec, "zh", ppo.CRITIC_FIRST)
+    ppo.check_ppo(model_with_hits().spec, "zh", ppo.CRITIC_FIRST + 1)
+
+
+def test_an_untrained_memory_cannot_be_dreamt_in():
+    with pytest.raises(UserError, match="only a trained M can dream"):
+        ControllerConfig(memory="untrained", world="real", ppo_iterations=5).validate()
 
 
 def test_the_command_says_so(toy_copy, capsys):

@@ -108,7 +108,7 @@ class FidelityArgs:
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """A run's folder with a finished controller."""
     settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
-    """Which policies are compared, and over how many episodes."""
+    """Over how many episodes, and in which dream."""
     json: Path | None = None
     """Also write the result to this file."""
 
@@ -126,12 +126,12 @@ class TableArgs:
     num_generations: int = 0
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
     ppo_iterations: int = 0
-    """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (tasks with hits,
-    controllers without a hidden layer)."""
+    """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (the temperature
+    table of tasks with hits; the ablation has a controller with a hidden layer)."""
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
-    """The folder to work in (default: runs/table-TABLE-SCALE)."""
+    """The folder to work in (default: runs/table-TABLE-TASK-SCALE)."""
     seed: int = 0
     """The seed that every row's evolution derives from."""
     backend: Backend = "local"
@@ -377,8 +377,9 @@ def _table(args: Sequence[str]) -> None:
 
     check_table(parsed.name)
     model = load_model(model_folder(parsed.model))
-    model.world_model.spec.preset(parsed.scale)
-    path = parsed.run or Path("runs") / f"table-{parsed.name}-{parsed.scale}"
+    spec = model.world_model.spec
+    spec.preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}"
     with RunLock(path):
         result = make_table(
             parsed.name,

@@ -224,7 +224,7 @@ class RNNConfig(GradientConfig):
 
 @dataclass(frozen=True)
 class ControllerConfig(Config):
-    """C, the controller, found by CMA-ES."""
+    """C, the controller, found by CMA-ES, or by PPO in the dream, or by one after the other."""
 
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
@@ -270,8 +270,8 @@ class ControllerConfig(Config):
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
 
     def validate(self) -> None:
-        if "dream" in (self.world, self.score_world) and self.memory == "untrained":
-            raise UserError("memory is untrained; only a trained M can dream: use world real")
+        if ("dream" in (self.world, self.score_world) or self.ppo_iterations) and self.memory == "untrained":
+            raise UserError("memory is untrained; only a trained M can dream: use world real, and no ppo_iterations")
         _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
         _check("population_size", self.population_size, 4, 65_536)
         _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)

@@ -105,6 +105,9 @@ class Run:
         for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
             if getattr(run, name) != asked:
                 raise UserError(f"{path}: holds a run with {name} {getattr(run, name)}, not {asked}; use another --run")
+        if previous is not None and (run.previous is None or run.previous.path.resolve() != previous.resolve()):
+            before = "begins anew" if run.previous is None else f"goes on from {run.previous.path.resolve()}"
+            raise UserError(f"{path}: holds a run that {before}, not from {previous}; use another --run")
         return run
 
     def ancestors(self) -> list[Run]:

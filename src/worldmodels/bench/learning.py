@@ -18,6 +18,7 @@ from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.data.sampling import split_episodes
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.stages.encode import encode_into
 from worldmodels.stages.rnn import RNNTrainee
 from worldmodels.stages.vae import VAETrainee
 from worldmodels.training import Trainee
@@ -103,10 +104,7 @@ def measure_encoding(bench: Bench) -> Row:
             start = 0
         frames = torch.from_numpy(store.frames(start, start + span))
         start += span
-        for first in range(0, span, batch_size):
-            mu, logvar = vae.encode_frames(frames[first : first + batch_size].to(device))
-            latents[0, first : first + len(mu)] = mu.half().cpu().numpy()
-            latents[1, first : first + len(mu)] = logvar.half().cpu().numpy()
+        encode_into(vae, frames, batch_size, *latents)
         return float(span)
 
     plain = original.PlainVAE(bench.spec.latent_size).to(device)

@@ -144,8 +144,8 @@ class SequenceBatch:
 class SequenceSampler:
     """Windows of long streams for M: each stream is whole episodes one after the other, read from its beginning.
 
-    Death comes after several hits and health is not on the screen, so M has to count from the episode's start: the LSTM's
-    state is carried from window to window, and streams are only ever cut between episodes.
+    As in the original, M remembers an episode from its start: the LSTM's state is carried from window to window, and streams
+    are only ever cut between episodes.
 
     An episode that was also encoded as a mirror shows it is read that way every second time, by chance: with the action that a
     mirror shows.
@@ -183,9 +183,10 @@ class SequenceSampler:
         self._mirrored_action = np.array(mirrored_action, np.float32)
         per_stream = PADDED_EPISODES_PER_STREAM if padded else EPISODES_PER_STREAM
         self.batch_size = max(1, min(batch_size, len(episodes) // per_stream))
-        self._first = np.zeros(len(store.mu), np.bool_)
+        self._num_steps = len(store.mu)
+        self._first = np.zeros(self._num_steps, np.bool_)
         self._first[store.offsets[:-1]] = True
-        self._last = np.zeros(len(store.mu), np.bool_)
+        self._last = np.zeros(self._num_steps, np.bool_)
         self._last[store.offsets[1:] - 1] = True
         self._epoch = -1
         self._streams: list[NDArray[np.int64]] = []
@@ -208,7 +209,7 @@ class SequenceSampler:
             end = self._store.offsets[episode + 1]
             if episode >= self._first_mirrored and rng.random() < 0.5:
                 # Steps in the mirror are numbered after all others.
-                steps, end = steps + len(self._first), end + len(self._first)
+                steps, end = steps + self._num_steps, end + self._num_steps
             # A padded step is the complement of the episode's last one: negative, so that it can be told apart.
             dealt[stream].append(np.where(steps < end, steps, ~(end - 1)))
             totals[stream] += length
@@ -225,11 +226,11 @@ class SequenceSampler:
         index = np.stack([stream[start : start + self._length] for stream in self._streams])  # [B, T]
         valid = index >= 0
         index = np.where(valid, index, ~index)
-        mirrored, index = index >= len(self._first), index % len(self._first)
+        mirrored, index = index >= self._num_steps, index % self._num_steps
         store = self._store
         last = self._last[index]
         mu, logvar = store.latents(index, mirrored)
-        next_mu, next_logvar = store.latents(np.minimum(index + 1, len(store.mu) - 1), mirrored)
+        next_mu, next_logvar = store.latents(np.minimum(index + 1, self._num_steps - 1), mirrored)
         action = store.action[index]
         if mirrored.any():
             action[mirrored] *= self._mirrored_action

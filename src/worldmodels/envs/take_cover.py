@@ -244,9 +244,9 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(),
 )
 LAPTOP = Preset(
-    # Small batches: as many updates as the paper's batch of 100 would make in three times the frames.
     collect=CollectConfig(num_episodes=7_000, bias_scale=1.2, min_spread=0.0, max_hold_steps=30),
-    # A distant fireball is a pixel or two: the quartic term makes V care, and the tolerance leaves it room to say so.
+    # Small batches: as many updates as the paper's batch of 100 would make in three times the frames. A distant fireball is a
+    # pixel or two: the quartic term makes V care, and the tolerance leaves it room to say so.
     vae=VAEConfig(
         num_steps=14_000,
         batch_size=32,
@@ -274,7 +274,7 @@ PAPER = Preset(
     vae=VAEConfig(num_steps=320_000),
     encode=EncodeConfig(),
     rnn=RNNConfig(num_steps=12_800, learning_rate=1e-3, final_learning_rate=8.8e-4),
-    # The original's log rises to here (843 steps, of 907 at most in the 1,200 generations after); a GPU has 30 minutes.
+    # The original's log rises to here: 843 steps, and 907 at most in the 1,200 generations after.
     controller=ControllerConfig(inputs="zch", num_generations=600),
     evaluate=EvaluateConfig(),
 )

@@ -276,8 +276,11 @@ def advantages_of(reward: Tensor, value: Tensor) -> Tensor:
 
 
 def check_ppo(spec: EnvSpec, inputs: ControllerInputs, num_iterations: int) -> None:
-    """Raises `UserError` where the task is not one of going one way or the other, or C is not linear in what it sees."""
+    """Raises `UserError` where the task is not one of going one way or the other, C is not linear in what it sees, or there are
+    so few iterations that it would not learn."""
     if not spec.hit_damages or spec.action_size != 1 or spec.controller_bias:
         raise UserError(f"ppo_iterations is {num_iterations}; it is for tasks of one action and hits, such as take-cover")
+    if num_iterations <= CRITIC_FIRST:
+        raise UserError(f"ppo_iterations is {num_iterations}; only the critic learns in the first {CRITIC_FIRST}: use more")
     if len(layer_sizes(spec, inputs)) != 1:
         raise UserError(f"ppo_iterations is {num_iterations}; C on {inputs} has a hidden layer: leave it 0")

@@ -1,7 +1,7 @@
 """V and M together, and the folder that ships them with C: what `evaluate`, the dream and a player load.
 
 model/
-  config.json                    task, sizes, hashes, where the weights come from
+  config.json                    task, sizes, what C sees, hashes
   vae.safetensors  rnn.safetensors  controller.safetensors
   initial_latents.safetensors    mu, logvar float16 [I, Z]: the dream's first frames
 """

@@ -65,7 +65,9 @@ def run(config: EncodeConfig, run: Run) -> None:
     }
     if num_mirrored:
         shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, spec.latent_size))
-    num_all = total + total - first_mirrored
+    # What is written, from which frame on, and whether as a mirror shows it.
+    parts: tuple[tuple[tuple[str, ...], int, bool], ...] = (("mu", "logvar"), 0, False), (tuple(MIRRORED), first_mirrored, True)
+    num_all = sum(total - first for _, first, _ in parts)
     position = folder / "position.json"
     start = _position(position, num_all) if position.exists() else 0
     arrays = _open_arrays(folder, shapes, start)
@@ -78,19 +80,19 @@ def run(config: EncodeConfig, run: Run) -> None:
             arrays[name][first:last] = values
 
     progress = Progress("encode", num_all, "frames", start)
-    for begin, end in [*_spans(start, total), *_spans(max(start, total), num_all)]:
-        if begin < total:
-            targets = arrays["mu"][begin:end], arrays["logvar"][begin:end]
-            frames = store.frames(begin, end)
-        else:  # frames in the mirror are numbered after all others
-            first, last = begin - total, end - total
-            targets = arrays["mirrored_mu"][first:last], arrays["mirrored_logvar"][first:last]
-            frames = np.ascontiguousarray(store.frames(first_mirrored + first, first_mirrored + last)[:, :, ::-1])
-        _encode(vae, torch.from_numpy(frames), config.batch_size, *targets)
-        for name in ("mu", "logvar") if begin < total else MIRRORED:
-            arrays[name].flush()
-        files.write_json(position, {"frames": end})
-        progress.update(end)
+    done = 0
+    for names, first, mirrored in parts:
+        for begin, end in _spans(max(start - done, 0), total - first):
+            frames = store.frames(first + begin, first + end)
+            if mirrored:
+                frames = np.ascontiguousarray(frames[:, :, ::-1])
+            mu, logvar = (arrays[name] for name in names)
+            encode_into(vae, torch.from_numpy(frames), config.batch_size, mu[begin:end], logvar[begin:end])
+            mu.flush()
+            logvar.flush()
+            files.write_json(position, {"frames": done + end})
+            progress.update(done + end)
+        done += total - first
     del arrays
     _write_initial_latents(folder)
     LatentStore(folder)
@@ -98,7 +100,7 @@ def run(config: EncodeConfig, run: Run) -> None:
     progress.finish(f"{num_all:,} frames")
 
 
-def _encode(vae: VAE, frames: Tensor, batch_size: int, into_mu: Halves, into_logvar: Halves) -> None:
+def encode_into(vae: VAE, frames: Tensor, batch_size: int, into_mu: Halves, into_logvar: Halves) -> None:
     """Writes what V sees in frames, uint8 [T, 64, 64, 3], into float16 [T, Z] each."""
     device = device_of(vae)
     for offset in range(0, len(frames), batch_size):
@@ -157,10 +159,10 @@ def _write_initial_latents(folder: Path) -> None:
 def open_latents(run: Run) -> LatentStore:
     """Opens the latents of a finished encoding, compared to its record. Raises `BadFileError` or `UserError`."""
     folder = run.stage_path("encode")
-    run.require("encode")
+    made = run.require("encode")["outputs"]
     store = LatentStore(folder)
-    for name in ARRAYS if store.first_mirrored == store.num_episodes else KINDS:
-        run.require_part("encode", f"latents/{name}", folder / f"{name}.npy")
+    for part in made:
+        run.require_part("encode", part, run.path / f"{part}.npy")
     return store
 
 

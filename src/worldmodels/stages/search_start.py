@@ -77,7 +77,10 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> Non
             found = search.improve(net, adam, done)
             done += 1
             if not torch.isfinite(net.weight).all():
-                raise UserError(f"train-controller: C is not finite after iteration {done} of PPO; is M's loss?")
+                raise UserError(
+                    f"train-controller: C is not finite after iteration {done} of PPO; look at the losses of M in "
+                    f"{run.stage_path('rnn') / 'metrics.jsonl'}"
+                )
             log.write(iteration=done, **found)
             progress.update(done, f"{found['hits']:.5f} hits a step")
             if done in kept_iterations(config):
