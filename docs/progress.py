@@ -49,7 +49,7 @@ def score_points(run: Run) -> list[dict[str, float]]:
                     "mean": score["mean"],
                 }
             )
-        seconds += history[-1]["elapsed_seconds"]
+        seconds += history[-1]["elapsed_seconds"] if history else 0
         steps += sum(row["steps"] for row in history)
         generations += len(history)
     return points

@@ -344,7 +344,7 @@ def test_a_task_without_two_ways_is_refused(toy_world_model):
 
 def test_a_hidden_layer_is_refused():
     with pytest.raises(UserError, match="hidden layer"):
-        ppo.check_ppo(model_with_hits().spec, "z+hidden", 1)
+        ppo.check_ppo(model_with_hits().spec, "z+hidden", 5)
 
 
 def test_a_search_without_an_iteration_for_c_is_refused():
