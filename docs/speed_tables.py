@@ -92,10 +92,7 @@ def paper_scale() -> str:
     preset = spec.preset("paper")
     speeds = {row["name"]: row["value"] for row in _read("bench.json")["rows"] if row["task"] == "take-cover"}
     growth = _read("scaling.json")["collection"][-1]
-    history = [json.loads(line) for line in (RESULTS / "take-cover/laptop/history.jsonl").read_text("utf-8").splitlines()]
-    laptop = spec.preset("laptop").controller
-    played = laptop.population_size * laptop.episodes_per_candidate
-    dream_length = sum(row["steps"] for row in history) / len(history) / played
+    dream_length = next(score.mean for score in spec.published if score.world == "dream")
     vae, rnn = make_vae(spec), make_rnn(spec)
     operations = {
         "V training": bounds.TRAINING * bounds.vae_operations(vae),
@@ -133,8 +130,9 @@ def paper_scale() -> str:
     lines = [
         _table(head, rows, 5),
         "",
-        f"Computed, not run. An episode of the data has {growth['frames'] / growth['episodes']:.0f} frames, one of the dream "
-        f"{dream_length:.0f} steps, as in the committed runs. The last two columns are what the goals would give: V training "
+        f"Computed, not run. An episode of the data has {growth['frames'] / growth['episodes']:.0f} frames, as in "
+        f"`results/scaling.json`, one of the dream {dream_length:.0f} steps, as the paper's agent lasts there. The last two "
+        "columns are what the goals would give: V training "
         f"at {GPU_GOALS['V training']:,.0f} frames/s, encoding and M at as many operations a second, the dream at "
         f"{GPU_GOALS['dream']:,.0f} steps/s, collection at this machine's speed a core. No GPU was measured.",
         "",

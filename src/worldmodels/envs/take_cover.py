@@ -266,7 +266,7 @@ LAPTOP = Preset(
         validate_every_steps=1_000,
         done_weight=3.0,
     ),
-    controller=ControllerConfig(inputs="zch", num_generations=16, score_every_generations=8),
+    controller=ControllerConfig(inputs="zch", ppo_iterations=26, num_generations=0),
     evaluate=EvaluateConfig(),
 )
 PAPER = Preset(
