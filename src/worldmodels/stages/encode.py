@@ -86,10 +86,9 @@ def run(config: EncodeConfig, run: Run) -> None:
             frames = store.frames(first + begin, first + end)
             if mirrored:
                 frames = np.ascontiguousarray(frames[:, :, ::-1])
-            mu, logvar = (arrays[name] for name in names)
-            encode_into(vae, torch.from_numpy(frames), config.batch_size, mu[begin:end], logvar[begin:end])
-            mu.flush()
-            logvar.flush()
+            encode_into(vae, torch.from_numpy(frames), config.batch_size, *(arrays[name][begin:end] for name in names))
+            for name in names:
+                arrays[name].flush()
             files.write_json(position, {"frames": done + end})
             progress.update(done + end)
         done += total - first
