@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from worldmodels.bench import bounds, original
 from worldmodels.bench.plan import SCALE, Bench
 from worldmodels.bench.timing import Row, Work
 from worldmodels.data.episodes import CHUNK_FRAMES, EpisodeStore
-from worldmodels.data.latents import ARRAYS, LatentStore
+from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.sampling import split_episodes
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.models.world_model import make_rnn, make_vae
@@ -137,7 +138,7 @@ def _write_latents(folder: Path, spec: EnvSpec) -> LatentStore:
     window = spec.preset(SCALE).rnn.sequence_length
     lengths = rng.integers(20, 140, 2000) if spec.restart_input else np.full(500, 2 * window)
     steps = int(lengths.sum())
-    values = {
+    values: dict[str, Any] = {
         "mu": rng.standard_normal((steps, spec.latent_size), np.float32),
         "logvar": np.full((steps, spec.latent_size), -1.0),
         "action": rng.uniform(-1, 1, (steps, spec.action_size)),
@@ -146,8 +147,12 @@ def _write_latents(folder: Path, spec: EnvSpec) -> LatentStore:
         "damage": np.zeros(steps),
         "lengths": lengths,
     }
+    kinds = {**ARRAYS}
+    if spec.preset(SCALE).encode.mirror_episodes:
+        kinds |= MIRRORED
+        values |= {"mirrored_mu": -values["mu"], "mirrored_logvar": values["logvar"]}
     folder.mkdir()
-    for name, kind in ARRAYS.items():
+    for name, kind in kinds.items():
         np.save(folder / f"{name}.npy", values[name].astype(kind))
     return LatentStore(folder)
 
@@ -158,7 +163,7 @@ def measure_rnn_training(bench: Bench) -> Row:
     rnn = make_rnn(spec).to(device)
     latents = _write_latents(bench.folder / "latents", spec)
     split = split_episodes(latents.num_episodes, config.held_out_fraction, 0)
-    trainee = RNNTrainee(rnn, latents, split, config, 0)
+    trainee = RNNTrainee(rnn, latents, split, config, 0, spec.mirrored_action)
     units = trainee.steps_per_batch
     loss = _trainee_loss(trainee)
     work = _gradient_steps(rnn, loss, units, config.max_grad_value)
