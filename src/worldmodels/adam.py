@@ -49,6 +49,12 @@ class DenseAdam:
             }
 
 
+def falling_rate(first: float, last: float, step: int, num_steps: int) -> float:
+    """Returns Adam's step size at a step, counted from 0: exponential from the first step's to the last step's (the original
+    decays by a constant factor too)."""
+    return float(first * (last / first) ** (step / max(1, num_steps - 1)))
+
+
 def _dense(x: Tensor) -> Tensor:
     """Views [O, I, K, K], channels last in memory, as [O, K, K, I]; anything else stays as it is."""
     return x.permute(0, 2, 3, 1) if x.ndim == 4 else x

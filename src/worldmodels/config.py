@@ -269,6 +269,11 @@ class ControllerConfig(Config):
     address: str = field(default="", metadata=PLACE)
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
 
+    @property
+    def judging_world(self) -> World:
+        """Where the search's mean is scored: ``score_world``, spelt out."""
+        return self.world if self.score_world == "same" else self.score_world
+
     def validate(self) -> None:
         if ("dream" in (self.world, self.score_world) or self.ppo_iterations) and self.memory == "untrained":
             raise UserError("memory is untrained; only a trained M can dream: use world real, and no ppo_iterations")

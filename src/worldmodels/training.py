@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels import interrupt
-from worldmodels.adam import DenseAdam
+from worldmodels.adam import DenseAdam, falling_rate
 from worldmodels.checkpoint import load_metadata, load_module, load_tensors, save_tensors
 from worldmodels.config import GradientConfig
 from worldmodels.errors import BadFileError, UserError
@@ -62,10 +62,8 @@ class Trainee(Protocol):
 
 
 def learning_rate(config: GradientConfig, step: int) -> float:
-    """Returns the learning rate of a step: exponential from the first step's to the last step's (the original decays
-    by a constant factor too)."""
-    share = step / max(1, config.num_steps - 1)
-    return float(config.learning_rate * (config.final_learning_rate / config.learning_rate) ** share)
+    """Returns the learning rate of a step, counted from 0."""
+    return falling_rate(config.learning_rate, config.final_learning_rate, step, config.num_steps)
 
 
 def begin_from_previous(run: Run, stage: str, model: nn.Module) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.adam import DenseAdam
+from worldmodels.adam import DenseAdam, falling_rate
 from worldmodels.config import CollectConfig, ControllerInputs
 from worldmodels.data.latents import LatentStore
 from worldmodels.dream_env import DreamEnv
@@ -245,8 +245,7 @@ class DreamPPO:
 
 def learning_rate(iteration: int, num_iterations: int) -> float:
     """Returns Adam's step in an iteration, counted from 0."""
-    share = iteration / max(1, num_iterations - 1)
-    return float(LEARNING_RATE * (FINAL_LEARNING_RATE / LEARNING_RATE) ** share)
+    return falling_rate(LEARNING_RATE, FINAL_LEARNING_RATE, iteration, num_iterations)
 
 
 def averaged(iteration: int, num_iterations: int) -> int:

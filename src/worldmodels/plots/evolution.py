@@ -37,9 +37,8 @@ def draw_curve(run: Run) -> Figure | None:
     original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
     figure = Figure(figsize=(12, 4.5))
     left, right = figure.subplots(1, 2, sharey=True)
-    where, temperature = run.preset.controller.world, run.preset.controller.temperature
-    judge = run.preset.controller.score_world
-    judge = where if judge == "same" else judge
+    search = run.preset.controller
+    where, temperature = search.world, search.temperature
     axes: list[tuple[Axes, str, dict[int, float], int]] = [
         (left, "generation", {g: float(g) for g in hours_of}, 0),
         (right, "hours", hours_of, 1),
@@ -51,7 +50,10 @@ def draw_curve(run: Run) -> Figure | None:
         axis.plot(x, [r["mean"] for r in history], label="population, mean")
         axis.plot(x, list(accumulate(high, max)), linewidth=0.8, color="C0", linestyle="--", label="best so far")
         axis.plot(
-            [x_of[r["generation"]] for r in scores], [r["mean"] for r in scores], "o-", label=f"CMA-ES's mean, scored ({judge})"
+            [x_of[r["generation"]] for r in scores],
+            [r["mean"] for r in scores],
+            "o-",
+            label=f"CMA-ES's mean, scored ({search.judging_world})",
         )
         if original:
             axis.plot(

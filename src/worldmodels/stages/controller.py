@@ -99,8 +99,7 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
     """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
     prepare(config, run, world_model)
     population = make_population(world_model, config, config.world)
-    score_world = config.world if config.score_world == "same" else config.score_world
-    judge = population if score_world == config.world else make_population(world_model, config, score_world)
+    judge = population if config.judging_world == config.world else make_population(world_model, config, config.judging_world)
     try:
         _evolve(config, run, world_model, population, judge)
     finally:
