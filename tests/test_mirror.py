@@ -41,7 +41,7 @@ def test_the_newest_episodes_are_encoded_in_a_mirror(run_path):
     first = int(store.offsets[store.first_mirrored])
     frames = torch.from_numpy(episodes.frames(first, episodes.num_frames)[:, :, ::-1].copy())
     size = run.preset.encode.batch_size
-    found = [vae.eval().encode_frames(frames[at : at + size]) for at in range(0, len(frames), size)]
+    found = [vae.eval().encode_frames(frames[at : at + size], many=True) for at in range(0, len(frames), size)]
     expected = [torch.cat(parts).half().float().numpy() for parts in zip(*found, strict=True)]
     steps = np.arange(first, episodes.num_frames)
     for shown, wanted in zip(store.latents(steps, np.ones(len(steps), np.bool_)), expected, strict=True):

@@ -15,11 +15,13 @@ import torch
 from conftest import random_world_model
 from kill_loop import result_of
 from worldmodels.cli import main
+from worldmodels.data.episodes import Episode, EpisodeStore, write_shard
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import get_task
 from worldmodels.models.controller import ControllerPolicy, num_parameters
 from worldmodels.models.vae import VAE
 from worldmodels.rollout import EpisodeJob
+from worldmodels.stages.encode import encode_into
 from worldmodels.workers import available_cores
 
 
@@ -93,7 +95,8 @@ def test_a_dream_is_the_same_bits_at_any_width(task, precision):
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("latent_size", [32, 64])
-def test_v_sees_the_same_bits_at_any_width(monkeypatch, precision, latent_size):
+@pytest.mark.parametrize("many", [False, True])
+def test_v_sees_the_same_bits_at_any_width(monkeypatch, precision, latent_size, many):
     monkeypatch.setattr("worldmodels.models.precision.compute_dtype", lambda device: precision)
     monkeypatch.setattr("worldmodels.models.vae.compute_dtype", lambda device: precision)
     vae = VAE(latent_size)
@@ -101,12 +104,37 @@ def test_v_sees_the_same_bits_at_any_width(monkeypatch, precision, latent_size):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as whoever plays
     try:
-        wide = torch.cat(vae.encode_frames(frames), 1)
+        wide = torch.cat(vae.encode_frames(frames, many), 1)
         for width in (1, 2, 3, 5, 17, 32):
-            parts = [torch.cat(vae.encode_frames(part), 1) for part in frames.split(width)]
+            parts = [torch.cat(vae.encode_frames(part, many), 1) for part in frames.split(width)]
             np.testing.assert_array_equal(torch.cat(parts), wide)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_encoding_writes_the_same_latents_on_any_number_of_threads(tmp_path):
+    rng = np.random.default_rng(0)
+    length = 150
+    frames = rng.integers(0, 256, (length, 64, 64, 3), np.uint8)
+    steps = np.zeros((length, 1), np.float32), np.zeros(length, np.float32), np.zeros(length, np.bool_)
+    write_shard(tmp_path / "shard-00000", [Episode(0, frames, *steps, np.zeros(length, np.float32))])
+    store, vae = EpisodeStore(tmp_path), VAE(32)
+    before = torch.get_num_threads()
+
+    def encode(num_threads):
+        found = np.zeros((2, length - 7, 32), np.float16)
+        torch.set_num_threads(num_threads)
+        try:
+            encode_into(vae, store, 7, 16, found[0], found[1], mirrored=True)
+        finally:
+            torch.set_num_threads(before)
+        return found
+
+    alone = encode(1)
+    mirrored = torch.from_numpy(frames[7:, :, ::-1].copy())
+    np.testing.assert_array_equal(alone, np.stack([part.half().numpy() for part in vae.encode_frames(mirrored, many=True)]))
+    for num_threads in (2, 3):
+        np.testing.assert_array_equal(encode(num_threads), alone)
 
 
 @pytest.mark.parametrize("num_candidates", [1, 3])

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from worldmodels.evolution.population import MIN_THREAD_SLOTS, DreamPopulation
-from worldmodels.evolution.side_by_side import side_by_side
 from worldmodels.rollout import EpisodeJob
+from worldmodels.side_by_side import side_by_side
 
 
 def test_results_come_in_order_and_torchs_threads_are_shared_out():

@@ -14,6 +14,7 @@ from worldmodels.models.vae import (
     convolve_small,
     from_blocks,
     kl_to_standard_normal,
+    relu,
     to_blocks,
     to_input,
 )
@@ -145,3 +146,17 @@ def test_frames_in_and_out(vae):
     assert decoded.dtype == torch.uint8
     expected = (torch.sigmoid(decode_plainly(vae, mu)) * 255).permute(0, 2, 3, 1)
     assert (decoded.float() - expected).abs().max() <= 2
+
+
+def test_relu_of_every_bfloat16():
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)
+    numbers = every[~every.isnan()]
+    with torch.no_grad():
+        assert torch.equal(relu(numbers.clone()), torch.relu(numbers))
+
+
+def test_relu_keeps_its_gradient_and_a_views_base():
+    base = torch.tensor([[-1.0, 2.0], [3.0, -4.0]], requires_grad=True)
+    relu(base[0]).sum().backward()
+    assert base.detach()[0, 0] == -1
+    assert torch.equal(base.grad, torch.tensor([[0.0, 1.0], [0.0, 0.0]]))

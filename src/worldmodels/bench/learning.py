@@ -14,12 +14,12 @@ from worldmodels.adam import DenseAdam
 from worldmodels.bench import bounds, original
 from worldmodels.bench.plan import SCALE, Bench
 from worldmodels.bench.timing import Row, Work
-from worldmodels.data.episodes import CHUNK_FRAMES, EpisodeStore
+from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.sampling import split_episodes
 from worldmodels.envs.spec import EnvSpec
 from worldmodels.models.world_model import make_rnn, make_vae
-from worldmodels.stages.encode import encode_into
+from worldmodels.stages.encode import SPAN_FRAMES, encode_into
 from worldmodels.stages.rnn import RNNTrainee
 from worldmodels.stages.vae import VAETrainee
 from worldmodels.training import Trainee
@@ -95,7 +95,7 @@ def measure_encoding(bench: Bench) -> Row:
     device, batch_size = bench.device, bench.preset.encode.batch_size
     vae = make_vae(bench.spec).to(device).eval()
     store = EpisodeStore(bench.folder / "run" / "episodes")
-    span = min(8 * CHUNK_FRAMES, store.num_frames)
+    span = min(SPAN_FRAMES, store.num_frames)
     latents = np.zeros((2, span, bench.spec.latent_size), np.float16)
     start = 0
 
@@ -103,9 +103,8 @@ def measure_encoding(bench: Bench) -> Row:
         nonlocal start
         if start + span > store.num_frames:
             start = 0
-        frames = torch.from_numpy(store.frames(start, start + span))
+        encode_into(vae, store, start, batch_size, latents[0], latents[1])
         start += span
-        encode_into(vae, frames, batch_size, *latents)
         return float(span)
 
     plain = original.PlainVAE(bench.spec.latent_size).to(device)

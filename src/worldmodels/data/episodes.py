@@ -44,7 +44,8 @@ _CODEC: dict[str, Any] = {
     "typesize": 1,
     "nthreads": 1,
 }
-_FRAME_BYTES = int(np.prod(FRAME_SHAPE))
+# Other threads go on while a chunk is decompressed.
+blosc2.set_releasegil(True)
 _STEPS = {"action": np.float32, "reward": np.float32, "terminated": np.bool_, "damage": np.float32}
 _MEND = "; remove the shard's folder and call 'worldmodels collect' again: its episodes are played again with their own seeds"
 
@@ -97,16 +98,15 @@ def _compress(frames: NDArray[np.uint8]) -> bytes:
     return bytes(blosc2.compress2(differences, **_CODEC))
 
 
-def _decompress(data: bytes, num_frames: int) -> NDArray[np.uint8]:
-    """Undoes `_compress`. Raises ValueError or RuntimeError on damaged data."""
-    # The header is asked first: a damaged one must not make the decoder reserve a petabyte.
+def _decompress(data: bytes, frames: NDArray[np.uint8]) -> None:
+    """Undoes `_compress` into frames uint8 [T, 64, 64, 3]. Raises ValueError or RuntimeError on damaged data."""
+    # The header is asked first: a damaged one must not make the decoder write past the end.
     claimed = blosc2.get_cbuffer_sizes(data)[0]
-    if claimed != num_frames * _FRAME_BYTES:
-        raise ValueError(f"{claimed:,} bytes instead of {num_frames} frames")
-    frames = np.frombuffer(bytearray(blosc2.decompress2(data, nthreads=1)), np.uint8).reshape(num_frames, *FRAME_SHAPE)
-    for i in range(1, num_frames):
+    if claimed != frames.nbytes:
+        raise ValueError(f"{claimed:,} bytes instead of {len(frames)} frames")
+    blosc2.decompress2(data, dst=frames, nthreads=1)
+    for i in range(1, len(frames)):
         frames[i] += frames[i - 1]
-    return frames
 
 
 def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
@@ -203,24 +203,30 @@ class Shard:
             raise BadFileError(f"{self._file}: {size:,} bytes, the manifest says {self._chunk_ends[-1]:,}{_MEND}")
         self._verified = False
 
-    def _chunk(self, index: int) -> NDArray[np.uint8]:
-        """Reads one chunk, uint8 [up to 128, 64, 64, 3]."""
-        self._verify_once()
-        num_frames = min(CHUNK_FRAMES, self.num_frames - index * CHUNK_FRAMES)
+    def _read_chunk(self, index: int, frames: NDArray[np.uint8]) -> None:
+        """Reads one chunk into frames, uint8 [as many as are in it, 64, 64, 3]."""
         with self._file.open("rb") as file:
             file.seek(int(self._chunk_ends[index]))
             data = file.read(int(self._chunk_ends[index + 1] - self._chunk_ends[index]))
         try:
-            return _decompress(data, num_frames)
+            _decompress(data, frames)
         except (RuntimeError, ValueError, TypeError) as error:
             raise BadFileError(f"{self._file}: chunk {index} cannot be read ({error})") from error
 
-    def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Reads frames [stop - start, 64, 64, 3]. A damaged chunk raises `BadFileError`."""
-        first, last = start // CHUNK_FRAMES, (stop - 1) // CHUNK_FRAMES
-        parts = [self._chunk(index) for index in range(first, last + 1)]
-        frames = np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return frames[start - first * CHUNK_FRAMES : stop - first * CHUNK_FRAMES]
+    def frames(self, start: int, stop: int, out: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Reads frames uint8 [stop - start, 64, 64, 3], into ``out`` if given. A damaged chunk raises `BadFileError`."""
+        self._verify_once()
+        frames = np.empty((stop - start, *FRAME_SHAPE), np.uint8) if out is None else out
+        for index in range(start // CHUNK_FRAMES, (stop - 1) // CHUNK_FRAMES + 1):
+            first, end = index * CHUNK_FRAMES, min((index + 1) * CHUNK_FRAMES, self.num_frames)
+            if start <= first and end <= stop:
+                self._read_chunk(index, frames[first - start : end - start])
+            else:
+                chunk = np.empty((end - first, *FRAME_SHAPE), np.uint8)
+                self._read_chunk(index, chunk)
+                wanted = slice(max(start, first), min(stop, end))
+                frames[wanted.start - start : wanted.stop - start] = chunk[wanted.start - first : wanted.stop - first]
+        return frames
 
     def steps(self) -> dict[str, NDArray[Any]]:
         """Reads action float32 [T, A], reward float32 [T], terminated bool [T] and damage float32 [T]."""
@@ -276,14 +282,15 @@ class EpisodeStore:
         return int(self.offsets[-1])
 
     def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
-        """Reads frames [stop - start, 64, 64, 3] by their number through all shards."""
-        parts = []
-        shard = int(np.searchsorted(self.shard_offsets, start, side="right")) - 1
-        while start < stop:
+        """Reads frames uint8 [stop - start, 64, 64, 3] by their number through all shards; several threads may."""
+        frames = np.empty((stop - start, *FRAME_SHAPE), np.uint8)
+        shard, done = int(np.searchsorted(self.shard_offsets, start, side="right")) - 1, 0
+        while done < len(frames):
             base, end = int(self.shard_offsets[shard]), int(self.shard_offsets[shard + 1])
-            parts.append(self.shards[shard].frames(start - base, min(stop, end) - base))
-            start, shard = min(stop, end), shard + 1
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+            size = min(stop, end) - start - done
+            self.shards[shard].frames(start + done - base, start + done + size - base, frames[done : done + size])
+            shard, done = shard + 1, done + size
+        return frames
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """Yields (first, past the last) frame number of every chunk on disk, in order."""

@@ -21,10 +21,10 @@ from worldmodels.evolution.real_player import (
     save_weights,
     split_jobs,
 )
-from worldmodels.evolution.side_by_side import shared_out
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
 from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
+from worldmodels.side_by_side import shared_out
 from worldmodels.workers import make_workers
 
 OnResult = Callable[[EpisodeResult], None]

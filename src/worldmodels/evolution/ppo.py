@@ -28,11 +28,11 @@ from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import FULL_HEALTH, EnvSpec
 from worldmodels.errors import UserError
 from worldmodels.evolution.components import scaled_components
-from worldmodels.evolution.side_by_side import shared_out
 from worldmodels.models.controller import features, layer_sizes
 from worldmodels.models.world_model import Moment, WorldModel
 from worldmodels.recorded import recorded_moments
 from worldmodels.run import derive_seed
+from worldmodels.side_by_side import shared_out
 
 #: Episodes whose moments dreams begin at, and how many of their steps lie between two.
 NUM_EPISODES = 512

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows
 
-#: Pictures of at most this many rows are convolved as one matrix product: without and with a gradient.
-PRODUCT_SIZE, TRAINED_PRODUCT_SIZE = 14, 6
+#: Pictures of at most this many rows are convolved as one matrix product: of many frames, and of the few that games show.
+PRODUCT_SIZE, FEW_FRAMES_PRODUCT_SIZE = 6, 14
 #: Frames whose error is worked on together: what they need fits a core's second-level cache.
 ERROR_FRAMES = 16
 
@@ -41,13 +41,11 @@ class VAE(nn.Module):
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(i, o, kernel, stride=2) for i, o, kernel in layers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, product_size: int = PRODUCT_SIZE) -> tuple[Tensor, Tensor]:
         """Returns mu and logvar, both [B, Z], of frames [B, 3, 64, 64] in [0, 1]."""
-        product_size = TRAINED_PRODUCT_SIZE if torch.is_grad_enabled() else PRODUCT_SIZE
         for layer in self.encoder:
             assert isinstance(layer, nn.Conv2d)
-            # In place where x is no view: autograd copies a view's base.
-            x = F.relu(convolve_small(x, layer)) if x.shape[2] <= product_size else F.relu_(layer(x))
+            x = relu(convolve_small(x, layer) if x.shape[2] <= product_size else layer(x))
         x = x.permute(0, 2, 3, 1).flatten(1)  # [B, 1024] in TensorFlow's order: rows, columns, channels
         return self.mu(x), self.logvar(x)
 
@@ -58,10 +56,10 @@ class VAE(nn.Module):
         weight = first.weight.permute(0, 2, 3, 1)
         size, channels = weight.shape[2:]
         assert first.bias is not None
-        x = F.relu_(F.linear(self.expand(z), weight.flatten(1).T, first.bias.repeat(size * size)))
+        x = relu(F.linear(self.expand(z), weight.flatten(1).T, first.bias.repeat(size * size)))
         x = x.view(-1, size, size, channels).permute(0, 3, 1, 2)
         for layer in others:
-            x = F.relu_(add_bias(F.conv_transpose2d(x, layer.weight, stride=2), layer))
+            x = relu(add_bias(F.conv_transpose2d(x, layer.weight, stride=2), layer))
         # Three channels are too few for a processor's registers: the last deconvolution, of 6×6 pixels and stride 2, is one
         # of 3×3 blocks and stride 1.
         channels, size = last.weight.shape[1], last.weight.shape[2] // 2
@@ -100,12 +98,17 @@ class VAE(nn.Module):
         return loss, {"recon_loss": squared.mean(), "kl_loss": kl.mean().detach()}
 
     @torch.no_grad()
-    def encode_frames(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns mu and logvar, float32 [B, Z], of frames uint8 [B, 64, 64, 3]: on one thread the same bits at any B."""
+    def encode_frames(self, frames: Tensor, many: bool = False) -> tuple[Tensor, Tensor]:
+        """Returns mu and logvar, float32 [B, Z], of frames uint8 [B, 64, 64, 3]: on one thread the same bits at any B.
+
+        Args:
+            many: as is fastest from some 64 frames on; a sum may round otherwise.
+        """
         device, num_frames = device_of(self), len(frames)
         (frames,) = enough_rows(frames)
         with autocast(device):
-            mu, logvar = self.encode(to_input(frames, compute_dtype(device)))
+            x = to_input(frames, compute_dtype(device))
+            mu, logvar = self.encode(x, PRODUCT_SIZE if many else FEW_FRAMES_PRODUCT_SIZE)
         return mu[:num_frames].float(), logvar[:num_frames].float()
 
     @torch.no_grad()
@@ -156,6 +159,15 @@ class PictureError(torch.autograd.Function):
         return gradient * grad_outputs[0].to(gradient.dtype)[:, None, None, None], None, None
 
 
+def relu(x: Tensor) -> Tensor:
+    """ReLU of any shape, in place but for a view with a gradient, whose base autograd would copy."""
+    if x.dtype == torch.bfloat16 and not torch.is_grad_enabled():
+        # By the bits, which are negative where the number is: torch's takes six times as long, by way of float32.
+        x.view(torch.int16).clamp_(min=0)
+        return x
+    return F.relu(x) if x._is_view() else F.relu_(x)
+
+
 def add_bias(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
     """Adds a deconvolution's bias to its output [B, O, S, S] in place: torch's own takes up to five times as long with one."""
     assert layer.bias is not None
@@ -175,20 +187,23 @@ def convolve_small(x: Tensor, layer: nn.Conv2d) -> Tensor:
         [B, O, S', S'] with S' = S // 2 - 1, channels last in memory.
     """
     x = x.permute(0, 2, 3, 1)
-    size = x.shape[1] // 2 - 1
+    frames, side, _, channels = x.shape
+    size = side // 2 - 1
     if torch.is_grad_enabled():
         # The gradient of a few slices is far cheaper than that of `unfold`.
         corners = [(2 * row, 2 * column) for row in range(size) for column in range(size)]
         windows = torch.stack([x[:, row : row + 4, column : column + 4].flatten(1) for row, column in corners], 1)
     else:
-        windows = x.unfold(1, 4, 2).unfold(2, 4, 2).permute(0, 1, 2, 4, 5, 3).flatten(3).flatten(1, 2)
+        row = side * channels
+        pieces = x.contiguous().as_strided((frames, size, size, 4, 4 * channels), (side * row, 2 * row, 2 * channels, row, 1))
+        windows = pieces.reshape(frames, size * size, 16 * channels)
     y = F.linear(windows, layer.weight.permute(0, 2, 3, 1).flatten(1), layer.bias)  # [B, S'², O]
     return y.view(-1, size, size, y.shape[2]).permute(0, 3, 1, 2)
 
 
 def to_input(frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 [B, 64, 64, 3] → floating [B, 3, 64, 64] in [0, 1], channels last in memory as it was."""
-    return (frames.to(dtype) / 255).permute(0, 3, 1, 2)
+    return frames.to(dtype).div_(255).permute(0, 3, 1, 2)
 
 
 def to_blocks(frames: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,11 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from torch import Tensor
 
 from worldmodels import files
 from worldmodels.checkpoint import load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
+from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
@@ -26,11 +28,14 @@ from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, load_initial_latents, make_vae
 from worldmodels.progress import Progress
 from worldmodels.run import Run
+from worldmodels.side_by_side import side_by_side
 from worldmodels.stages.collect import open_episodes
 from worldmodels.training import WEIGHTS
 
-#: Frames that are encoded between two rows of progress and between two checkpoints of it: about a second's work.
-SPAN_FRAMES = 8192
+#: Frames that a thread encodes between two rows of progress and between two checkpoints of it: about a second's work.
+SPAN_FRAMES = 4096
+#: Frames that a thread reads at a time.
+READ_FRAMES = 2048
 Halves = NDArray[np.float16]
 #: The type of every array.
 KINDS = {**ARRAYS, **MIRRORED}
@@ -83,10 +88,8 @@ def run(config: EncodeConfig, run: Run) -> None:
     done = 0
     for names, first, mirrored in parts:
         for begin, end in _spans(max(start - done, 0), total - first):
-            frames = store.frames(first + begin, first + end)
-            if mirrored:
-                frames = np.ascontiguousarray(frames[:, :, ::-1])
-            encode_into(vae, torch.from_numpy(frames), config.batch_size, *(arrays[name][begin:end] for name in names))
+            mu, logvar = (arrays[name][begin:end] for name in names)
+            encode_into(vae, store, first + begin, config.batch_size, mu, logvar, mirrored)
             for name in names:
                 arrays[name].flush()
             files.write_json(position, {"frames": done + end})
@@ -99,18 +102,47 @@ def run(config: EncodeConfig, run: Run) -> None:
     progress.finish(f"{num_all:,} frames")
 
 
-def encode_into(vae: VAE, frames: Tensor, batch_size: int, into_mu: Halves, into_logvar: Halves) -> None:
-    """Writes what V sees in frames, uint8 [T, 64, 64, 3], into float16 [T, Z] each."""
-    device = device_of(vae)
-    for offset in range(0, len(frames), batch_size):
-        here = slice(offset, offset + batch_size)
-        mu, logvar = vae.encode_frames(frames[here].to(device))
-        into_mu[here], into_logvar[here] = mu.half().cpu().numpy(), logvar.half().cpu().numpy()
+def encode_into(
+    vae: VAE,
+    store: EpisodeStore,
+    first: int,
+    batch_size: int,
+    into_mu: Halves,
+    into_logvar: Halves,
+    mirrored: bool = False,
+) -> None:
+    """Writes what V sees in frames from number ``first`` on into float16 [T, Z] each.
+
+    Every one of torch's threads has frames of its own, from the disk to the latents: none waits for another, and on a single
+    thread V's bits do not depend on what else is in the batch.
+
+    Args:
+        batch_size: frames per forward pass.
+        mirrored: whether V sees the frames as a mirror shows them.
+    """
+    device, num_frames = device_of(vae), len(into_mu)
+
+    def encode(start: int, stop: int, check: Callable[[], None]) -> None:
+        for begin in range(start, stop, READ_FRAMES):
+            check()
+            end = min(begin + READ_FRAMES, stop)
+            frames = store.frames(first + begin, first + end)
+            if mirrored:
+                frames = np.ascontiguousarray(frames[:, :, ::-1])
+            for offset in range(begin, end, batch_size):
+                here = slice(offset, min(offset + batch_size, end))
+                batch = torch.from_numpy(frames[here.start - begin : here.stop - begin]).to(device)
+                mu, logvar = vae.encode_frames(batch, many=True)
+                into_mu[here], into_logvar[here] = mu.half().cpu().numpy(), logvar.half().cpu().numpy()
+
+    cuts = np.linspace(0, num_frames, torch.get_num_threads() + 1).astype(int).tolist()
+    side_by_side([partial(encode, start, stop) for start, stop in pairwise(cuts)])
 
 
 def _spans(start: int, end: int) -> list[tuple[int, int]]:
     """Cuts frames into pieces that are encoded between two checkpoints: first frame, and the one after the last."""
-    return [(begin, min(begin + SPAN_FRAMES, end)) for begin in range(start, end, SPAN_FRAMES)]
+    size = SPAN_FRAMES * torch.get_num_threads()
+    return [(begin, min(begin + size, end)) for begin in range(start, end, size)]
 
 
 def _position(path: Path, total: int) -> int:
