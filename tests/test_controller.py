@@ -15,6 +15,7 @@ from worldmodels.models.controller import (
     features,
     layer_sizes,
     num_parameters,
+    products,
     uses_memory,
 )
 from worldmodels.rollout import EpisodeJob
@@ -105,3 +106,20 @@ def test_slots_act_as_a_plain_loop(bias, population, inputs):
     keep = np.array([1, 0, 1, 1, 1, 0], np.bool_)
     policy.shrink(keep)
     check(owner[keep])
+
+
+def test_the_compiled_products_are_those_that_a_gpu_makes():
+    generator = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(7, 33, generator=generator), torch.randn(3, 2, 33, generator=generator)
+    candidate = torch.tensor([0, 2, 1, 1, 0, 2, 2])
+    assert torch.equal(products(x, weight, candidate), x[:, None] * weight[candidate])
+
+
+def test_slots_without_weights_are_refused():
+    spec = get_task("toy")
+    policy = ControllerPolicy(spec, "zh", torch.zeros(2, num_parameters(spec, "zh")))
+    obs = np.zeros((3, feature_size(spec, "zh")), np.float32)
+    with pytest.raises(ValueError, match="of 0 slots"):
+        policy.act(obs)
+    with pytest.raises(ValueError, match="candidates 0 to 2 of 2"):
+        policy.begin(np.ones(3, np.bool_), [EpisodeJob(candidate, 0) for candidate in range(3)])

@@ -1,8 +1,11 @@
 """The compiled loops of M's step on a CPU against torch's operations, which a GPU takes."""
 
+import numba
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worldmodels.models import mdn_rnn, stepping
 from worldmodels.models.mdn_rnn import LOG_STD_RANGE
@@ -48,6 +51,17 @@ def test_what_is_no_number_stays_none():
 
 def test_exp_is_right_to_the_last_bits():
     x = np.linspace(-87, 87, 100_001, dtype=np.float32)
-    out = np.empty_like(x)
-    stepping._exp(x, np.empty_like(x), out)
-    np.testing.assert_allclose(out, np.exp(x.astype(np.float64)), rtol=4e-7)
+    exponential = numba.vectorize(["float32(float32)"])(stepping._exp.py_func)
+    np.testing.assert_allclose(exponential(x), np.exp(x.astype(np.float64)), rtol=4e-7)
+
+
+@given(st.lists(st.floats(width=32), min_size=6, max_size=60), st.sampled_from([torch.float32, torch.bfloat16]))
+def test_join_rounds_as_torch_does(values, dtype):
+    part = torch.tensor(values, dtype=torch.float32)[: len(values) // 3 * 3].view(-1, 3)
+    last = part.flip(1)[:, 1:]  # not contiguous
+    rows = [torch.full((len(part), 6), 7.0, dtype=dtype) for _ in range(2)]
+    stepping.join([part, last], rows[0])
+    mdn_rnn.join([part, last], rows[1])
+    assert torch.equal(rows[0].isnan(), rows[1].isnan())
+    assert torch.equal(rows[0].nan_to_num(), rows[1].nan_to_num())
+    assert (rows[0][:, 5] == 7).all()

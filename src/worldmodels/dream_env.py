@@ -102,7 +102,7 @@ class DreamEnv(World):
 
     def step(self, actions: Floats) -> tuple[Floats | Tensor, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
-        self._restart = torch.zeros_like(self._restart)
+        self._restart.zero_()
         uniform, normal = self._noise.next()
         size = self._spec.latent_size
         self.z, done, reward = self._stepper.sample(self._state.hidden, uniform[:, :size], normal[:, :size], self.temperature)
@@ -116,7 +116,7 @@ class DreamEnv(World):
         else:
             terminated = (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
-        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.double().cpu().numpy()
+        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.cpu().numpy().astype(np.float64)
         return self.features(), rewards, terminated, truncated, infos
 
     def _struck(self, chance: Tensor, uniform: Tensor) -> Tensor:

@@ -125,8 +125,8 @@ def rollout(
         if on_step is not None:
             on_step(running, obs, actions, Step(rewards, terminated, infos))
         obs = next_obs
-        returns[running] += rewards[running]
-        lengths[running] += 1
+        np.add(returns, rewards, out=returns, where=running)
+        lengths += running
         ended = terminated | truncated
         if patience_steps:
             fruitless = np.where(rewards > 0, 0, fruitless + 1)

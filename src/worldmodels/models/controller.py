@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numba
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
@@ -74,11 +77,10 @@ class ControllerPolicy:
             if spec.controller_bias:
                 bias = solutions[:, start : start + size_out]
                 start += size_out
-            weight = solutions[:, start : start + size_out * size_in].reshape(-1, size_out, size_in)
+            weight = solutions[:, start : start + size_out * size_in].reshape(-1, size_out, size_in).contiguous()
             start += size_out * size_in
             self._layers.append((bias, weight))
         self._num_candidates = len(solutions)
-        self._slot_layers: list[tuple[Tensor | None, Tensor]] = []  # [N, O] or None, and [N, O, I]
         self._candidate = torch.zeros(0, dtype=torch.int64, device=solutions.device)
 
     def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
@@ -88,23 +90,48 @@ class ControllerPolicy:
         slots = [(slot, job.candidate) for slot, job in enumerate(jobs) if job is not None]
         if slots:
             where, whose = torch.tensor(slots, device=self._candidate.device).unbind(1)
+            if not 0 <= int(whose.min()) <= int(whose.max()) < self._num_candidates:
+                raise ValueError(f"candidates {int(whose.min())} to {int(whose.max())} of {self._num_candidates}")
             self._candidate[where] = whose
-        self._gather()
 
     def shrink(self, keep: Mask) -> None:
         """Drops the slots where ``keep`` (bool [N]) is false."""
         self._candidate = self._candidate[torch.from_numpy(keep).to(self._candidate.device)]
-        self._gather()
-
-    def _gather(self) -> None:
-        chosen = self._candidate if self._num_candidates > 1 else slice(None)
-        self._slot_layers = [(None if b is None else b[chosen], w[chosen]) for b, w in self._layers]
 
     def act(self, obs: Floats | Tensor) -> Floats:
         """Features float32 [N, F] → the environment's actions, float32 [N, A]."""
         x = torch.as_tensor(obs, device=self._candidate.device)
-        for bias, weight in self._slot_layers:
+        for bias, weight in self._layers:
             # Not a matrix product, also where all slots have the same weights: its sums depend on how many slots there are.
-            out = (x[:, None] * weight).sum(2)
-            x = torch.tanh(out if bias is None else out + bias)
+            out = products(x, weight, self._candidate).sum(2)
+            x = torch.tanh(out if bias is None else out + bias.index_select(0, self._candidate))
         return self._squash(x.cpu().numpy())
+
+
+def products(x: Tensor, weight: Tensor, candidate: Tensor) -> Tensor:
+    """Returns each slot's inputs times its candidate's weights, float32 [N, O, I]: their sum over I is a layer's output.
+
+    On a CPU a compiled loop finds the weights where they are, which the caches hold; gathered for all slots they would not fit.
+
+    Args:
+        x: float32 [N, I].
+        weight: float32 [P, O, I].
+        candidate: int64 [N].
+    """
+    if x.device.type != "cpu":
+        return x[:, None] * weight.index_select(0, candidate)
+    # What is compiled checks nothing; whose weights there are is checked as the episodes begin.
+    if x.shape != (len(candidate), weight.shape[2]):
+        raise ValueError(f"inputs {tuple(x.shape)} of {len(candidate)} slots for weights {tuple(weight.shape)}")
+    out = torch.empty(len(x), *weight.shape[1:])
+    _multiply(x.contiguous().numpy(), weight.numpy(), candidate.numpy(), out.numpy())
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _multiply(x: Floats, weight: Floats, candidate: NDArray[np.int64], out: Floats) -> None:
+    for slot in range(x.shape[0]):
+        for unit in range(weight.shape[1]):
+            inputs, weights, found = x[slot], weight[candidate[slot], unit], out[slot, unit]
+            for i in range(inputs.shape[0]):
+                found[i] = inputs[i] * weights[i]

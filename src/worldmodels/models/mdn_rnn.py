@@ -9,6 +9,7 @@ mixtures first, so that one mixture of all latents is contiguous. (The original 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodels.models import stepping
-from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows
+from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows, first_rows
 
 #: Log standard deviations are clipped to this range: none explodes, and none collapses on a latent that V does not use.
 LOG_STD_RANGE = (-6.0, 2.0)
@@ -261,18 +262,14 @@ class MDNStepper:
         """Advances the state: z [N, Z], action [N, A], restart [N] → the new hidden and cell, float32 [N, H]."""
         num_rows = len(z)
         z, action, restart, *states = enough_rows(z, action, restart, *state)
-        state = RNNState(*states)
+        hidden, cell = states
         if len(self._row) != len(z):
             self._row = torch.ones(len(z), self._row.shape[1], dtype=self.dtype, device=self._row.device)
-        parts = [z, action, restart[:, None], state.hidden] if self.sizes.restart_input else [z, action, state.hidden]
-        first = 0
-        for part in parts:
-            last = first + part.shape[1]
-            self._row[:, first:last] = part
-            first = last
+        parts = [z, action, restart[:, None], hidden] if self.sizes.restart_input else [z, action, hidden]
+        on_cpu = z.device.type == "cpu"
+        (stepping.join if on_cpu else join)(parts, self._row)
         gates = F.linear(self._row, self._weight)  # [N, 4H]
-        hidden, cell = (stepping.advance if gates.device.type == "cpu" else advance)(gates, state.cell)
-        return RNNState(hidden[:num_rows], cell[:num_rows])
+        return RNNState(*first_rows(num_rows, *(stepping.advance if on_cpu else advance)(gates, cell)))
 
     @torch.no_grad()
     def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Dreamt:
@@ -291,10 +288,19 @@ class MDNStepper:
         z = (stepping.draw if outputs.device.type == "cpu" else draw)(
             outputs, first, uniform, normal, temperature, LOG_STD_RANGE
         )
+        z, outputs = first_rows(num_rows, z, outputs)
         done = outputs[:, 0].float() if self.sizes.done_head else None
         reward = outputs[:, first - 1].float() if self.sizes.reward_head else None
-        cut = (None if head is None else head[:num_rows] for head in (done, reward))
-        return Dreamt(z[:num_rows], *cut)
+        return Dreamt(z, done, reward)
+
+
+def join(parts: Sequence[Tensor], row: Tensor) -> None:
+    """`stepping.join` in torch's operations, for a GPU."""
+    first = 0
+    for part in parts:
+        last = first + part.shape[1]
+        row[:, first:last] = part
+        first = last
 
 
 def advance(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,11 @@ def enough_rows(*parts: Tensor) -> tuple[Tensor, ...]:
     return tuple(torch.cat([part, part.new_zeros(missing, *part.shape[1:])]) for part in parts) if missing > 0 else parts
 
 
+def first_rows(num_rows: int, *parts: Tensor) -> tuple[Tensor, ...]:
+    """Returns tensors without the rows that `enough_rows` put below."""
+    return parts if len(parts[0]) == num_rows else tuple(part[:num_rows] for part in parts)
+
+
 def pick_device(asked: Device) -> str:
     """Returns ``"cuda"`` or ``"cpu"``; ``"auto"`` is the GPU where there is one.
 

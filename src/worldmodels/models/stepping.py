@@ -7,6 +7,7 @@ once more. Numbers of bfloat16 come in as their bits, int16, and are shifted up 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numba
 import numpy as np
@@ -25,49 +26,59 @@ _LOG2_E = np.float32(1 / math.log(2))
 _LN2_HIGH = np.float32(355 / 512)
 _LN2_LOW = np.float32(math.log(2) - 355 / 512)
 #: e^f for f in ±(ln 2) / 2 by its Taylor series: right to the last bit or two of float32.
-_SERIES = tuple(np.float32(1 / math.factorial(n)) for n in range(8))
+_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / math.factorial(n)) for n in range(8))
 #: A fused multiply-add may take a product and a sum's place; nothing else may be reordered, so any compiler gives the same.
-_compiled = numba.njit(cache=True, nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
+_FASTMATH = {"contract", "nsz"}
+_compiled = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
+_inlined = numba.njit(inline="always", cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
+
+
+@_inlined
+def _exp(x: np.float32) -> np.float32:
+    """e^x = 2^k e^f, all float32; beyond ±87 it stays at e^±87."""
+    clipped = min(max(x, np.float32(-87)), np.float32(87))
+    rounded = clipped * _LOG2_E + _ROUND
+    k = rounded - _ROUND
+    f = (clipped - k * _LN2_HIGH) - k * _LN2_LOW
+    power = np.float32(_C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * (_C6 + f * _C7)))))))
+    # 2^k is put into the exponent.
+    return np.int32(power.view(np.int32) + (np.float32(rounded).view(np.int32) << np.int32(23))).view(np.float32)
 
 
 @_compiled
-def _exp(x: Floats, room: Floats, out: Floats) -> None:
-    """out = e^x = 2^k e^f, all float32 and of the same length; ``room`` is overwritten. Beyond ±87 it stays at e^±87."""
-    c0, c1, c2, c3, c4, c5, c6, c7 = _SERIES
-    for i in range(x.shape[0]):
-        clipped = min(max(x[i], np.float32(-87)), np.float32(87))
-        rounded = clipped * _LOG2_E + _ROUND
-        room[i] = rounded
-        k = rounded - _ROUND
-        f = (clipped - k * _LN2_HIGH) - k * _LN2_LOW
-        out[i] = c0 + f * (c1 + f * (c2 + f * (c3 + f * (c4 + f * (c5 + f * (c6 + f * c7))))))
-    # 2^k is put into the exponent.
-    bits, whole = out.view(np.int32), room.view(np.int32)
-    for i in range(x.shape[0]):
-        bits[i] += whole[i] << np.int32(23)
+def _join(parts: tuple[NDArray[np.int32], ...], row: Bits, shift: np.int32) -> None:
+    for n in range(row.shape[0]):
+        first = 0
+        for part in parts:
+            bits, last = part[n], first + part.shape[1]
+            joined = row[n, first:last]
+            first = last
+            if shift == 0:
+                joined[:] = bits
+                continue
+            for i in range(bits.shape[0]):
+                # To the nearest, a tie to the even one; what is no number stays none.
+                nearest = (bits[i] + np.int32(0x7FFF) + ((bits[i] >> shift) & np.int32(1))) >> shift
+                joined[i] = np.int32(0x7FC0) if bits[i] & np.int32(0x7FFFFFFF) > np.int32(0x7F800000) else nearest
 
 
 @_compiled
 def _advance(gates: Bits, shift: np.int32, cell: Floats, new_cell: Floats, new_hidden: Floats) -> None:
     size = cell.shape[1]
-    x, room, gate = np.empty(4 * size, np.float32), np.empty(4 * size, np.float32), np.empty(4 * size, np.float32)
+    x, gate = np.empty(4 * size, np.float32), np.empty(4 * size, np.float32)
     bits = x.view(np.int32)
     for row in range(cell.shape[0]):
         for i in range(4 * size):
             bits[i] = np.int32(gates[row, i]) << shift
         for i in range(4 * size):
-            x[i] = -x[i]
-        _exp(x, room, gate)
-        for i in range(4 * size):
-            gate[i] = np.float32(1) / (np.float32(1) + gate[i])
+            gate[i] = np.float32(1) / (np.float32(1) + _exp(-x[i]))
         old, new, hidden = cell[row], new_cell[row], new_hidden[row]
         for i in range(size):
             # tanh(x) = 2σ(2x) - 1, for the candidate, whose argument comes doubled, and for the new cell.
             new[i] = old[i] * gate[size + i] + gate[i] * (np.float32(2) * gate[2 * size + i] - np.float32(1))
-            x[i] = np.float32(-2) * new[i]
-        _exp(x[:size], room[:size], hidden)
         for i in range(size):
-            hidden[i] = (np.float32(2) / (np.float32(1) + hidden[i]) - np.float32(1)) * gate[3 * size + i]
+            tanh = np.float32(2) / (np.float32(1) + _exp(np.float32(-2) * new[i])) - np.float32(1)
+            hidden[i] = tanh * gate[3 * size + i]
 
 
 @_compiled
@@ -84,11 +95,11 @@ def _draw(
 ) -> None:
     latent = z.shape[1]
     size = (outputs.shape[1] - first) // 3
-    x, room, share = np.empty(3 * size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    x, share = np.empty(3 * size, np.float32), np.empty(size, np.float32)
     bits = x.view(np.int32)
     # One number per latent; arrays of their own, so that the compiler sees that they do not overlap.
     top, reached, passed = np.empty(latent, np.float32), np.empty(latent, np.float32), np.empty(latent, np.float32)
-    mean, log_std, std = np.empty(latent, np.float32), np.empty(latent, np.float32), np.empty(latent, np.float32)
+    mean, log_std = np.empty(latent, np.float32), np.empty(latent, np.float32)
     scale = np.float32(math.sqrt(temperature))
     for row in range(z.shape[0]):
         # Slices, here and below: an index that is a sum could be negative, for all the compiler knows, and would be slow.
@@ -100,15 +111,11 @@ def _draw(
             logit = x[k : k + latent]
             for j in range(latent):
                 top[j] = max(top[j], logit[j])
-        for k in range(0, size, latent):
-            logit = x[k : k + latent]
-            for j in range(latent):
-                logit[j] = (logit[j] - top[j]) / temperature
-        _exp(x[:size], room, share)
         reached[:] = 0
         for k in range(0, size, latent):
-            part = share[k : k + latent]
+            logit, part = x[k : k + latent], share[k : k + latent]
             for j in range(latent):
+                part[j] = _exp((logit[j] - top[j]) / temperature)
                 reached[j] += part[j]
         for j in range(latent):
             reached[j] *= uniform[row, j]
@@ -126,16 +133,18 @@ def _draw(
                 log_std[j] = this_log_std if further else other_log_std
                 passed[j] += part[j]
         for j in range(latent):
-            log_std[j] = min(max(log_std[j], low), high)
-        _exp(log_std, room[:latent], std)
-        for j in range(latent):
-            z[row, j] = mean[j] + std[j] * normal[row, j] * scale
+            z[row, j] = mean[j] + _exp(min(max(log_std[j], low), high)) * normal[row, j] * scale
 
 
 def _bits(x: Tensor) -> tuple[Bits, np.int32]:
     if x.dtype == torch.bfloat16:
         return x.view(torch.int16).numpy(), np.int32(16)
     return x.view(torch.int32).numpy(), np.int32(0)
+
+
+def join(parts: Sequence[Tensor], row: Tensor) -> None:
+    """Writes parts, float32 [N, …] each, one after the other into the first columns of ``row``, float32 or bfloat16."""
+    _join(tuple(part.contiguous().view(torch.int32).numpy() for part in parts), *_bits(row))
 
 
 def advance(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:

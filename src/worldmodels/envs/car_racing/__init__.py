@@ -26,8 +26,10 @@ MAX_EPISODE_STEPS = 1000
 
 def squash(actions: Floats) -> Floats:
     """C's outputs [..., 3] in [-1, 1] → steering in [-1, 1], gas (x + 1) / 2, brake x clipped to [0, 1] (the original's)."""
-    steering, gas, brake = np.moveaxis(actions, -1, 0)
-    return np.stack([steering, (gas + 1) / 2, np.clip(brake, 0, 1)], -1)
+    squashed = actions.copy()
+    squashed[..., 1] = (actions[..., 1] + 1) / 2
+    squashed[..., 2] = np.clip(actions[..., 2], 0, 1)
+    return squashed
 
 
 SMOKE = Preset(
