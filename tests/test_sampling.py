@@ -175,11 +175,12 @@ def test_a_window_tells_what_follows(latents):
     for batch in windows(make(latents), 0):
         step = batch.mu[..., 0].astype(int)
         np.testing.assert_array_equal(batch.has_next, ~np.isin(step + 1, STARTS))
-        np.testing.assert_array_equal(batch.next_mu[batch.has_next][:, 0], step[batch.has_next] + 1)
-        np.testing.assert_array_equal(batch.next_logvar[batch.has_next], -batch.next_mu[batch.has_next])
+        goes_on = batch.has_next[:, -1]
+        np.testing.assert_array_equal(batch.next_mu[goes_on, 0, 0], step[goes_on, -1] + 1)
+        np.testing.assert_array_equal(batch.next_logvar, -batch.next_mu)
         # Within a window, what follows is the next column.
         inside = batch.has_next[:, :-1]
-        np.testing.assert_array_equal(batch.next_mu[:, :-1][inside], batch.mu[:, 1:][inside])
+        np.testing.assert_array_equal(batch.mu[:, 1:, 0][inside], step[:, :-1][inside] + 1)
         np.testing.assert_array_equal(batch.done, latents.terminated[step])
         np.testing.assert_array_equal(batch.hit, step % 7 == 0)
         np.testing.assert_array_equal(batch.action[..., 0], step / 4)
@@ -248,8 +249,9 @@ def test_half_of_the_mirrored_episodes_are_read_in_the_mirror(mirrored_latents, 
             np.testing.assert_array_equal(batch.action[..., 0], np.where(shown, -1, 1) * step / 4)
             np.testing.assert_array_equal(batch.logvar, -batch.mu)
             after = np.where(shown, -1, 1) + batch.mu[..., 0]
-            np.testing.assert_array_equal(batch.next_mu[batch.has_next][:, 0], after[batch.has_next])
-            np.testing.assert_array_equal(batch.next_logvar[batch.has_next], -batch.next_mu[batch.has_next])
+            goes_on = batch.has_next[:, -1]
+            np.testing.assert_array_equal(batch.next_mu[goes_on, 0, 0], after[goes_on, -1])
+            np.testing.assert_array_equal(batch.next_logvar, -batch.next_mu)
             np.testing.assert_array_equal(batch.reward, step / 2)
             for number in np.unique(episode):
                 seen.setdefault((epoch, number), set()).update(shown[episode == number])

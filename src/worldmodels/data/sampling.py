@@ -120,9 +120,10 @@ def held_out_frames(store: EpisodeStore, episodes: NDArray[np.int64], num_frames
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """A window of B streams, T steps each, with the latent that follows each step.
+    """A window of B streams, T steps each, with the latent that follows its last step.
 
-    mu, logvar float32 [B, T, Z]; next_mu, next_logvar likewise, meaningless where ``has_next`` (bool [B, T]) is false;
+    mu, logvar float32 [B, T, Z]; next_mu, next_logvar float32 [B, 1, Z]; ``has_next`` (bool [B, T]) is false where nothing follows
+    a step: what stands there is meaningless;
     action float32 [B, T, A]; restart, done, hit bool [B, T]; reward float32 [B, T]; ``valid`` bool [B, T] is false where an
     episode is padded; ``fresh`` says that the streams begin here.
     """
@@ -230,7 +231,8 @@ class SequenceSampler:
         store = self._store
         last = self._last[index]
         mu, logvar = store.latents(index, mirrored)
-        next_mu, next_logvar = store.latents(np.minimum(index + 1, self._num_steps - 1), mirrored)
+        following = np.minimum(index[:, -1:] + 1, self._num_steps - 1)
+        next_mu, next_logvar = store.latents(following, mirrored[:, -1:])
         action = store.action[index]
         if mirrored.any():
             action[mirrored] *= self._mirrored_action

@@ -65,7 +65,7 @@ class RNNTrainee:
 
         z = draw(torch.from_numpy(batch.mu), torch.from_numpy(batch.logvar))
         # The step's own z is the target of the step before: one draw, as when a sequence is read in one piece.
-        after = draw(torch.from_numpy(batch.next_mu[:, -1:]), torch.from_numpy(batch.next_logvar[:, -1:]))
+        after = draw(torch.from_numpy(batch.next_mu), torch.from_numpy(batch.next_logvar))
         next_z = torch.cat([z[:, 1:], after], 1)
         inputs = self.model.inputs(
             z, torch.from_numpy(batch.action).to(self._device), torch.from_numpy(batch.restart).to(self._device)
