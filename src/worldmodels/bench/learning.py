@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,23 @@ def _trainee_loss(trainee: Trainee) -> Callable[[], Tensor]:
     return loss
 
 
-def measure_vae_training(bench: Bench) -> Row:
-    """Frames/s through V's gradient step, on collected frames; a batch is a slice of what the sampler holds in memory."""
-    config, device = bench.preset.vae, bench.device
+def measure_vae_training(bench: Bench) -> list[Row]:
+    """Frames/s through V's gradient step, at the paper's batch size and at the measured scale's, if that is another."""
+    paper, here = bench.spec.preset("paper").vae.batch_size, bench.preset.vae.batch_size
+    rows = [_vae_training(bench, "V training", paper)]
+    if here != paper:
+        rows.append(_vae_training(bench, f"V training, batch {here}", here))
+    return rows
+
+
+def _vae_training(bench: Bench, name: str, batch_size: int) -> Row:
+    """Frames/s on collected frames; a batch is a slice of what the sampler holds in memory."""
+    config, device = dataclasses.replace(bench.preset.vae, batch_size=batch_size), bench.device
     vae = make_vae(bench.spec).to(device)
     store = EpisodeStore(bench.folder / "run" / "episodes")
     split = split_episodes(len(store.lengths), config.held_out_fraction, 0)
     trainee = VAETrainee(vae, store, split, config, 0)
-    work = _gradient_steps(vae, _trainee_loss(trainee), config.batch_size, None)
+    work = _gradient_steps(vae, _trainee_loss(trainee), batch_size, None)
 
     plain = original.PlainVAE(bench.spec.latent_size).to(device)
     x = (torch.from_numpy(store.frames(0, 100)).float() / 255).permute(0, 3, 1, 2).contiguous().to(device)
@@ -81,10 +91,10 @@ def measure_vae_training(bench: Bench) -> Row:
     value, baseline, bound = bench.measure(work, other, operations, device)
     return Row(
         bench.spec.name,
-        "V training",
+        name,
         value,
         "frames/s",
-        f"batch {config.batch_size}; baseline: float32, default memory format, batch 100, data in memory",
+        f"batch {batch_size}; baseline: float32, default memory format, batch 100, data in memory",
         baseline,
         bound,
     )

@@ -122,8 +122,8 @@ def held_out_frames(store: EpisodeStore, episodes: NDArray[np.int64], num_frames
 class SequenceBatch:
     """A window of B streams, T steps each, with the latent that follows its last step.
 
-    mu, logvar float32 [B, T, Z]; next_mu, next_logvar float32 [B, 1, Z]; ``has_next`` (bool [B, T]) is false where nothing follows
-    a step: what stands there is meaningless;
+    mu, logvar float32 [B, T, Z]; next_mu, next_logvar float32 [B, 1, Z]; ``has_next`` (bool [B, T]) is false where nothing
+    follows a step, and what stands there is meaningless;
     action float32 [B, T, A]; restart, done, hit bool [B, T]; reward float32 [B, T]; ``valid`` bool [B, T] is false where an
     episode is padded; ``fresh`` says that the streams begin here.
     """
