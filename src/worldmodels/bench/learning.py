@@ -88,7 +88,7 @@ def _vae_training(bench: Bench, name: str, batch_size: int) -> Row:
     x = (torch.from_numpy(store.frames(0, 100)).float() / 255).permute(0, 3, 1, 2).contiguous().to(device)
     other = _plain_gradient_steps(plain, lambda: plain.loss(x), len(x), None)
     operations = bounds.TRAINING * bounds.vae_operations(make_vae(bench.spec))
-    value, baseline, bound = bench.measure(work, other, operations, device)
+    value, baseline, bound = bench.measure(work, other, operations=operations)
     return Row(
         bench.spec.name,
         name,
@@ -126,7 +126,7 @@ def measure_encoding(bench: Bench) -> Row:
             plain.encode((torch.from_numpy(frame.astype(np.float32)) / 255).permute(2, 0, 1)[None].to(device))
         return float(len(frames))
 
-    value, baseline, bound = bench.measure(work, one_by_one, bounds.encoder_operations(make_vae(bench.spec)), device)
+    value, baseline, bound = bench.measure(work, one_by_one, operations=bounds.encoder_operations(make_vae(bench.spec)))
     return Row(
         bench.spec.name,
         "encoding",
@@ -183,7 +183,7 @@ def measure_rnn_training(bench: Bench) -> Row:
     next_z = torch.randn(*shape, spec.latent_size, device=device)
     done = torch.zeros(shape, device=device)
     naive = _plain_gradient_steps(plain, lambda: plain.loss(inputs, next_z, done), units, config.max_grad_value)
-    value, baseline, bound = bench.measure(work, naive, bounds.TRAINING * bounds.rnn_operations(rnn), device)
+    value, baseline, bound = bench.measure(work, naive, operations=bounds.TRAINING * bounds.rnn_operations(rnn))
     return Row(
         bench.spec.name,
         "M training",

@@ -35,12 +35,12 @@ class Bench:
         """The settings that are measured."""
         return self.spec.preset(SCALE)
 
-    def measure(self, ours: Work, other: Work, operations: float, device: str) -> tuple[float, float, float]:
-        """Returns units/s of our way, of the other way, and of matrix products alone with so many operations a unit."""
-        product = bounds.matrix_product(device, compute_dtype(device))
-        seconds = [self.seconds, self.seconds, self.seconds / 4]
-        value, baseline, bound = rates([ours, other, product], seconds, device)
-        return value, baseline, bound / operations
+    def measure(self, ours: Work, *others: Work, operations: float) -> tuple[float, ...]:
+        """Returns units/s of our way, of other ways, and at last of matrix products alone with so many operations a unit."""
+        product = bounds.matrix_product(self.device, compute_dtype(self.device))
+        seconds = [self.seconds] * (1 + len(others)) + [self.seconds / 4]
+        *found, bound = rates([ours, *others, product], seconds, self.device)
+        return (*found, bound / operations)
 
     def model(self) -> WorldModel:
         """Makes V and M with random weights on the CPU; the done head never ends an episode."""

@@ -60,8 +60,7 @@ def measure_dream(bench: Bench) -> list[Row]:
         return float(BLOCK_STEPS // 4 * len(jobs))
 
     operations = bounds.rnn_operations(model.rnn)
-    value, slow, bound = bench.measure(ours, one_by_one, operations, device)
-    value_again, wider, bound_again = bench.measure(ours, naive, operations, device)
+    value, slow, wider, bound = bench.measure(ours, one_by_one, naive, operations=operations)
     what = f"{len(jobs):,} slots, {candidates} candidates, C included"
     return [
         Row(
@@ -76,11 +75,11 @@ def measure_dream(bench: Bench) -> list[Row]:
         Row(
             spec.name,
             "dream, naive loop",
-            value_again,
+            value,
             "steps/s",
             f"{what}; baseline: as many slots, float32, nn.LSTMCell, softmax and multinomial, on the CPU",
             wider,
-            bound_again,
+            bound,
         ),
     ]
 
