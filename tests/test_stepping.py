@@ -65,3 +65,9 @@ def test_join_rounds_as_torch_does(values, dtype):
     assert torch.equal(rows[0].isnan(), rows[1].isnan())
     assert torch.equal(rows[0].nan_to_num(), rows[1].nan_to_num())
     assert (rows[0][:, 5] == 7).all()
+
+
+@pytest.mark.parametrize("shapes", [[(4, 3), (3, 2)], [(4, 3), (4, 3)], [(4, 3), (4, 1)]])
+def test_join_refuses_parts_that_do_not_fit(shapes):
+    with pytest.raises(ValueError, match="do not make 4 rows of 5 numbers"):
+        stepping.join([torch.zeros(shape) for shape in shapes], torch.zeros(4, 6))

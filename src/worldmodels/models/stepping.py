@@ -143,8 +143,14 @@ def _bits(x: Tensor) -> tuple[Bits, np.int32]:
 
 
 def join(parts: Sequence[Tensor], row: Tensor) -> None:
-    """Writes parts, float32 [N, …] each, one after the other into the first columns of ``row``, float32 or bfloat16."""
-    _join(tuple(part.contiguous().view(torch.int32).numpy() for part in parts), *_bits(row))
+    """Writes parts, floating [N, …] each, one after the other into ``row``, float32 or bfloat16, whose last column stays.
+
+    Raises:
+        ValueError: a part has another number of rows, or all together another number of columns.
+    """
+    if any(len(part) != len(row) for part in parts) or sum(part.shape[1] for part in parts) != row.shape[1] - 1:
+        raise ValueError(f"{[tuple(part.shape) for part in parts]} do not make {len(row)} rows of {row.shape[1] - 1} numbers")
+    _join(tuple(part.float().contiguous().view(torch.int32).numpy() for part in parts), *_bits(row))
 
 
 def advance(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
