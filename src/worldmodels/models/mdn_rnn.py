@@ -224,9 +224,10 @@ class MixtureNLL(torch.autograd.Function):
                 responsibility.mul_(weight / likelihood)
                 gradient[part, :size] = share.mul_(weight / total_share).sub_(responsibility).flatten(1)
                 gradient[part, size : 2 * size] = error.mul_(responsibility).mul_(inverse_std).flatten(1)
-                by_log_std = responsibility.sub_(squared.mul_(responsibility))
+                by_log_std = torch.addcmul(responsibility, squared, responsibility, value=-1)
                 # No gradient through the clip.
-                gradient[part, 2 * size :] = by_log_std.masked_fill_(raw_log_std != log_std, 0).flatten(1)
+                by_log_std = torch.ops.aten.hardtanh_backward(by_log_std, raw_log_std, *LOG_STD_RANGE)
+                gradient[part, 2 * size :] = by_log_std.flatten(1)
         if gradient is not None:
             ctx.save_for_backward(gradient)
         return total.float()
