@@ -96,29 +96,31 @@ def rollout(
     lengths = np.zeros(world.num_envs, np.int64)
     fruitless = np.zeros(world.num_envs, np.int64)
     obs: Any = None
+    running, some_ended = job_of >= 0, True
     while True:
-        free = np.flatnonzero(job_of < 0)
-        if next_job < len(jobs) and len(free):
-            mask = np.zeros(world.num_envs, np.bool_)
-            seeds: list[int | None] = [None] * world.num_envs
-            slot_jobs: list[EpisodeJob | None] = [None] * world.num_envs
-            for slot, index in zip(free, range(next_job, len(jobs)), strict=False):
-                mask[slot], job_of[slot] = True, index
-                slot_jobs[slot] = jobs[index]
-                seeds[slot] = jobs[index].seed
-                next_job = index + 1
-            returns[mask], lengths[mask], fruitless[mask] = 0, 0, 0
-            obs, _ = world.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
-            policy.begin(mask, slot_jobs)
-        running = job_of >= 0
-        if not running.any():
-            return [result for result in results if result is not None]
-        if next_job >= len(jobs) and np.count_nonzero(~running) > SHRINK_AT * world.num_envs:
-            world.shrink(running)
-            policy.shrink(running)
-            obs = obs[running]
-            job_of, returns, lengths, fruitless = job_of[running], returns[running], lengths[running], fruitless[running]
-            running = np.ones(world.num_envs, np.bool_)
+        if some_ended:
+            free = np.flatnonzero(job_of < 0)
+            if next_job < len(jobs) and len(free):
+                mask = np.zeros(world.num_envs, np.bool_)
+                seeds: list[int | None] = [None] * world.num_envs
+                slot_jobs: list[EpisodeJob | None] = [None] * world.num_envs
+                for slot, index in zip(free, range(next_job, len(jobs)), strict=False):
+                    mask[slot], job_of[slot] = True, index
+                    slot_jobs[slot] = jobs[index]
+                    seeds[slot] = jobs[index].seed
+                    next_job = index + 1
+                returns[mask], lengths[mask], fruitless[mask] = 0, 0, 0
+                obs, _ = world.reset(seed=seeds, options={"reset_mask": mask})  # type: ignore[arg-type]
+                policy.begin(mask, slot_jobs)
+            running = job_of >= 0
+            if not running.any():
+                return [result for result in results if result is not None]
+            if next_job >= len(jobs) and np.count_nonzero(~running) > SHRINK_AT * world.num_envs:
+                world.shrink(running)
+                policy.shrink(running)
+                obs = obs[running]
+                job_of, returns, lengths, fruitless = job_of[running], returns[running], lengths[running], fruitless[running]
+                running = np.ones(world.num_envs, np.bool_)
 
         actions = policy.act(obs)
         next_obs, rewards, terminated, truncated, infos = world.step(actions)
@@ -133,7 +135,9 @@ def rollout(
             given_up = running & ~ended & (fruitless >= patience_steps)
             returns[given_up] += rewards[given_up] * (max_steps - lengths[given_up])
             ended = ended | given_up
-        for slot in np.flatnonzero(running & ended):
+        finished = np.flatnonzero(running & ended)
+        some_ended = len(finished) > 0
+        for slot in finished:
             index = int(job_of[slot])
             result = EpisodeResult(jobs[index], float(returns[slot]), int(lengths[slot]))
             results[index] = result

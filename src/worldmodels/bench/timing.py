@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 #: Turns that each kind of work gets.
-ROUNDS = 8
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,20 @@ class Row:
             "fraction_of_bound": self.value / self.bound if self.bound else None,
             "note": note,
         }
+
+
+def best_of(rows: Sequence[Row]) -> Row:
+    """Returns one row of several of the same: the best value, baseline and bound."""
+    first = rows[0]
+    if first.unit.startswith("s/"):
+        return min(rows, key=lambda row: row.value)
+    baselines, bounds = ([getattr(row, name) for row in rows] for name in ("baseline", "bound"))
+    return dataclasses.replace(
+        first,
+        value=max(row.value for row in rows),
+        baseline=None if first.baseline is None else max(baselines),
+        bound=None if first.bound is None else max(bounds),
+    )
 
 
 def synchronise(device: str) -> None:

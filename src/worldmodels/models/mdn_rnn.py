@@ -1,6 +1,6 @@
 """M, the MDN-RNN: an LSTM whose output is a mixture of Gaussians over the next latent (paper, appendix A.2).
 
-Shapes: B batch, T time, N slots, Z latent, A action, H hidden, K mixtures, R = B·T rows.
+Shapes: B batch, T time, N slots, Z latent, A action, H hidden, K mixtures, R = T·B rows.
 
 The output layer's columns are [done logit], [reward], mixture logits [K, Z], means [K, Z], log standard deviations [K, Z]:
 mixtures first, so that one mixture of all latents is contiguous. (The original has them last; `docs/fidelity.md`.)
@@ -145,19 +145,19 @@ class MDNRNN(nn.Module):
         first = self.sizes.num_heads
         with autocast(device_of(self)):
             hidden, state = self(inputs, state)
-            hidden = hidden.flatten(0, 1)
+            hidden = time_major(hidden)
             # Apart: products with an odd number of columns take up to twice as long.
             heads = F.linear(hidden, self.weight_out[:first], self.bias_out[:first]).float()  # [R, heads]
             mixtures = F.linear(hidden, self.weight_out[first:], self.bias_out[first:])  # [R, 3·K·Z]
-        rows = has_next.flatten().float()
-        total = MixtureNLL.apply(mixtures, next_z.flatten(0, 1), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
+        rows = time_major(has_next).float()
+        total = MixtureNLL.apply(mixtures, time_major(next_z), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
         nll = total / (rows.sum().clamp(min=1) * self.sizes.latent_size)
         metrics = {"nll": nll.detach()}
         loss = nll
-        counted = valid.flatten().float()
+        counted = time_major(valid).float()
         num_counted = counted.sum().clamp(min=1)
         if self.sizes.done_head:
-            logit, target = heads[:, 0], done.flatten().float()
+            logit, target = heads[:, 0], time_major(done).float()
             if self.sizes.hits:
                 # The weight inflates the odds that the loss is content with; the head's own logit is free of it.
                 logit = logit + math.log(done_weight)
@@ -166,7 +166,7 @@ class MDNRNN(nn.Module):
             metrics["done_loss"] = done_loss.detach()
             loss = loss + done_loss
         if self.sizes.reward_head:
-            error = heads[:, first - 1] - reward.flatten()
+            error = heads[:, first - 1] - time_major(reward)
             reward_loss = 0.5 * (error.square() * counted).sum() / num_counted
             metrics["reward_loss"] = reward_loss.detach()
             loss = loss + reward_loss
@@ -236,6 +236,11 @@ class MixtureNLL(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * grad_outputs[0].to(gradient.dtype), None, None, None
+
+
+def time_major(x: Tensor) -> Tensor:
+    """[B, T, ...] → [T·B, ...]: as the LSTM leaves its hidden states in memory, so that these are not copied."""
+    return x.transpose(0, 1).flatten(0, 1)
 
 
 class MDNStepper:
