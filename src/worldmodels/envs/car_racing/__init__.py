@@ -54,7 +54,7 @@ SMOKE = Preset(
         score_episodes=16,
     ),
     # Gymnasium's own environment draws some hundred frames a second: a hundred episodes would take longer than all the rest.
-    evaluate=EvaluateConfig(episodes=4, temperature=1.0),
+    evaluate=EvaluateConfig(episodes=12, temperature=1.0),
 )
 LAPTOP = Preset(
     # Short episodes from anywhere: a random driver leaves the road within seconds, and sees nothing but grass after.
