@@ -199,7 +199,7 @@ class BenchArgs:
     device: Device = "auto"
     """Where V, M and the dream compute; auto is the GPU if there is one."""
     seconds: float = 5.0
-    """How long a measurement goes on, and its baseline as long again; the whole takes about 50 times as long."""
+    """How long a measurement goes on, and its baseline as long again; the whole takes about eight minutes by default."""
     json: Path | None = None
     """Also write the rows to this file."""
 

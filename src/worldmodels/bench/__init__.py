@@ -62,8 +62,7 @@ def run_bench(seconds: float, asked: Device) -> dict[str, Any]:
     """Measures every stage of both tasks, prints a table and returns ``machine`` and ``rows`` as JSON values.
 
     Args:
-        seconds: how long each measurement goes on; the whole takes about 50 times as long, and minutes more for starting games
-            and for whole generations.
+        seconds: how long each measurement goes on, at least: games must start, and generations of the dream are played whole.
         asked: where V, M and the dream compute.
     """
     device = pick_device(asked)

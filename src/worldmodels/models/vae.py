@@ -42,7 +42,11 @@ class VAE(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, x: Tensor, product_size: int = PRODUCT_SIZE) -> tuple[Tensor, Tensor]:
-        """Returns mu and logvar, both [B, Z], of frames [B, 3, 64, 64] in [0, 1]."""
+        """Returns mu and logvar, both [B, Z], of frames [B, 3, 64, 64] in [0, 1].
+
+        Args:
+            product_size: pictures of at most this many rows are convolved as one matrix product.
+        """
         for layer in self.encoder:
             assert isinstance(layer, nn.Conv2d)
             x = relu(convolve_small(x, layer) if x.shape[2] <= product_size else layer(x))
