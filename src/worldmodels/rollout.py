@@ -96,7 +96,7 @@ def rollout(
     lengths = np.zeros(world.num_envs, np.int64)
     fruitless = np.zeros(world.num_envs, np.int64)
     obs: Any = None
-    running, some_ended = job_of >= 0, True
+    some_ended = True  # whatever has not begun
     while True:
         if some_ended:
             free = np.flatnonzero(job_of < 0)

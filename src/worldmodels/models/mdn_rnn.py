@@ -262,6 +262,10 @@ class MDNStepper:
             self._weight_out = model.weight_out.detach().to(dtype)
             self._bias_out = model.bias_out.detach().to(dtype)
         self._row = torch.ones(0, weight.shape[1], dtype=dtype, device=weight.device)
+        on_cpu = weight.device.type == "cpu"
+        self._join = stepping.join if on_cpu else join
+        self._advance = stepping.advance if on_cpu else advance
+        self._draw = stepping.draw if on_cpu else draw
 
     @torch.no_grad()
     def step(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState) -> RNNState:
@@ -272,10 +276,9 @@ class MDNStepper:
         if len(self._row) != len(z):
             self._row = torch.ones(len(z), self._row.shape[1], dtype=self.dtype, device=self._row.device)
         parts = [z, action, restart[:, None], hidden] if self.sizes.restart_input else [z, action, hidden]
-        on_cpu = z.device.type == "cpu"
-        (stepping.join if on_cpu else join)(parts, self._row)
+        self._join(parts, self._row)
         gates = F.linear(self._row, self._weight)  # [N, 4H]
-        return RNNState(*first_rows(num_rows, *(stepping.advance if on_cpu else advance)(gates, cell)))
+        return RNNState(*first_rows(num_rows, *self._advance(gates, cell)))
 
     @torch.no_grad()
     def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Dreamt:
@@ -291,9 +294,7 @@ class MDNStepper:
         hidden, uniform, normal = enough_rows(hidden, uniform, normal)
         outputs = F.linear(hidden.to(self.dtype), self._weight_out, self._bias_out)
         first = self.sizes.num_heads
-        z = (stepping.draw if outputs.device.type == "cpu" else draw)(
-            outputs, first, uniform, normal, temperature, LOG_STD_RANGE
-        )
+        z = self._draw(outputs, first, uniform, normal, temperature, LOG_STD_RANGE)
         z, outputs = first_rows(num_rows, z, outputs)
         done = outputs[:, 0].float() if self.sizes.done_head else None
         reward = outputs[:, first - 1].float() if self.sizes.reward_head else None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows
+from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows, first_rows
 
 #: Pictures of at most this many rows are convolved as one matrix product: of many frames, and of the few that games show.
 PRODUCT_SIZE, FEW_FRAMES_PRODUCT_SIZE = 6, 14
@@ -113,7 +113,8 @@ class VAE(nn.Module):
         with autocast(device):
             x = to_input(frames, compute_dtype(device))
             mu, logvar = self.encode(x, PRODUCT_SIZE if many else FEW_FRAMES_PRODUCT_SIZE)
-        return mu[:num_frames].float(), logvar[:num_frames].float()
+        mu, logvar = first_rows(num_frames, mu, logvar)
+        return mu.float(), logvar.float()
 
     @torch.no_grad()
     def decode_frames(self, z: Tensor) -> Tensor:

@@ -87,7 +87,7 @@ def run(config: EncodeConfig, run: Run) -> None:
     progress = Progress("encode", num_all, "frames", start)
     done = 0
     for names, first, mirrored in parts:
-        for begin, end in _spans(max(start - done, 0), total - first):
+        for begin, end in _pieces(max(start - done, 0), total - first, SPAN_FRAMES * torch.get_num_threads()):
             mu, logvar = (arrays[name][begin:end] for name in names)
             encode_into(vae, store, first + begin, config.batch_size, mu, logvar, mirrored)
             for name in names:
@@ -123,25 +123,22 @@ def encode_into(
     device, num_frames = device_of(vae), len(into_mu)
 
     def encode(start: int, stop: int, check: Callable[[], None]) -> None:
-        for begin in range(start, stop, READ_FRAMES):
+        for begin, end in _pieces(start, stop, READ_FRAMES):
             check()
-            end = min(begin + READ_FRAMES, stop)
             frames = store.frames(first + begin, first + end)
             if mirrored:
                 frames = np.ascontiguousarray(frames[:, :, ::-1])
-            for offset in range(begin, end, batch_size):
-                here = slice(offset, min(offset + batch_size, end))
-                batch = torch.from_numpy(frames[here.start - begin : here.stop - begin]).to(device)
+            for left, right in _pieces(begin, end, batch_size):
+                batch = torch.from_numpy(frames[left - begin : right - begin]).to(device)
                 mu, logvar = vae.encode_frames(batch, many=True)
-                into_mu[here], into_logvar[here] = mu.half().cpu().numpy(), logvar.half().cpu().numpy()
+                into_mu[left:right], into_logvar[left:right] = mu.half().cpu().numpy(), logvar.half().cpu().numpy()
 
     cuts = np.linspace(0, num_frames, torch.get_num_threads() + 1).astype(int).tolist()
     side_by_side([partial(encode, start, stop) for start, stop in pairwise(cuts)])
 
 
-def _spans(start: int, end: int) -> list[tuple[int, int]]:
-    """Cuts frames into pieces that are encoded between two checkpoints: first frame, and the one after the last."""
-    size = SPAN_FRAMES * torch.get_num_threads()
+def _pieces(start: int, end: int, size: int) -> list[tuple[int, int]]:
+    """Cuts frames into pieces of so many: of each the first frame, and the one after the last."""
     return [(begin, min(begin + size, end)) for begin in range(start, end, size)]
 
 
