@@ -1,16 +1,18 @@
 # The two commands of the README, and what contributors use. Everything happens in .venv.
 #   make reproduce [TASK=take-cover] [SCALE=smoke|laptop|paper] [RUN=folder] [SEED=0]
 #   make test
+#   make demo [SERVE=0]
 TASK ?= take-cover
 SCALE ?= smoke
 RUN ?= runs/$(TASK)-$(SCALE)
 SEED ?= 0
+SERVE ?= 1
 PYTHON ?= python3
 # Where pip finds other builds of torch, such as the CPU-only one; empty: the default build.
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: reproduce test lint faults bench scaling install install-dev clean
+.PHONY: demo page reproduce test lint faults bench scaling install install-dev clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -37,6 +39,16 @@ scaling: install
 	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
 	$(BIN)/python docs/tables.py
 	$(BIN)/python docs/draw.py
+
+# The page of both shipped agents in site/; SERVE=0 only builds it.
+demo: install page
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[web]"
+	$(BIN)/worldmodels export web car-racing take-cover --out site
+	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000)
+
+page:
+	@command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' || { echo "make demo: the page is built with Node 20 or later and npm; install them" >&2; exit 2; }
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 install: .venv/installed
 install-dev: .venv/installed-dev

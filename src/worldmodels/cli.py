@@ -165,6 +165,18 @@ class VideoArgs:
 
 
 @dataclass(frozen=True)
+class ExportArgs:
+    """Write a static page that dreams in a browser: 'export web TARGET... --out DIR'."""
+
+    kind: tyro.conf.Positional[str]
+    """What to write: web."""
+    targets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """Tasks' names (their shipped agents), runs' folders (also half-trained) or models' folders."""
+    out: Path
+    """The folder to write; any static host can serve it."""
+
+
+@dataclass(frozen=True)
 class PlotArgs:
     """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
 
@@ -438,6 +450,16 @@ def _video(args: Sequence[str]) -> None:
     write_video(parsed.settings, parsed.target, parsed.out)
 
 
+def _export(args: Sequence[str]) -> None:
+    parsed = _parse(ExportArgs, "export", args)
+    if parsed.kind != "web":
+        raise UserError(f"export: there is no '{parsed.kind}'{nearest(parsed.kind, ['web'])}")
+    from worldmodels.web.export import export_web
+
+    out = export_web(parsed.targets, parsed.out)
+    print(f"{out}: 'python -m http.server --directory {shlex.quote(str(out))}' serves it")
+
+
 def _plot(args: Sequence[str]) -> None:
     parsed = _parse(PlotArgs, "plot", args)
     from worldmodels.plots import plot
@@ -478,6 +500,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "play": ("play in a window: you or the agent, reality or dream", _play),
     "watch": ("watch the agent in a window", _watch),
     "video": ("write a video of the agent, without a display", _video),
+    "export": ("write a page that dreams in a browser: export web TARGET...", _export),
     "plot": ("draw a run", _plot),
     "inspect": ("say what a file or folder is", _inspect),
     "tasks": ("list what can be learned", _tasks),
