@@ -1,5 +1,7 @@
 # The two commands of the README, and what contributors use. Everything happens in .venv.
 #   make reproduce [TASK=take-cover] [SCALE=smoke|laptop|paper] [RUN=folder] [SEED=0]
+#   make shipped [TASK=take-cover]     the shipped agent again, by the commands of its card
+#   make figures                       whatever has gone stale of the pictures and notebooks
 #   make test
 TASK ?= take-cover
 SCALE ?= smoke
@@ -10,10 +12,16 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: reproduce test lint faults bench scaling install install-dev clean
+.PHONY: reproduce shipped figures test lint faults bench scaling install install-dev clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
+
+shipped: install
+	$(BIN)/python docs/make_again.py $(TASK)
+
+figures: install-dev
+	$(BIN)/python docs/made_by.py
 
 test: install-dev
 	$(BIN)/python -m pytest -n logical --dist loadfile

@@ -1,14 +1,23 @@
-"""Draws the pictures of the pages from their JSON files, the shipped agents' scores among them: ``python docs/draw.py``."""
+"""Draws every picture that JSON files under results/ or beside a shipped agent hold all of: ``python docs/draw.py``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import made_by
+import progress
+from keep_results import unpacked
 from matplotlib.figure import Figure
 from tables import read_result, shipped_scores
 
-from worldmodels.plots.evolution import draw_returns
+from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.figures import save
+from worldmodels.plots.table import draw_ablation, draw_temperatures
+from worldmodels.run import Run
+from worldmodels.stages import fidelity
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 COLOURS = {"take-cover": "#2b6cb0", "car-racing": "#c05621"}
@@ -76,8 +85,37 @@ def draw_shipped(task: str) -> Figure:
     return draw_returns({name: result["returns"] for name, result in shipped_scores(task).items()}, TITLES[task])
 
 
+def save_kept(task: str, scale: str, draw: Callable[[Run], Figure | None], path: Path) -> None:
+    """A picture of a kept run."""
+    with unpacked(RESULTS / task / scale) as run:
+        figure = draw(run)
+    assert figure is not None
+    save(figure, path)
+
+
+def save_result(name: str, draw: Callable[[Any, Path], Any], path: Path) -> None:
+    """A picture of a JSON file under results/."""
+    draw(read_result(name), path)
+
+
+#: The pictures by name under results/, each with what draws it into a file.
+PICTURES: dict[str, Callable[[Path], Any]] = {
+    "bench.png": lambda path: save(draw_bench(), path),
+    "scaling.png": lambda path: save(draw_scaling(), path),
+    "car-racing/progress.png": partial(save_result, "car-racing/progress.json", progress.draw),
+    "take-cover/shipped/fidelity.png": partial(save_result, "take-cover/shipped/fidelity.json", fidelity.draw),
+    "take-cover/temperature/table.png": partial(save_result, "take-cover/temperature/table.json", draw_temperatures),
+    "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", draw_ablation),
+    "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", draw_ablation),
+}
+for task in TITLES:
+    PICTURES[f"{task}/shipped/scores.png"] = lambda path, task=task: save(draw_shipped(task), path)
+    for scale in ("smoke", "laptop"):
+        PICTURES[f"{task}/{scale}/curve.png"] = partial(save_kept, task, scale, draw_curve)
+        PICTURES[f"{task}/{scale}/scores.png"] = partial(save_kept, task, scale, draw_scores)
+
+
 if __name__ == "__main__":
-    for task in TITLES:
-        save(draw_shipped(task), RESULTS / task / "shipped" / "scores.png")
-    save(draw_bench(), RESULTS / "bench.png")
-    save(draw_scaling(), RESULTS / "scaling.png")
+    for name, draw in PICTURES.items():
+        draw(RESULTS / name)
+    made_by.record(f"results/{name}" for name in PICTURES)

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import made_by
+from make_again import describe
+
 from worldmodels import files
 from worldmodels.config import EvaluateConfig
 from worldmodels.models.shipped import SHIPPED
@@ -92,6 +95,7 @@ def ship(path: Path, episodes: int) -> Path:
         files.write_bytes(folder / f"{name}.json", (json.dumps(value, separators=(",", ":")) + "\n").encode())
     files.write_bytes(folder / "MODEL_CARD.md", make_card(folder).encode())
     played.unlink()
+    made_by.record([(folder / "evaluation.json").relative_to(made_by.ROOT).as_posix()])
     return folder
 
 
@@ -194,6 +198,7 @@ def make_card(folder: Path) -> str:
             f"{hours:.1f} hours without the scores, seed {rounds[0]['config']['seed']}; every setting is in `training.json`.",
             "",
             *(line for number, part in enumerate(rounds) for line in describe_round(number, part)),
+            *describe(rounds, asked["task"]),
             "## Files",
             "",
             "| part | SHA-256 |",
