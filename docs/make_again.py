@@ -11,12 +11,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from worldmodels import files
+from worldmodels import cli, files
 from worldmodels.config import Config
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import WorldModelsError
@@ -92,8 +91,7 @@ def make(rounds: list[dict[str, Any]], folder: Path) -> int:
     """Runs the commands in turn; returns 0, or the exit code of the first that fails."""
     for args in commands(rounds, folder):
         print(shlex.join(["worldmodels", *args]), flush=True)
-        code = subprocess.run([sys.executable, "-m", "worldmodels", *args], check=False).returncode
-        if code:
+        if code := cli.main(args):
             return code
     return 0
 
