@@ -53,7 +53,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
 
     A `UserError` names the task, the episode's seed and the step where the environment raises an error, or gives a frame other
     than uint8 [64, 64, 3], or a reward or an info's ``damage`` that is not a finite number, or a picture other than uint8
-    [rows, columns, 3]. An `EnvironmentFailure` is the environment's own way to say that its episode should be played again.
+    [rows, columns, 3]; or where an action is not finite or has another shape than its space. An `EnvironmentFailure` is the
+    environment's own way to say that its episode should be played again.
     """
 
     def __init__(self, env: gym.Env[Any, Any], task: str) -> None:
@@ -92,6 +93,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Plays a step."""
         self._num_steps += 1
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise self._fault(f"an action is {action}; it must be finite numbers of shape {self.action_space.shape}")
         found = self._ask("step", lambda: self.env.step(action))
         if not isinstance(found, tuple) or len(found) != 5 or not isinstance(found[4], dict):
             raise self._fault("its environment's step() must return a frame, a reward, terminated, truncated and an info")

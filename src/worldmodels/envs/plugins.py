@@ -14,12 +14,12 @@ OURS = "worldmodels.envs."
 #: Why a package's task is not there, by the name that it announces.
 _broken: dict[str, str] = {}
 _loaded: set[EntryPoint] = set()
-_loading = ""
 
 
-def loading() -> str:
-    """Returns the name of the package whose tasks are being imported; empty: none."""
-    return _loading
+def package_of(module: str) -> str:
+    """Returns the name of the package that announces a module's tasks, or the module's own name."""
+    root = module.split(".")[0]
+    return next((_package(e) for e in entry_points(group=GROUP) if e.value.split(".")[0] == root), module)
 
 
 def why_missing(name: str) -> str:
@@ -42,18 +42,16 @@ def load(name: str = "") -> None:
 
 
 def _import(entry_point: EntryPoint) -> None:
-    global _loading
-    before, _loading = _loading, _package(entry_point)
     try:
         entry_point.load()
     except (Exception, SystemExit) as error:
-        why = f"the package '{_loading}' announces the task '{entry_point.name}', but {entry_point.value} cannot be imported"
-        _broken[entry_point.name] = f"{why}: {said(error)}"
+        _broken[entry_point.name] = (
+            f"the package '{_package(entry_point)}' announces the task '{entry_point.name}', but {entry_point.value} cannot be "
+            f"imported: {said(error)}"
+        )
         # A worker's parent has said so already.
         if multiprocessing.parent_process() is None:
             print(f"worldmodels: {_broken[entry_point.name]}; the other tasks are there", file=sys.stderr, flush=True)
-    finally:
-        _loading = before
 
 
 def _package(entry_point: EntryPoint) -> str:

@@ -145,8 +145,8 @@ class EnvSpec:
 
 
 _registry: dict[str, EnvSpec] = {}
-#: Which package has registered a task, by the task's name.
-_from: dict[str, str] = {}
+#: Which module has registered a task.
+_modules: dict[str, str] = {}
 
 
 def register(spec: EnvSpec) -> None:
@@ -157,16 +157,14 @@ def register(spec: EnvSpec) -> None:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
         raise UserError(f"a task's name is {spec.name!r}; use letters, digits, '-', '_' and '.'")
-    # Who is not announced as a package is named by the module that calls.
-    who = plugins.loading() or str(sys._getframe(1).f_globals.get("__name__"))
+    caller = str(sys._getframe(1).f_globals.get("__name__"))
     if _registry.get(spec.name, spec) != spec:
-        raise UserError(
-            f"the task '{spec.name}' is registered twice, by '{_from[spec.name]}' and by '{who}'; rename one of them"
-        )
+        both = " and by ".join(f"'{plugins.package_of(module)}'" for module in (_modules[spec.name], caller))
+        raise UserError(f"the task '{spec.name}' is registered twice, by {both}; rename one of them")
     if spec.dream_id not in gym.registry:
         gym.register(spec.dream_id, entry_point=DREAM_ENTRY_POINT, kwargs={"task": spec.name})
     _registry[spec.name] = spec
-    _from.setdefault(spec.name, who)
+    _modules.setdefault(spec.name, caller)
 
 
 def tasks() -> dict[str, EnvSpec]:

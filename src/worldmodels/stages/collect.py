@@ -26,7 +26,7 @@ from worldmodels.data.shard_store import ShardStore
 from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.files import link_folder
+from worldmodels.files import link_folder, remove_leftovers
 from worldmodels.models.random_nets import RandomNets
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
@@ -234,6 +234,8 @@ def run(config: CollectConfig, run: Run) -> None:
                 progress.update(num_done, f"{num_frames:,} frames")
         finally:
             workers.close()
+            # Of workers that were ended in the middle of a shard.
+            remove_leftovers(folder)
         if store is not None:
             with ThreadPoolExecutor(FETCH_THREADS) as threads:
                 list(threads.map(store.fetch, missing))
