@@ -63,8 +63,8 @@ def test_its_own_task_is_refused_with_the_reason(install, tmp_path):
 def test_another_tasks_work_does_not_stumble_over_it(install, tmp_path):
     """Neither its workers nor its scores."""
     install("broken-tasks", "broken", "import sys; sys.exit(1)")
-    collected = run_cli("collect", "--task", "toy", "--run", tmp_path / "run", "--num-episodes", "4")
-    scored = run_cli("evaluate", "toy", "--agent", "random", "--episodes", "4")
+    collected = run_cli("collect", "--task", "toy", "--run", tmp_path / "run", "--num-episodes", "2")
+    scored = run_cli("evaluate", "toy", "--agent", "random", "--episodes", "2")
     for found in (collected, scored):
         assert found.returncode == 0, found.stderr
         assert found.stderr.count("cannot be imported") <= 1
