@@ -51,7 +51,7 @@ def test_a_misspelt_scale_gets_the_nearest_match():
 def test_a_name_is_taken_once():
     spec = get_task("toy")
     register(spec)
-    with pytest.raises(UserError, match="registered already"):
+    with pytest.raises(UserError, match="registered twice"):
         register(dataclasses.replace(spec, latent_size=5))
     assert get_task("toy") is spec
 

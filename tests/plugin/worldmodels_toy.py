@@ -122,5 +122,4 @@ WALLS = dataclasses.replace(
 
 for spec, walls in ((TOY, False), (WALLS, True)):
     gym.register(spec.env_id, entry_point="worldmodels_toy:MovingDot", kwargs={"walls": walls})
-    gym.register(spec.dream_id, entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": spec.name})
     register(spec)

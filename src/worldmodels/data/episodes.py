@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels import files
-from worldmodels.errors import BadFileError, EnvironmentFailure
+from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 
 FRAME_SHAPE = (64, 64, 3)
 CHUNK_FRAMES = 128
@@ -109,8 +109,40 @@ def _decompress(data: bytes, frames: NDArray[np.uint8]) -> None:
         frames[i] += frames[i - 1]
 
 
+def _steps_fault(steps: dict[str, NDArray[Any]], num_frames: int) -> str | None:
+    """Returns what is wrong with a shard's steps, None where they can be learned from: what is read is what may be written."""
+    for name, kind in _STEPS.items():
+        array, dimensions = steps[name], 2 if name == "action" else 1
+        if array.dtype != kind or array.ndim != dimensions or len(array) != num_frames:
+            form = " × ".join(map(str, array.shape))
+            return f"'{name}' is {form} {array.dtype}; expected {num_frames}{' × A' * (dimensions - 1)} {kind.__name__}"
+        if kind == np.float32 and not np.isfinite(array).all():
+            return f"'{name}' holds a value that is not finite"
+    return None
+
+
+def _refuse_unreadable(folder: Path, episodes: Sequence[Episode]) -> None:
+    """Raises `UserError` for episodes that could not be read again."""
+    for episode in episodes:
+        frames = episode.frames
+        steps = {"action": episode.actions, "reward": episode.rewards, "terminated": episode.terminated}
+        fault = _steps_fault({**steps, "damage": episode.damage}, len(frames))
+        if frames.dtype != np.uint8 or frames.shape[1:] != FRAME_SHAPE or not len(frames):
+            fault = f"frames are {frames.dtype} {frames.shape}; expected uint8 {(max(1, len(frames)), *FRAME_SHAPE)}"
+        elif fault is None and episode.actions.shape[1:] != episodes[0].actions.shape[1:]:
+            fault = f"its actions have {episode.actions.shape[1]} components, those before {episodes[0].actions.shape[1]}"
+        if fault:
+            raise UserError(f"{folder}: not written, the episode with seed {episode.seed} could not be read again: {fault}")
+
+
 def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
-    """Writes a shard whole or not at all. Raises `EnvironmentFailure` when the disk refuses."""
+    """Writes a shard whole or not at all.
+
+    Raises:
+        UserError: an episode has other types or sizes than it should, or a number that is not finite.
+        EnvironmentFailure: the disk refuses.
+    """
+    _refuse_unreadable(folder, episodes)
     # On a shared disk another machine's process may have our number.
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -120,10 +152,10 @@ def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
         (temporary / "frames.bin").write_bytes(b"".join(chunks))
         np.savez(
             temporary / "steps.npz",
-            action=np.concatenate([e.actions for e in episodes]).astype(np.float32),
-            reward=np.concatenate([e.rewards for e in episodes]).astype(np.float32),
-            terminated=np.concatenate([e.terminated for e in episodes]).astype(np.bool_),
-            damage=np.concatenate([e.damage for e in episodes]).astype(np.float32),
+            action=np.concatenate([e.actions for e in episodes]),
+            reward=np.concatenate([e.rewards for e in episodes]),
+            terminated=np.concatenate([e.terminated for e in episodes]),
+            damage=np.concatenate([e.damage for e in episodes]),
         )
         files.write_json(
             temporary / "shard.json",
@@ -237,10 +269,8 @@ class Shard:
                 steps = {name: archive[name] for name in _STEPS}
         except Exception as error:
             raise BadFileError(f"{path}: {error}") from error
-        for name, kind in _STEPS.items():
-            found, length = steps[name].dtype, len(steps[name])
-            if found != kind or length != self.num_frames:
-                raise BadFileError(f"{path}: '{name}' is {length} × {found}; expected {self.num_frames} × {kind.__name__}")
+        if fault := _steps_fault(steps, self.num_frames):
+            raise BadFileError(f"{path}: {fault}")
         return steps
 
     def _verify_once(self) -> None:

@@ -1,14 +1,15 @@
 """What the rest of the package needs to know of a task, and the registry of tasks. No torch here.
 
 A new environment is one file: a Gymnasium environment, an `EnvSpec`, and `register(spec)`. A package of its own
-announces that file through the entry-point group ``worldmodels.tasks``.
+announces that file through the entry-point group ``worldmodels.tasks``. `envs.check` says what is wrong with it.
 """
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol
 
 import gymnasium as gym
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.config import CollectConfig, Preset
+from worldmodels.envs import plugins
+from worldmodels.envs.guard import GuardedEnv
 from worldmodels.errors import UserError, nearest
 
 Floats = NDArray[np.float32]
@@ -23,7 +26,8 @@ Frame = NDArray[np.uint8]
 
 #: What an episode begins with, where there is a health.
 FULL_HEALTH = 100.0
-ENTRY_POINTS = "worldmodels.tasks"
+#: What makes the dream a Gymnasium id.
+DREAM_ENTRY_POINT = "worldmodels.dream_env:SingleDreamEnv"
 
 
 class RandomPolicy(Protocol):
@@ -57,13 +61,13 @@ class EnvSpec:
     """A task: its environment, the sizes of V, M and C, and how random data is made."""
 
     name: str
-    """The task's name on the command line."""
+    """The task's name on the command line and in folders' names: letters, digits, ``-``, ``_`` and ``.``."""
     summary: str
     """One line for ``worldmodels tasks``."""
     env_id: str
     """The Gymnasium id of what training plays; the environment gives uint8 frames [64, 64, 3] and takes float32 actions [A]."""
     dream_id: str
-    """The Gymnasium id of the single-environment dream."""
+    """The Gymnasium id of the single-environment dream; `register` makes it where it is not there."""
     latent_size: int
     """Z, the size of V's latent."""
     hidden_size: int
@@ -83,7 +87,7 @@ class EnvSpec:
     official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] = same_env
     """Makes frames of 64×64 of the official environment's observations."""
     squash: Callable[[Floats], Floats] = same_action
-    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions."""
+    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions; needed unless these are [-1, 1]."""
     controller_bias: bool = True
     """Whether C has biases."""
     mirrored_action: tuple[float, ...] = ()
@@ -91,15 +95,13 @@ class EnvSpec:
     same in a mirror."""
     restart_input: bool = False
     """Whether M is told the first step of an episode."""
-    done_head: bool = False
-    """Whether M predicts termination, or, with ``hit_damages``, hits."""
+    done_head: bool = True
+    """Whether M predicts termination, or, with ``hit_damages``, hits. Without it a dream ends at ``max_episode_steps`` only."""
     hit_damages: tuple[float, ...] = ()
     """What a hit may cost of a full health of 100, each as likely as the others; the environment's info then has ``damage``,
     what a step has cost. M's done head learns hits in place of terminations, the dream keeps the health. Empty: no health."""
-    reward_head: bool = False
-    """Whether M predicts the reward, which is then the dream's."""
-    dream_reward: float = 0.0
-    """The reward of every step of the dream, without a reward head."""
+    dream_reward: float | None = None
+    """The reward of every step of the dream, where it is the same for all; None: M predicts the reward."""
     env_threads: int = 1
     """Threads of a process that step environments side by side: more than one where a step waits for another process."""
     render_fps: int = 35
@@ -119,10 +121,17 @@ class EnvSpec:
     published: tuple[PublishedScore, ...] = ()
     """Figures of the paper, for the table."""
 
+    @property
+    def reward_head(self) -> bool:
+        """Whether M predicts the reward, which is then the dream's."""
+        return self.dream_reward is None
+
     def make_env(self, official: bool = False, **kwargs: Any) -> gym.Env[Frame, Floats]:
-        """Makes one environment, without Gymnasium's passive checker: the official one, or the one that training plays."""
-        env = gym.make(self.score_id(official), disable_env_checker=True, **{**self.env_kwargs, **kwargs})
-        return self.official_wrapper(env) if official and self.official_id else env
+        """Makes one environment, the official one or the one that training plays, cut at ``max_episode_steps`` and guarded
+        (`GuardedEnv`), without Gymnasium's passive checker."""
+        asked = {"max_episode_steps": self.max_episode_steps, **self.env_kwargs, **kwargs}
+        env = gym.make(self.score_id(official), disable_env_checker=True, **asked)
+        return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
 
     def score_id(self, official: bool) -> str:
         """Returns the Gymnasium id of what is played."""
@@ -136,26 +145,38 @@ class EnvSpec:
 
 
 _registry: dict[str, EnvSpec] = {}
+#: Which module has registered a task.
+_modules: dict[str, str] = {}
 
 
 def register(spec: EnvSpec) -> None:
-    """Adds a task. Raises `UserError` if the name is taken by another one."""
+    """Adds a task, and its dream to Gymnasium's ids if it is not there.
+
+    Raises:
+        UserError: the name is taken by another task, or would not do in a path.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
+        raise UserError(f"a task's name is {spec.name!r}; use letters, digits, '-', '_' and '.'")
+    caller = str(sys._getframe(1).f_globals.get("__name__"))
     if _registry.get(spec.name, spec) != spec:
-        raise UserError(f"the task '{spec.name}' is registered already")
+        both = " and by ".join(f"'{plugins.package_of(module)}'" for module in (_modules[spec.name], caller))
+        raise UserError(f"the task '{spec.name}' is registered twice, by {both}; rename one of them")
+    if spec.dream_id not in gym.registry:
+        gym.register(spec.dream_id, entry_point=DREAM_ENTRY_POINT, kwargs={"task": spec.name})
     _registry[spec.name] = spec
+    _modules.setdefault(spec.name, caller)
 
 
 def tasks() -> dict[str, EnvSpec]:
-    """Returns all tasks by name: ours, and those that installed packages announce."""
-    for entry_point in entry_points(group=ENTRY_POINTS):
-        entry_point.load()
+    """Returns all tasks by name: ours, and those that installed packages announce. Broken packages are named and left out."""
+    plugins.load()
     return dict(sorted(_registry.items()))
 
 
 def get_task(name: str) -> EnvSpec:
-    """Returns a task by name. Raises `UserError` with the nearest match."""
+    """Returns a task by name. Raises `UserError` with the nearest match, or with what is wrong with the task's package."""
     if name not in _registry:
-        found = tasks()
-        if name not in found:
-            raise UserError(f"there is no task '{name}'{nearest(name, found)}")
+        plugins.load(name)
+    if name not in _registry and name not in tasks():
+        raise UserError(plugins.why_missing(name) or f"there is no task '{name}'{nearest(name, _registry)}")
     return _registry[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldmodels.envs import plugins
 from worldmodels.envs.spec import tasks
 from worldmodels.errors import UserError, nearest
 from worldmodels.run import Run
@@ -26,7 +27,10 @@ def model_folder(target: str) -> Path:
         return folder
     path = Path(target)
     if not path.exists():
-        raise UserError(f"{target}: no such folder and no such task{nearest(target, found)}; give a run, a model or a task")
+        why = plugins.why_missing(target)
+        raise UserError(
+            why or f"{target}: no such folder and no such task{nearest(target, found)}; give a run, a model or a task"
+        )
     if (path / "vae.safetensors").exists():
         return path
     Run.open(path).require("controller")

@@ -23,9 +23,10 @@ import torch
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, EpisodeStore, Recording, Shard, shards_sha256, write_shard
 from worldmodels.data.shard_store import ShardStore
+from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.files import link_folder
+from worldmodels.files import link_folder, remove_leftovers
 from worldmodels.models.random_nets import RandomNets
 from worldmodels.models.world_model import Model, load_model
 from worldmodels.progress import Progress
@@ -180,8 +181,14 @@ def _set_aside_if_damaged(path: Path) -> None:
 
 
 def run(config: CollectConfig, run: Run) -> None:
-    """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``. Raises `UserError` for an option without use."""
+    """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``.
+
+    Raises:
+        UserError: an option without use, or a task that is not what the stages need.
+    """
     spec = get_task(run.task)
+    if run.done("collect") is None:
+        check_task(spec)
     if config.start_anywhere and not spec.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
     # Episodes of two versions of an environment must not mix.
@@ -227,6 +234,8 @@ def run(config: CollectConfig, run: Run) -> None:
                 progress.update(num_done, f"{num_frames:,} frames")
         finally:
             workers.close()
+            # Of workers that were ended in the middle of a shard.
+            remove_leftovers(folder)
         if store is not None:
             with ThreadPoolExecutor(FETCH_THREADS) as threads:
                 list(threads.map(store.fetch, missing))

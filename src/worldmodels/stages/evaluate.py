@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worldmodels import files
 from worldmodels.config import EvaluateConfig
+from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import EnvSpec, get_task, tasks
 from worldmodels.errors import UserError
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
@@ -100,6 +101,8 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
     spec = target.spec
     if config.world == "dream" and target.model is None:
         raise UserError("a random agent is scored in the real world; use --world real")
+    if config.world == "real":
+        check_task(spec)
     played = None
     if played_path is not None:
         question = {**_asked(config, target), "task": spec.name, "versions": versions()}

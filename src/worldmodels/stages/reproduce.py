@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from worldmodels import files
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Config
+from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import get_task
 from worldmodels.run import STAGES, Run, read_jsonl
 from worldmodels.stages import collect, controller, encode, evaluate, report, rnn, vae
@@ -59,6 +60,8 @@ def stage_seconds(run: Run) -> dict[str, float]:
 
 def reproduce(run: Run) -> dict[str, Any]:
     """Runs what is missing of a run; returns the summary that is also left in ``evaluation/results.json``."""
+    if any(run.done(stage) is None for stage in STAGES):
+        check_task(get_task(run.task))
     for stage in STAGES:
         run_stage(run, stage, getattr(run.preset, stage))
     start = time.monotonic()

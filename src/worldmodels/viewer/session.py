@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from worldmodels.config import CollectConfig, PlayConfig, Player
 from worldmodels.config import World as WorldName
 from worldmodels.dream_env import DreamEnv
+from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import Floats, Frame
 from worldmodels.errors import UserError
 from worldmodels.latent_env import LatentEnv
@@ -121,6 +122,7 @@ class Session:
 
     def _open_reality(self) -> LatentEnv:
         if self._reality is None:
+            check_task(self.spec)
             self._game = self.spec.make_env(render_mode="rgb_array")
             model = self.parts.world_model
             self._reality = LatentEnv(PixelEnvs([self._game]), model, self.parts.inputs, self.parts.can_dream)

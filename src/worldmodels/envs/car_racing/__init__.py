@@ -112,7 +112,6 @@ register(
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         squash=squash,
         done_head=True,
-        reward_head=True,
         render_fps=50,
         env_kwargs={"lap_complete_percent": 0.95},
         start_anywhere_kwargs={"start_anywhere": True},
