@@ -86,7 +86,10 @@ class DreamEnv(World):
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
-        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
+        # A slot that does not begin has no use for a seed, and they take longer than the rest of this.
+        for slot in np.flatnonzero(mask):
+            if seeds[slot] is None:
+                seeds[slot] = int(self.np_random.integers(2**31))
         uniform, normal = self._noise.begin(mask, seeds)
         begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
