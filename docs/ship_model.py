@@ -75,11 +75,11 @@ def ship(path: Path, episodes: int) -> Path:
     initial = InitialLatents(*(part[:NUM_INITIAL_LATENTS] for part in (world_model.initial.mu, world_model.initial.logvar)))
     rounded = dataclasses.replace(world_model, vae=world_model.vae.half(), rnn=world_model.rnn.half(), initial=initial)
     folder = SHIPPED / run.task
-    save_model(folder, rounded, model.inputs, model.solution)
+    save_model(folder, rounded, model.inputs, model.solution, model.temperature)
 
     shipped = load_model(folder)
     target = Target(shipped.world_model.spec, shipped)
-    base = dataclasses.replace(EvaluateConfig(), episodes=100, temperature=run.preset.controller.temperature)
+    base = EvaluateConfig(episodes=100)
     many = dataclasses.replace(base, episodes=episodes)
     played = path / "evaluation" / "shipped.played.jsonl"  # the official CarRacing takes an hour
     results = {
@@ -223,7 +223,10 @@ def make_card(folder: Path) -> str:
 def check(folder: Path) -> list[str]:
     """Returns what is wrong with a shipped model's folder."""
     faults = []
-    load_model(folder)  # refuses wrong hashes
+    model = load_model(folder)  # refuses wrong hashes
+    scored_at = files.read_json(folder / "evaluation.json")["dream"]["temperature"]
+    if model.temperature != scored_at:
+        faults.append(f"{folder / 'config.json'}: temperature {model.temperature:g}; its dream was scored at {scored_at:g}")
     if (folder / "MODEL_CARD.md").read_text(encoding="utf-8") != make_card(folder):
         faults.append(f"{folder / 'MODEL_CARD.md'}: is not what its JSON says; run docs/ship_model.py")
     return faults

@@ -72,7 +72,7 @@ def test_one_agents_scores_agree_on_both_environments(world_model, monkeypatch):
 
 
 def test_the_dream_is_an_environment_of_its_own(world_model, tmp_path):
-    save_model(tmp_path / "model", world_model, "zh", torch.zeros(num_parameters(SPEC, "zh")))
+    save_model(tmp_path / "model", world_model, "zh", torch.zeros(num_parameters(SPEC, "zh")), 1.0)
     env = gym.make("worldmodels/CarRacingDream-v0", model=tmp_path / "model", temperature=0.5, render_mode="rgb_array")
     assert env.observation_space.shape == (288,)
     assert env.unwrapped.metadata["render_fps"] == 50
@@ -84,7 +84,7 @@ def test_the_dream_is_an_environment_of_its_own(world_model, tmp_path):
 
 
 def test_the_models_folder_remembers_what_c_sees(world_model, tmp_path):
-    save_model(tmp_path, world_model, "z+hidden", torch.zeros(num_parameters(SPEC, "z+hidden")))
+    save_model(tmp_path, world_model, "z+hidden", torch.zeros(num_parameters(SPEC, "z+hidden")), 1.0)
     env = gym.make("worldmodels/CarRacingDream-v0", model=tmp_path)
     assert env.observation_space.shape == (32,)
 

@@ -69,7 +69,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(args, message, tmp_path, monke
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("--temperature", "0", "temperature is 0.0; it must lie between 0.01 and 10"),
+        ("--temperature", "0.001", "temperature is 0.001; it must lie between 0.01 and 10"),
         ("--temperature", "-1", "temperature is -1.0"),
         ("--temperature", "nan", "temperature is nan"),
         ("--episodes", "0", "episodes is 0"),
@@ -80,10 +80,6 @@ def test_a_mistake_is_one_line_and_leaves_nothing(args, message, tmp_path, monke
 )
 def test_a_senseless_evaluation_is_refused(toy_run, capsys, flag, value, message):
     assert message in fails(capsys, 2, "evaluate", toy_run, flag, value)
-
-
-def test_a_random_agent_does_not_dream(toy_run, capsys):
-    assert "--world real" in fails(capsys, 2, "evaluate", toy_run, "--agent", "random", "--world", "dream")
 
 
 def test_as_a_program(tmp_path):

@@ -247,8 +247,14 @@ def _write_result(path: Path | None, value: Any) -> None:
         write_json(path, value)
 
 
-def _resume_command(verb: str, args: Sequence[str]) -> str:
-    return shlex.join(["worldmodels", verb, *args])
+def _advice(verb: str, args: Sequence[str]) -> str:
+    """Returns what to do about a command that was interrupted: whether it has kept what it had done depends on the command."""
+    again = shlex.join(["worldmodels", verb, *args])
+    names_json = any(arg.partition("=")[0] == "--json" for arg in args)
+    if verb in KEEPS_ITS_WORK or (verb == "evaluate" and names_json):
+        return f"to go on: {again}"
+    mend = "; with --json FILE what was played is kept, and a second call goes on" if verb == "evaluate" else ""
+    return f"nothing was kept; to begin anew: {again}{mend}"
 
 
 def _tasks(args: Sequence[str]) -> None:
@@ -345,18 +351,23 @@ def _evaluate(args: Sequence[str]) -> None:
     parsed = _parse(EvaluateArgs, "evaluate", args)
     parsed.settings.validate()
     _check_writable(parsed.json)
-    from worldmodels.stages.evaluate import evaluate, load_target, played_beside
+    from worldmodels.models.world_model import temperature_text
+    from worldmodels.stages.evaluate import evaluate, load_target, played_beside, score_text
 
     played = None if parsed.json is None else played_beside(parsed.json)
-    result = evaluate(parsed.settings, load_target(parsed.target, parsed.settings.agent), played)
+    target = load_target(parsed.target, parsed.settings.agent, parsed.settings.world)
+    result = evaluate(parsed.settings, target, played)
     _write_result(parsed.json, result)
     if played is not None:
         played.unlink()
-    low, high = result["ci95"]
-    print(
-        f"{result['task']}, {result['world']}, {result['agent']}: {result['mean']:.1f} ± {result['std']:.1f} "
-        f"over {result['num_episodes']} episodes (95% interval of the mean {low:.1f} to {high:.1f})"
-    )
+    at = interval = ""
+    if result["temperature"] is not None:
+        at = f" at {temperature_text(result['temperature'], result['own_temperature'])}"
+    if result["ci95"] is not None:
+        interval = " (95% interval of the mean {:.1f} to {:.1f})".format(*result["ci95"])
+    episodes = "1 episode" if result["num_episodes"] == 1 else f"{result['num_episodes']} episodes"
+    score = score_text(result, 1)
+    print(f"{result['task']}, {result['world']}{at}, {result['agent']}: {score} over {episodes}{interval}")
 
 
 def _fidelity(args: Sequence[str]) -> None:
@@ -484,6 +495,9 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "bench": ("measure this machine", _bench),
 }
 
+#: Commands that keep what they have done when they are interrupted, and go on there when they are called again.
+KEEPS_ITS_WORK = {"reproduce", *VERBS.values(), "iterate", "table"}
+
 
 def _help() -> str:
     lines = [f"  {name:18}{what}" for name, (what, _) in COMMANDS.items()]
@@ -512,7 +526,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         interrupt.ignore()
         with contextlib.suppress(OSError):  # the terminal may be gone
-            print(f"\nworldmodels: interrupted; to go on: {_resume_command(verb, rest)}", file=sys.stderr, flush=True)
+            print(f"\nworldmodels: interrupted; {_advice(verb, rest)}", file=sys.stderr, flush=True)
         return INTERRUPTED
     except OSError as error:
         # Whatever the disk refuses, where no better words were found for it.

@@ -34,6 +34,16 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
 
 
+#: The dream's temperature lies between them.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10.0
+
+
+def _check_temperature(temperature: float) -> None:
+    """Raises `UserError` for what is neither a temperature nor 0, which stands for the agent's own."""
+    if temperature != 0:
+        _check("temperature", temperature, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)
+
+
 def _check_backend(backend: str, address: str) -> None:
     if address and backend != "ray":
         raise UserError(f"address is {address}, and the backend is {backend}; use --backend ray")
@@ -308,8 +318,9 @@ class EvaluateConfig(Config):
     """Episodes to play; episode i has seed S + i."""
     seed: int = 0
     """S, the first seed. Seeds below 2^30 are never used in training."""
-    temperature: float = 1.15
-    """The dream's temperature; the real environment has none."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in. The real environment has
+    none."""
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
     num_slots: int = field(default=1024, metadata=RUNTIME)
@@ -326,7 +337,7 @@ class EvaluateConfig(Config):
     def validate(self) -> None:
         _check("episodes", self.episodes, 1, 10_000_000)
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
-        _check("temperature", self.temperature, 0.01, 10)
+        _check_temperature(self.temperature)
         _check("num_slots", self.num_slots, 1, 1_000_000)
         _check("num_workers", self.num_workers, 0, 1024)
         _check_backend(self.backend, self.address)
@@ -340,15 +351,15 @@ class FidelityConfig(Config):
     """Episodes of each policy in the real environment."""
     dream_episodes: int = 256
     """Episodes of each policy in the dream."""
-    temperature: float = 1.15
-    """The dream's temperature."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
 
     def validate(self) -> None:
         _check("real_episodes", self.real_episodes, 2, 1_000_000)
         _check("dream_episodes", self.dream_episodes, 2, 1_000_000)
-        _check("temperature", self.temperature, 0.01, 10)
+        _check_temperature(self.temperature)
         _check("num_workers", self.num_workers, 0, 1024)
 
 
@@ -365,12 +376,12 @@ class PlayConfig(Config):
     """Who acts first."""
     seed: int = 0
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
-    temperature: float = 1.15
-    """The dream's temperature."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
 
     def validate(self) -> None:
         _check("seed", self.seed, 0, 2**31 - 1)
-        _check("temperature", self.temperature, 0.01, 10)
+        _check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -385,14 +396,14 @@ class VideoConfig(Config):
     """The first episode's seed."""
     grid: int = 1
     """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
-    temperature: float = 1.15
-    """The dream's temperature."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
 
     def validate(self) -> None:
         _check("steps", self.steps, 1, 1_000_000)
         _check("seed", self.seed, 0, 2**31 - 1)
         _check("grid", self.grid, 1, 64)
-        _check("temperature", self.temperature, 0.01, 10)
+        _check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,10 @@ class DreamEnv(World):
 
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
-        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
+        # A slot that does not begin has no use for a seed, and they take longer than the rest of this.
+        for slot in np.flatnonzero(mask):
+            if seeds[slot] is None:
+                seeds[slot] = int(self.np_random.integers(2**31))
         uniform, normal = self._noise.begin(mask, seeds)
         begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
@@ -178,7 +181,8 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
 
     ### Arguments
     - ``model``: a model's folder, a run's folder with a finished controller, or a task's name: its shipped agent.
-    - ``temperature``: how uncertain the dream is (1.15, the paper's, by default).
+    - ``temperature``: how uncertain the dream is, 0.01 to 10; None is the agent's own, of the dream that it was trained or
+      scored in. The attribute of the same name says which it is.
     - ``render_mode``: ``"rgb_array"`` gives frames decoded by V, uint8 [64, 64, 3].
 
     ### Version History
@@ -187,14 +191,15 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 35}
 
-    def __init__(self, task: str, model: str | Path, temperature: float = 1.15, render_mode: str | None = None) -> None:
+    def __init__(self, task: str, model: str | Path, temperature: float | None = None, render_mode: str | None = None) -> None:
         if render_mode not in (None, "rgb_array"):
             raise UserError(f"the dream has no render mode '{render_mode}'; use 'rgb_array'")
         loaded = load_model(model_folder(str(model)))
         found = loaded.world_model.spec
         if found != get_task(task):
             raise UserError(f"{model}: a model of {found.name}, not of {task}")
-        self._dream = DreamEnv(loaded.world_model, loaded.inputs, 1, temperature)
+        self.temperature = loaded.temperature if temperature is None else temperature
+        self._dream = DreamEnv(loaded.world_model, loaded.inputs, 1, self.temperature)
         self.metadata = {**self.metadata, "render_fps": found.render_fps}
         self.observation_space = self._dream.single_observation_space
         self.action_space = self._dream.single_action_space

@@ -68,8 +68,10 @@ def link_folder(source: Path, target: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a value as indented JSON, whole or not at all."""
-    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+    """Writes a value as indented JSON, whole or not at all; piece by piece, as its text may be far larger than the value."""
+    with written_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2, allow_nan=False)
+        file.write("\n")
 
 
 def read_json(path: Path) -> Any:

@@ -16,7 +16,8 @@ from worldmodels.data.latents import LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.models.world_model import PARTS, load_model
-from worldmodels.run import STAGES, Run, read_done, read_jsonl
+from worldmodels.run import STAGES, Run, each_row, read_done
+from worldmodels.stages.evaluate import score_text
 
 Facts = dict[str, Any]
 
@@ -75,9 +76,7 @@ def _run(path: Path) -> Facts:
             stages[stage] |= {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
             health += _changed(folder, done["outputs"])
     config = files.read_json(path / "config.json")
-    scores = {
-        f.stem: f"{r['mean']:.1f} ± {r['std']:.1f}" for f in sorted((path / "evaluation").glob("*.json")) if (r := _score(f))
-    }
+    scores = {f.stem: score_text(r, 1) for f in sorted((path / "evaluation").glob("*.json")) if (r := _score(f))}
     return {
         "task": run.task, "scale": run.scale, "seed": run.seed, "versions": config["versions"],
         "stages": stages, "scores": scores, "health": health,
@@ -114,8 +113,7 @@ def _stage(path: Path) -> Facts:
         outputs = read_done(done)["outputs"]
         facts |= {"outputs": outputs, "health": _changed(path, outputs)}
     for log in sorted(path.glob("*.jsonl")):
-        rows = read_jsonl(log)
-        facts[log.name] = f"{len(rows)} rows"
+        facts[log.name] = f"{sum(1 for _ in each_row(log))} rows"
     return facts
 
 
@@ -161,7 +159,8 @@ def _model(path: Path) -> Facts:
     faults = [fault for weights in facts["weights"].values() for fault in weights.pop("health")]
     try:
         model = load_model(path)
-        facts |= {"task": model.world_model.spec.name, "controller_inputs": model.inputs, "sha256": model.sha256}
+        facts |= {"task": model.world_model.spec.name, "controller_inputs": model.inputs, "temperature": model.temperature}
+        facts["sha256"] = model.sha256
         facts["initial_latents"] = len(model.world_model.initial.mu)
     except WorldModelsError as error:
         faults.append(str(error))
@@ -181,10 +180,12 @@ def _weights(path: Path) -> Facts:
 
 
 def _log(path: Path) -> Facts:
-    rows = read_jsonl(path)
-    num_lines = len(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    torn = [f"{path}: {num_lines - len(rows)} torn lines"] if num_lines > len(rows) else []
-    return {"rows": len(rows), "last": rows[-1] if rows else None, "health": torn}
+    num_rows, last = 0, None
+    for last in each_row(path):  # noqa: B007 (the last one is kept)
+        num_rows += 1
+    with path.open("rb") as file:
+        num_torn = sum(1 for _ in file) - num_rows
+    return {"rows": num_rows, "last": last, "health": [f"{path}: {num_torn} torn lines"] if num_torn else []}
 
 
 def _result(path: Path) -> Facts:

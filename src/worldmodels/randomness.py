@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.worlds import Mask
@@ -47,32 +48,39 @@ class EpisodeNoise:
             The first uniform and normal numbers of those slots, float32 [N, size] each, zeros elsewhere. The slots that play
             on keep their places in their streams.
         """
-        self._drop_unused(~mask)
-        first = len(self._generators)
+        free = self._free_rows(~mask)
         row_of: dict[int, int] = {}
+        firsts = torch.zeros(2, len(mask), self._size)
+        drawn: dict[int, Tensor] = {}
         for slot in np.flatnonzero(mask):
             seed = seeds[int(slot)]
             assert seed is not None
             if seed not in row_of:
-                row_of[seed] = first + len(row_of)
-                self._generators.append((np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])))
+                uniform, normal = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+                row_of[seed] = free.pop() if free else len(self._generators)
+                self._generators[row_of[seed] : row_of[seed] + 1] = [(uniform, normal)]
+                numbers = uniform.random(self._size, np.float32), normal.standard_normal(self._size, np.float32)
+                drawn[seed] = torch.from_numpy(np.stack(numbers))
             self._stream[slot] = row_of[seed]
-        firsts = torch.zeros(2, len(mask), self._size)
-        if not mask.any():
-            self._send()
-            return firsts[0].to(self._device), firsts[1].to(self._device)
-        begun = self._generators[first:]
-        uniform = np.stack([generators[0].random(self._size, np.float32) for generators in begun])
-        normal = np.stack([generators[1].standard_normal(self._size, np.float32) for generators in begun])
-        fresh = np.zeros((2, len(row_of), BLOCK_STEPS, self._size), np.float32)
-        self._numbers = np.concatenate([self._numbers, fresh], 1)
+            firsts[:, slot] = drawn[seed]
+        if missing := len(self._generators) - self._numbers.shape[1]:
+            fresh = np.zeros((2, missing, BLOCK_STEPS, self._size), np.float32)
+            self._numbers = np.concatenate([self._numbers, fresh], 1)
         # All streams are refilled at the same time, so a new one fills only what is left of the block.
-        self._fill(range(first, len(self._generators)), self._position)
-        slots = torch.from_numpy(mask)
-        row = self._stream[slots] - first
-        firsts[0, slots], firsts[1, slots] = torch.from_numpy(uniform)[row], torch.from_numpy(normal)[row]
+        self._fill(row_of.values(), self._position)
         self._send()
         return firsts[0].to(self._device), firsts[1].to(self._device)
+
+    def _free_rows(self, in_use: Mask) -> list[int]:
+        """Returns the rows that no slot of ``in_use`` draws from, for new streams to take: the others stay where they are, and
+        a beginning costs no more for the slots beside it. Once most rows are free, they are dropped."""
+        if 2 * len(self._used_rows(in_use)) < len(self._generators):
+            self._drop_unused(in_use)
+        return [int(row) for row in np.setdiff1d(np.arange(len(self._generators)), self._used_rows(in_use))]
+
+    def _used_rows(self, in_use: Mask) -> NDArray[np.int64]:
+        stream = self._stream.numpy()
+        return np.unique(stream[in_use & (stream >= 0)])
 
     def shrink(self, keep: Mask) -> None:
         """Drops the slots where ``keep`` is false."""
@@ -89,7 +97,7 @@ class EpisodeNoise:
         self._generators = [self._generators[row] for row in rows]
         self._numbers = self._numbers[:, rows]
 
-    def _fill(self, rows: range, start: int) -> None:
+    def _fill(self, rows: Iterable[int], start: int) -> None:
         shape = (BLOCK_STEPS - start, self._size)
         for row in rows:
             uniform, normal = self._generators[row]

@@ -16,7 +16,7 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from worldmodels.config import FIRST_TRAINING_SEED, Config, Preset
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 
 FORMAT = 1
+#: No row of a log of ours comes near this; the longest are histories', with a fitness for each of up to 65,536 candidates.
+MAX_ROW_BYTES = 8 * 2**20
 #: The stages in the order of the data's flow, with the folder that each writes.
 STAGES = {
     "collect": "episodes",
@@ -353,10 +355,10 @@ class MetricsLog:
     def __init__(self, path: Path, key: str, resume_at: int) -> None:
         """Keeps the rows whose ``key`` is at most ``resume_at``; a torn last line is cut."""
         self.path = path
-        kept: list[str] = []
-        if path.exists():
-            kept = [json.dumps(row) for row in read_jsonl(path, key) if row[key] <= resume_at]
-        files.write_bytes(path, "".join(f"{line}\n" for line in kept).encode())
+        with files.written_beside(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for row in each_row(path, key) if path.exists() else ():
+                if row[key] <= resume_at:
+                    file.write(json.dumps(row) + "\n")
 
     def write(self, **row: Any) -> None:
         """Appends one row, with the wall-clock time in seconds since the epoch."""
@@ -364,29 +366,38 @@ class MetricsLog:
             file.write(json.dumps({**row, "time": round(time.time(), 3)}) + "\n")
 
 
-def read_jsonl(path: Path, *numbers: str) -> list[dict[str, Any]]:
-    """Reads a JSONL file; a torn line is passed over.
+def each_row(path: Path, *numbers: str) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a JSONL file of any length, one in memory at a time; a torn line is passed over.
 
     Raises:
-        BadFileError: it is missing, or a row is no table, or one of the keys ``numbers`` holds no number in it.
+        BadFileError: it is missing, a line is longer than any of ours, a row is no table, or one of the keys ``numbers`` holds
+            no number in it.
     """
     if not path.exists():
         raise BadFileError(f"{path}: missing")
-    if (size := path.stat().st_size) > files.MAX_JSON_BYTES:
+    number = 0
+    with path.open("rb") as file:
+        while line := file.readline(MAX_ROW_BYTES):
+            if len(line) == MAX_ROW_BYTES:
+                raise BadFileError(f"{path}: a line of {MAX_ROW_BYTES:,} bytes or more is no row of ours")
+            try:
+                row = json.loads(line.decode(errors="replace"))
+            except (ValueError, RecursionError):
+                continue
+            number += 1
+            if not isinstance(row, dict):
+                raise BadFileError(f"{path}: row {number} is no table")
+            for name in numbers:
+                if type(row.get(name)) not in (int, float):
+                    raise BadFileError(f"{path}: '{name}' is {row.get(name)!r} in row {number}; expected a number")
+            yield row
+
+
+def read_jsonl(path: Path, *numbers: str) -> list[dict[str, Any]]:
+    """Reads a JSONL file whole. Raises `BadFileError` as `each_row` does, and for a file that is larger than any to be held."""
+    if path.exists() and (size := path.stat().st_size) > files.MAX_JSON_BYTES:
         raise BadFileError(f"{path}: {size:,} bytes is no log of ours")
-    rows: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(row, dict):
-            raise BadFileError(f"{path}: row {len(rows) + 1} is no table")
-        for name in numbers:
-            if type(row.get(name)) not in (int, float):
-                raise BadFileError(f"{path}: '{name}' is {row.get(name)!r} in row {len(rows) + 1}; expected a number")
-        rows.append(row)
-    return rows
+    return list(each_row(path, *numbers))
 
 
 def rows_so_far(path: Path, *numbers: str) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.evolution.real_player import (
     RealPlayer,
+    UniformPolicy,
     play_in_worker,
     prepare_worker,
     save_weights,
@@ -23,7 +24,7 @@ from worldmodels.evolution.real_player import (
 )
 from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.world_model import WorldModel
-from worldmodels.rollout import EpisodeJob, EpisodeResult, rollout
+from worldmodels.rollout import EpisodeJob, EpisodeResult, Policy, rollout
 from worldmodels.side_by_side import shared_out
 from worldmodels.workers import make_workers
 
@@ -41,13 +42,20 @@ class DreamPopulation:
         temperature: the dream's.
         num_slots: dreams side by side at most.
         device: where to dream.
+        random: whether the random agent acts in the candidates' place.
     """
 
     def __init__(
-        self, world_model: WorldModel, inputs: ControllerInputs, temperature: float, num_slots: int, device: str = "cpu"
+        self,
+        world_model: WorldModel,
+        inputs: ControllerInputs,
+        temperature: float,
+        num_slots: int,
+        device: str = "cpu",
+        random: bool = False,
     ) -> None:
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
-        self._temperature, self._num_slots = temperature, num_slots
+        self._temperature, self._num_slots, self._random = temperature, num_slots, random
 
     def evaluate(
         self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
@@ -71,7 +79,11 @@ class DreamPopulation:
         def dream(jobs: Sequence[EpisodeJob], check: Callable[[], None]) -> list[EpisodeResult]:
             slots = min(num_slots // num_parts, len(jobs))
             world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
-            policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
+            policy: Policy
+            if self._random:
+                policy = UniformPolicy(world.single_action_space)
+            else:
+                policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
             return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.

@@ -38,7 +38,8 @@ class UniformPolicy:
     Each episode's draws come from its own seed.
     """
 
-    def __init__(self, action_space: gym.spaces.Box) -> None:
+    def __init__(self, action_space: gym.Space[Any]) -> None:
+        assert isinstance(action_space, gym.spaces.Box)
         self._low, self._high = action_space.low, action_space.high
         self._generators: list[np.random.Generator | None] = []
 
@@ -82,9 +83,7 @@ class RealPlayer:
         torch.set_num_threads(1)
         try:
             if self._world_model is None:
-                space = pixels.single_action_space
-                assert isinstance(space, gym.spaces.Box)
-                return rollout(pixels, UniformPolicy(space), jobs)
+                return rollout(pixels, UniformPolicy(pixels.single_action_space), jobs)
             world = LatentEnv(pixels, self._world_model, self._inputs)
             policy = ControllerPolicy(self._spec, self._inputs, torch.tensor(solutions))
             steps = self._spec.max_episode_steps

@@ -1,7 +1,7 @@
 """V and M together, and the folder that ships them with C: what `evaluate`, the dream and a player load.
 
 model/
-  config.json                    task, sizes, what C sees, hashes
+  config.json                    task, sizes, what C sees, the temperature of its dream, hashes
   vae.safetensors  rnn.safetensors  controller.safetensors
   initial_latents.safetensors    mu, logvar float16 [I, Z]: the dream's first frames
 """
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from worldmodels import files
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
-from worldmodels.config import ControllerInputs
+from worldmodels.config import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, ControllerInputs
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import BadFileError, UserError
 from worldmodels.models.controller import num_parameters
@@ -29,6 +29,7 @@ from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes, RNNState
 from worldmodels.models.precision import device_of
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae, save_vae
+from worldmodels.run import Run
 
 FORMAT = 1
 PARTS = ("vae", "rnn", "controller", "initial_latents")
@@ -110,12 +111,19 @@ class Moment:
 
 @dataclass(frozen=True)
 class Model:
-    """A world model and a controller for it: what C sees, and ``solution`` float32 [parameters]."""
+    """A world model and a controller for it: what C sees, ``solution`` float32 [parameters], and the agent's own
+    ``temperature``: of the dream that it was trained or scored in."""
 
     world_model: WorldModel
     inputs: ControllerInputs
     solution: Tensor
+    temperature: float
     sha256: dict[str, str]
+
+
+def temperature_text(temperature: float, own: float) -> str:
+    """Returns a dream's temperature in words, beside the agent's own where that is another."""
+    return f"τ {temperature:g}" + ("" if temperature == own else f" (the agent's own is {own:g})")
 
 
 def copy_moment(moment: Moment) -> Moment:
@@ -140,8 +148,14 @@ def load_initial_latents(path: Path, spec: EnvSpec) -> InitialLatents:
     return InitialLatents(mu, logvar)
 
 
-def save_model(folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor) -> dict[str, str]:
-    """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part."""
+def save_model(
+    folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, temperature: float
+) -> dict[str, str]:
+    """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part.
+
+    Args:
+        temperature: the agent's own (see `Model`).
+    """
     spec, initial = world_model.spec, world_model.initial
     files.remove_leftovers(folder)
     save_vae(folder / "vae.safetensors", world_model.vae)
@@ -157,6 +171,7 @@ def save_model(folder: Path, world_model: WorldModel, inputs: ControllerInputs, 
             "latent_size": spec.latent_size,
             "hidden_size": spec.hidden_size,
             "controller_inputs": inputs,
+            "temperature": temperature,
             "sha256": hashes,
         },
     )
@@ -205,4 +220,21 @@ def load_model(folder: Path) -> Model:
     initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
     vae.eval()
     rnn.eval()
-    return Model(WorldModel(spec, vae, rnn, initial), inputs, solution.float(), dict(config["sha256"]))
+    temperature = _own_temperature(file, config, spec)
+    return Model(WorldModel(spec, vae, rnn, initial), inputs, solution.float(), temperature, dict(config["sha256"]))
+
+
+def _own_temperature(file: Path, config: dict[str, Any], spec: EnvSpec) -> float:
+    """Returns the temperature that a model's configuration names. Older ones name none: then it is that of the run whose model
+    this is, or, for a folder by itself, that of the task's first scale. Raises `BadFileError` for what is none."""
+    if "temperature" not in config:
+        run = file.parent.parent
+        if file.parent.name == "model" and all((run / name).exists() for name in ("config.json", "controller/STARTED")):
+            return Run.open(run).preset.controller.temperature
+        return next(iter(spec.presets.values())).controller.temperature
+    found = config["temperature"]
+    if type(found) not in (int, float) or not LOWEST_TEMPERATURE <= found <= HIGHEST_TEMPERATURE:
+        raise BadFileError(
+            f"{file}: 'temperature' is {found!r}; expected a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+        )
+    return float(found)

@@ -125,18 +125,19 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
     board = SummaryWriter(str(run.path / "tensorboard" / "controller"), purge_step=len(rows))
     progress = Progress("train-controller", config.num_generations, "generations", len(rows))
     best = max((row["mean"] for row in scores), default=-np.inf)
+    scored = {row["generation"] for row in scores}
 
     while True:
         generation = search.generation
         due = generation == config.num_generations or generation % config.score_every_generations == 0
         # Zeros are no controller; where PPO has led may be the best of all.
-        if (generation or config.ppo_iterations) and due and generation not in {row["generation"] for row in scores}:
+        if (generation or config.ppo_iterations) and due and generation not in scored:
             mean, std = _score_mean(run, config, judge, search.mean)
-            scores.append({"generation": generation, "mean": mean, "std": std})
+            scored.add(generation)
             if mean > best:
                 best = mean
                 save_tensors(folder / BEST, {"solution": torch.from_numpy(search.mean).float()})
-            score_log.write(**scores[-1], episodes=config.score_episodes)
+            score_log.write(generation=generation, mean=mean, std=std, episodes=config.score_episodes)
             board.add_scalar("controller/score", mean, generation)
         if generation == config.num_generations:
             break
@@ -174,12 +175,12 @@ def _evolve(config: ControllerConfig, run: Run, world_model: WorldModel, populat
         log.write(**row, fitness=[float(f) for f in fitness])
         for name in ("mean", "min", "max", "sigma"):
             board.add_scalar(f"controller/{name}", row[name], search.generation)
-        scored = f", best mean scored {best:.1f}" if np.isfinite(best) else ""
-        progress.update(search.generation, f"return {row['mean']:.1f} (max {row['max']:.1f}){scored}")
+        so_far = f", best mean scored {best:.1f}" if np.isfinite(best) else ""
+        progress.update(search.generation, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
     board.close()
 
     solution = load_tensors(folder / BEST)["solution"]
-    save_model(run.path / "model", world_model, config.inputs, solution)
+    save_model(run.path / "model", world_model, config.inputs, solution, config.temperature)
     run.finish("controller", {"controller": sha256_of(folder / BEST)}, score=best)
     progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
 

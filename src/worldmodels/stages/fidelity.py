@@ -27,6 +27,7 @@ from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.foresight import FORESEEN, WINDOW_STEPS, hits_foreseen
+from worldmodels.models.world_model import temperature_text
 from worldmodels.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.plots.figures import save
 from worldmodels.progress import Progress
@@ -37,6 +38,8 @@ from worldmodels.stages.evaluate import summarise
 from worldmodels.stages.search_start import BEST, begin_search, kept_iterations, start_after
 from worldmodels.worlds import Mask, PixelEnvs
 
+#: Dreams side by side at most.
+NUM_SLOTS = 1024
 #: Which parts of the evolution are looked at: the search's mean after this share of its generations.
 MOMENTS = {"early": 0.1, "middle": 0.4, "late": 1.0}
 
@@ -118,6 +121,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     spec = get_task(run.task)
     run.require("controller")
     controller = run.preset.controller
+    temperature = config.temperature or controller.temperature
     world_model = load_world_model(run, controller.memory)
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
@@ -130,7 +134,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
 
     for name, make in blind.items():
-        dream = DreamEnv(world_model, controller.inputs, len(dream_jobs), config.temperature)
+        dream = DreamEnv(world_model, controller.inputs, min(NUM_SLOTS, len(dream_jobs)), temperature)
         dreamt = rollout(dream, BlindPolicy(make, spec.action_size), dream_jobs)
         pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
         try:
@@ -138,7 +142,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         finally:
             pixels.close()
         note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
-    asleep = DreamPopulation(world_model, controller.inputs, config.temperature, len(dream_jobs))
+    asleep = DreamPopulation(world_model, controller.inputs, temperature, NUM_SLOTS)
     awake = RealPopulation(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
     try:
         for name, solution in evolved.items():
@@ -153,7 +157,8 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     progress.finish(f"{len(rows)} policies")
     result = {
         "task": spec.name,
-        "temperature": config.temperature,
+        "temperature": temperature,
+        "own_temperature": controller.temperature,
         "policies": rows,
         "rank_correlation": rank_correlation(dreams, reals),
         "bias": float(np.mean(np.array(dreams) - np.array(reals))),
@@ -191,7 +196,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 def print_table(result: dict[str, Any]) -> None:
     """Prints the policies' returns in both worlds."""
-    table = Table(title=f"{result['task']}: the dream at τ {result['temperature']:g} beside the real environment")
+    at = temperature_text(result["temperature"], result["own_temperature"])
+    table = Table(title=f"{result['task']}: the dream at {at} beside the real environment")
     for column in ("policy", "dream", "real"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for row in result["policies"]:

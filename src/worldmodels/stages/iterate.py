@@ -19,6 +19,7 @@ from worldmodels.config import Backend
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import UserError
 from worldmodels.run import Run, read_jsonl
+from worldmodels.stages.evaluate import score_text
 from worldmodels.stages.reproduce import reproduce
 
 
@@ -82,7 +83,7 @@ def to_markdown(result: dict[str, Any]) -> str:
         "| --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for row in result["rounds"]:
-        scores = " | ".join(f"{row[name]['mean']:.0f} ± {row[name]['std']:.0f}" for name in ("random", "dream", "real"))
+        scores = " | ".join(score_text(row[name]) for name in ("random", "dream", "real"))
         lines.append(
             f"| {row['round']} | {row['episodes']:,} | {row['held_out_recon_loss']:.1f} | {row['held_out_nll']:.3f} | "
             f"{scores} | {row['seconds'] / 60:.0f} |"

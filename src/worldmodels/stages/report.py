@@ -15,6 +15,7 @@ from worldmodels.plots.evolution import draw_curve
 from worldmodels.plots.figures import save
 from worldmodels.plots.vision import draw_reconstructions
 from worldmodels.run import Run
+from worldmodels.stages.evaluate import score_text
 from worldmodels.viewer.parts import whole
 from worldmodels.viewer.video import record
 
@@ -44,10 +45,8 @@ def print_table(spec: EnvSpec, evaluations: dict[str, dict[str, Any]]) -> None:
     for name, row in evaluations.items():
         worlds = {"dream": f"dream, τ {evaluations['dream']['temperature']:g}", "fast": "real, training's copy"}
         label, world = names[name], worlds.get(name, "real")
-        low, high = row["ci95"]
-        table.add_row(
-            label, world, f"{row['mean']:.0f} ± {row['std']:.0f}", str(row["num_episodes"]), f"{low:.0f} to {high:.0f}"
-        )
+        interval = "" if row["ci95"] is None else "{:.0f} to {:.0f}".format(*row["ci95"])
+        table.add_row(label, world, score_text(row), str(row["num_episodes"]), interval)
     table.add_section()
     for score in spec.published:
         table.add_row(score.who, score.world, f"{score.mean:g} ± {score.std:g}", "100", "")

@@ -211,7 +211,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     """Returns the table for people."""
 
     def score(row: dict[str, Any] | None) -> str:
-        return "" if row is None else f"{row['mean']:.0f} ± {row['std']:.0f}"
+        return "" if row is None else evaluate.score_text(row)
 
     def paper(found: Score | None) -> str:
         return "" if found is None else f"{found[0]:g} ± {found[1]:g}"

@@ -33,13 +33,14 @@ class Parts:
     """V, M and C as far as there are any.
 
     ``world_model`` is whole: an M that ``can_dream`` is false for has random weights and is never shown. ``solution`` float32
-    [parameters] is C's; None means that the random policy acts in its place.
+    [parameters] is C's; None means that the random policy acts in its place. ``temperature`` is the agent's own (see `Model`).
     """
 
     world_model: WorldModel
     inputs: ControllerInputs
     can_dream: bool
     solution: Tensor | None
+    temperature: float
 
     @property
     def spec(self) -> EnvSpec:
@@ -62,7 +63,7 @@ def find_parts(target: str) -> Parts:
 
 def whole(model: Model) -> Parts:
     """Returns all of a finished model."""
-    return Parts(model.world_model, model.inputs, True, model.solution)
+    return Parts(model.world_model, model.inputs, True, model.solution, model.temperature)
 
 
 def _parts_of_run(run: Run) -> Parts:
@@ -89,4 +90,5 @@ def _parts_of_run(run: Run) -> Parts:
                 raise UserError(f"{best}: not a controller of this run's settings")
             solution = found.float()
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
-    return Parts(world_model, run.preset.controller.inputs, memory.exists(), solution)
+    controller = run.preset.controller
+    return Parts(world_model, controller.inputs, memory.exists(), solution, controller.temperature)

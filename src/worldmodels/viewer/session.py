@@ -72,7 +72,7 @@ class Session:
     def __init__(self, parts: Parts, settings: PlayConfig) -> None:
         self.parts, self.spec = parts, parts.spec
         self.player: Player = settings.player
-        self.temperature = settings.temperature
+        self.temperature = settings.temperature or parts.temperature
         self.world: WorldName = "real"
         self.action: Floats = np.zeros(self.spec.action_size, np.float32)
         # Neither world has an episode to go on with yet.

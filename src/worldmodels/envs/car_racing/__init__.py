@@ -54,7 +54,7 @@ SMOKE = Preset(
         score_episodes=16,
     ),
     # Gymnasium's own environment draws some hundred frames a second: a hundred episodes would take longer than all the rest.
-    evaluate=EvaluateConfig(episodes=12, temperature=1.0),
+    evaluate=EvaluateConfig(episodes=12),
 )
 LAPTOP = Preset(
     # Short episodes from anywhere: a random driver leaves the road within seconds, and sees nothing but grass after.
@@ -77,7 +77,7 @@ LAPTOP = Preset(
         score_every_generations=10,
         score_episodes=128,
     ),
-    evaluate=EvaluateConfig(temperature=1.0),
+    evaluate=EvaluateConfig(),
 )
 PAPER = Preset(
     collect=CollectConfig(policy="nets", episodes_per_shard=4),
@@ -85,7 +85,7 @@ PAPER = Preset(
     encode=EncodeConfig(),
     rnn=RNNConfig(num_steps=4_000, sequence_length=1_000, learning_rate=1e-3, final_learning_rate=1e-4),
     controller=ControllerConfig(world="real", temperature=1.0, num_generations=1_800),
-    evaluate=EvaluateConfig(temperature=1.0),
+    evaluate=EvaluateConfig(),
 )
 
 gym.register(
