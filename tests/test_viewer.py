@@ -1,16 +1,22 @@
 """Watching and playing, without a display: the session, the video, and the window on SDL's dummy driver."""
 
+import os
+
 import imageio.v3 as iio
+import imageio_ffmpeg
 import numpy as np
 import pygame
 import pytest
+import torch
 
+from conftest import run_cli
 from worldmodels.cli import main
-from worldmodels.config import PlayConfig
+from worldmodels.config import PlayConfig, VideoConfig
 from worldmodels.errors import UserError
 from worldmodels.viewer.panels import Panels, to_array
 from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.session import Session
+from worldmodels.viewer.video import record
 from worldmodels.viewer.window import Window
 
 
@@ -205,6 +211,11 @@ def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
         press(pygame.K_BACKSPACE, 3)
         assert session.episode.steps == dreamt - 3
         press(pygame.K_r)
+        for _ in range(500):
+            press(pygame.K_x)
+            if window.recorded:
+                break
+        assert window.recorded == [tmp_path / "toy-1.mp4"]
         assert len(iio.imread(tmp_path / "toy-1.mp4")) > 5
         press(pygame.K_n)
         assert session.episode.seed == 3
@@ -228,3 +239,82 @@ def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch, drive
     err = capsys.readouterr().err
     assert "worldmodels video" in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("named", [{"DISPLAY": ":987"}, {"DISPLAY": "localhost:987.0"}, {"WAYLAND_DISPLAY": "wayland-987"}])
+def test_a_display_that_does_not_answer_is_none(toy_run, tmp_path, named):
+    """As after ssh, or in an old tmux: SDL alone would go on without a window that anybody sees."""
+    without = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
+    found = run_cli("play", toy_run, cwd=tmp_path, env={**without, "XDG_RUNTIME_DIR": str(tmp_path), **named})
+    assert found.returncode == 4
+    [line] = found.stderr.splitlines()
+    [(name, value)] = named.items()
+    assert f"no display answers at {name}={value}" in line
+    assert "'worldmodels video TARGET --out FILE.mp4' makes a video" in line
+
+
+def test_a_video_is_made_on_one_thread(toy_run, tmp_path, monkeypatch):
+    """One frame at a time gains nothing from threads that wait for each other at every layer."""
+    parts = find_parts(str(toy_run))
+    seen = set()
+
+    def squash(outputs):
+        seen.add(torch.get_num_threads())
+        return outputs
+
+    monkeypatch.setitem(parts.spec.__dict__, "squash", squash)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        record(parts, VideoConfig(steps=3), tmp_path / "video.mp4")
+        assert (seen, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_after_the_last_seed_comes_the_first(toy_run, tmp_path):
+    session = Session(find_parts(str(toy_run)), PlayConfig(seed=2**31 - 1))
+    try:
+        session.restart(session.episode.seed + 1)
+        assert session.episode.seed == 0
+    finally:
+        session.close()
+    last = str(2**31 - 1)
+    assert main(["video", str(toy_run), "--seed", last, "--grid", "2", "--steps", "50", "--out", str(tmp_path / "v.mp4")]) == 0
+
+
+def encoder_program(tmp_path, script):
+    """A program in the encoder's place: a shell script, in which $ENCODER is the real one."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\nENCODER='{imageio_ffmpeg.get_ffmpeg_exe()}'\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("cat > /dev/null; exit 3", "it ended with 3"),
+        ("cat > /dev/null; kill -9 $$", "it ended with -9"),
+        ("echo 'no such thing' >&2; exit 1", "no such thing"),
+        ('ulimit -f 8; exec "$ENCODER" "$@"', "the video encoder failed"),
+    ],
+)
+def test_an_encoder_that_fails_leaves_no_video(toy_run, tmp_path, monkeypatch, capsys, script, said):
+    """Also one that fails when it has taken every frame."""
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", encoder_program(tmp_path, script))
+    out = tmp_path / "video.mp4"
+    out.write_bytes(b"an older one")
+    assert main(["video", str(toy_run), "--steps", "40", "--out", str(out)]) == 4
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert f"worldmodels: {out}: the video encoder failed (" in err
+    assert said in err
+    assert out.read_bytes() == b"an older one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ffmpeg", "video.mp4"]
+
+
+@pytest.mark.parametrize("folder", ["http:", "50%d"])
+def test_the_encoder_takes_a_path_for_a_path(toy_run, tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    assert main(["video", str(toy_run), "--steps", "3", "--out", f"{folder}/video.mp4"]) == 0
+    assert len(iio.imread(tmp_path / folder / "video.mp4")) == 4

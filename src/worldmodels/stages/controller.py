@@ -21,6 +21,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels.checkpoint import load_module, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig, Memory, World
+from worldmodels.data.latents import LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, EnvironmentFailure
 from worldmodels.evolution.cma_es import CMAES
@@ -38,15 +39,15 @@ from worldmodels.models.world_model import (
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob
 from worldmodels.run import MetricsLog, Run, rows_so_far
-from worldmodels.stages.encode import open_initial_latents
+from worldmodels.stages.encode import open_initial_latents, open_latents
 from worldmodels.stages.search_start import BEST, begin_search, prepare
 from worldmodels.training import WEIGHTS
 
 Population = DreamPopulation | RealPopulation
 
 
-def load_world_model(run: Run, memory: Memory) -> WorldModel:
-    """Reads V, M and the initial latents of a run; an untrained M is made from the run's seed."""
+def load_world_model(run: Run, memory: Memory, store: LatentStore) -> WorldModel:
+    """Reads V, M and the initial latents of a run whose latents are opened; an untrained M is made from the run's seed."""
     spec = get_task(run.task)
     torch.manual_seed(run.derive_seed("controller/untrained"))
     vae, rnn = make_vae(spec), make_rnn(spec)
@@ -55,7 +56,7 @@ def load_world_model(run: Run, memory: Memory) -> WorldModel:
     if memory == "trained":
         load_module(run.stage_path("rnn") / WEIGHTS, rnn)
         run.require_part("rnn", "rnn", run.stage_path("rnn") / WEIGHTS)
-    initial = open_initial_latents(run)
+    initial = open_initial_latents(run, store)
     return WorldModel(spec, vae.eval(), rnn.eval(), initial)
 
 
@@ -84,7 +85,8 @@ def run(config: ControllerConfig, run: Run) -> None:
     if config.memory == "trained":
         inputs |= run.require("rnn")["outputs"]
     if run.begin("controller", config, inputs):
-        evolve(config, run, load_world_model(run, config.memory))
+        store = open_latents(run)
+        evolve(config, run, load_world_model(run, config.memory, store), store)
 
 
 def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
@@ -95,9 +97,10 @@ def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
         raise BadFileError(f"{history}: generation {row['generation']} holds no fitness of its candidates ({error})") from error
 
 
-def evolve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
-    """Evolves C on a world model, wherever it comes from, into a run whose stage has begun."""
-    prepare(config, run, world_model)
+def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: LatentStore | None) -> None:
+    """Evolves C on a world model, wherever it comes from, into a run whose stage has begun; ``store`` are the run's latents,
+    None where it has none."""
+    prepare(config, run, world_model, store)
     population = make_population(world_model, config, config.world)
     judge = population if config.judging_world == config.world else make_population(world_model, config, config.judging_world)
     try:

@@ -194,11 +194,10 @@ def open_latents(run: Run) -> LatentStore:
     return store
 
 
-def open_initial_latents(run: Run) -> InitialLatents:
-    """Opens where dreams begin, compared to the latents. Raises `BadFileError` or `UserError`."""
+def open_initial_latents(run: Run, store: LatentStore) -> InitialLatents:
+    """Opens where dreams begin, compared to the run's opened latents. Raises `BadFileError` or `UserError`."""
     path = run.stage_path("encode") / "initial_latents.safetensors"
     initial = load_initial_latents(path, get_task(run.task))
-    store = open_latents(run)
     first = store.offsets[:-1]
     for name, found, made in (("mu", initial.mu, store.mu), ("logvar", initial.logvar, store.logvar)):
         if not np.array_equal(found.numpy(), made[first].astype(np.float32)):

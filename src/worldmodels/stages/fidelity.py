@@ -34,6 +34,7 @@ from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, rollout
 from worldmodels.run import Run, read_jsonl
 from worldmodels.stages.controller import load_world_model, replay
+from worldmodels.stages.encode import open_latents
 from worldmodels.stages.evaluate import summarise
 from worldmodels.stages.search_start import BEST, begin_search, kept_iterations, start_after
 from worldmodels.worlds import Mask, PixelEnvs
@@ -122,7 +123,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     run.require("controller")
     controller = run.preset.controller
     temperature = config.temperature or controller.temperature
-    world_model = load_world_model(run, controller.memory)
+    world_model = load_world_model(run, controller.memory, open_latents(run))
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
     blind, evolved = blind_policies(spec, run.preset.collect), evolved_solutions(run)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from worldmodels import files
 from worldmodels.config import VideoConfig
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.models.world_model import Model, load_model
@@ -16,6 +17,7 @@ from worldmodels.plots.figures import save
 from worldmodels.plots.vision import draw_reconstructions
 from worldmodels.run import Run
 from worldmodels.stages.evaluate import score_text
+from worldmodels.stages.made_once import make_once
 from worldmodels.viewer.parts import whole
 from worldmodels.viewer.video import record
 
@@ -23,11 +25,16 @@ from worldmodels.viewer.video import record
 VIDEO_SEED = 0
 
 
-def record_video(model: Model, temperature: float, path: Path) -> None:
+def record_video(model: Model, settings: VideoConfig, path: Path) -> None:
     """Plays one held-out episode into an MP4: the screen, what V sees, what V keeps of it, and M dreaming on."""
-    spec = model.world_model.spec
-    settings = VideoConfig("real", spec.max_episode_steps, VIDEO_SEED, 1, temperature)
     record(whole(model), settings, path, one_episode=True)
+
+
+def draw_run_curve(run: Run, path: Path) -> None:
+    """Draws the curve of a run whose controller is finished."""
+    curve = draw_curve(run)
+    assert curve is not None
+    save(curve, path)
 
 
 def print_table(spec: EnvSpec, evaluations: dict[str, dict[str, Any]]) -> None:
@@ -54,7 +61,7 @@ def print_table(spec: EnvSpec, evaluations: dict[str, dict[str, Any]]) -> None:
 
 
 def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
-    """Makes the pictures and the video of a finished run, prints the table, and returns the paths."""
+    """Makes the pictures and the video of a finished run, each once, prints the table, and returns the paths."""
     spec = get_task(run.task)
     model = load_model(run.path / "model")
     folder = run.path / "evaluation"
@@ -63,11 +70,24 @@ def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
         "training curve": folder / "curve.png",
         "video": folder / "episode-000.mp4",
     }
-    save(draw_reconstructions(run, model.world_model.vae), paths["reconstructions"])
-    curve = draw_curve(run)
-    assert curve is not None  # the controller stage is done
-    save(curve, paths["training curve"])
-    record_video(model, run.preset.controller.temperature, paths["video"])
+    settings = VideoConfig("real", spec.max_episode_steps, VIDEO_SEED, 1, run.preset.controller.temperature)
+    seen = {
+        "vae": model.sha256["vae"],
+        "episodes": run.require("collect")["outputs"]["episodes"],
+        "held_out_fraction": run.preset.vae.held_out_fraction,
+        "seed": run.seed,
+    }
+    logs = [run.stage_path("controller") / name for name in ("history.jsonl", "scores.jsonl", "ppo.jsonl")]
+    scores = {name: row["mean"] for name, row in evaluations.items()}
+    curve = {
+        "logs": {log.name: files.sha256_of(log) for log in logs if log.exists()},
+        "scores": scores,
+        "config": run.preset.controller.fingerprint_fields(),
+    }
+    film = {"model": model.sha256, "env": spec.env_id, "config": settings.fingerprint_fields()}
+    make_once(paths["reconstructions"], seen, lambda path: save(draw_reconstructions(run, model.world_model.vae), path))
+    make_once(paths["training curve"], curve, lambda path: draw_run_curve(run, path))
+    make_once(paths["video"], film, lambda path: record_video(model, settings, path))
     print_table(spec, evaluations)
     for label, path in paths.items():
         print(f"{label}: {path}")

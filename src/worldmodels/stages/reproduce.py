@@ -15,6 +15,7 @@ from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import get_task
 from worldmodels.run import STAGES, Run, read_jsonl
 from worldmodels.stages import collect, controller, encode, evaluate, report, rnn, vae
+from worldmodels.stages.made_once import read_table
 
 TIMINGS = "timings.jsonl"
 
@@ -35,13 +36,14 @@ RUN_STAGE: dict[str, Stage] = {
 
 
 def run_stage(run: Run, stage: str, config: Config) -> None:
-    """Runs or resumes one stage and notes how long it worked, also when it is interrupted."""
-    start = time.monotonic()
+    """Runs or resumes one stage and notes how long it worked, also when it is interrupted; not where nothing was left to do."""
+    start, finished = time.monotonic(), run.done(stage) is not None
     keep_freed_memory()
     try:
         RUN_STAGE[stage](config, run)
     finally:
-        note_time(run, stage, time.monotonic() - start)
+        if not finished:
+            note_time(run, stage, time.monotonic() - start)
 
 
 def note_time(run: Run, stage: str, seconds: float) -> None:
@@ -77,18 +79,22 @@ def reproduce(run: Run) -> dict[str, Any]:
         # The same seeds on the copy that training plays: the two scores should hardly differ.
         evaluations["fast"] = evaluate.run(dataclasses.replace(base, world="real", fast=True), run, "fast")
     paths = report.run(run, evaluations)
-    note_time(run, "evaluate", time.monotonic() - start)
-    seconds = stage_seconds(run)
-    summary = {
+    summary: dict[str, Any] = {
         "task": run.task,
         "scale": run.scale,
         "seed": run.seed,
-        "seconds": {**seconds, "total": round(sum(seconds.values()), 2)},
         "evaluations": {
             name: {key: value for key, value in result.items() if key not in ("episodes", "asked")}
             for name, result in evaluations.items()
         },
         "files": {label: str(Path(path).relative_to(run.path)) for label, path in paths.items()},
     }
-    files.write_json(run.path / "evaluation" / "results.json", summary)
+    results = run.path / "evaluation" / "results.json"
+    found = read_table(results)
+    if {name: value for name, value in found.items() if name != "seconds"} == summary and "seconds" in found:
+        return found  # nothing was left to do
+    note_time(run, "evaluate", time.monotonic() - start)
+    seconds = stage_seconds(run)
+    summary["seconds"] = {**seconds, "total": round(sum(seconds.values()), 2)}
+    files.write_json(results, summary)
     return summary

@@ -19,6 +19,7 @@ from worldmodels import interrupt
 from worldmodels.adam import DenseAdam
 from worldmodels.checkpoint import load_metadata, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig
+from worldmodels.data.latents import LatentStore
 from worldmodels.envs.spec import get_task
 from worldmodels.errors import BadFileError, UserError
 from worldmodels.evolution import ppo
@@ -29,7 +30,6 @@ from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import WorldModel
 from worldmodels.progress import Progress
 from worldmodels.run import MetricsLog, Run
-from worldmodels.stages.encode import open_latents
 
 BEST = "best.safetensors"
 COMPONENTS = "components.safetensors"
@@ -38,14 +38,19 @@ PPO_STATE = "ppo_state.safetensors"
 CHECKPOINT_ITERATIONS = 10
 
 
-def prepare(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
+def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: LatentStore | None) -> None:
     """Writes where the search begins and its coordinates, once: from then on they are the run's, whatever another processor
-    would make of them. A killed preparation goes on at its last checkpoint."""
+    would make of them. A killed preparation goes on at its last checkpoint.
+
+    Args:
+        store: the run's latents; None for a row of a table, whose V and M are another run's.
+    """
     if config.ppo_iterations and not _ppo_path(run, config.ppo_iterations).exists():
-        _improve(config, run, world_model)
+        _improve(config, run, world_model, store)
     path = run.stage_path("controller") / COMPONENTS
     if config.num_components and not path.exists():
-        seen = recorded_features(world_model, config.inputs, open_latents(run), run.seed)
+        assert store is not None  # a table's rows have no components
+        seen = recorded_features(world_model, config.inputs, store, run.seed)
         basis = principal_components(world_model.spec, config.inputs, seen, config.num_components)
         save_tensors(path, {"basis": torch.from_numpy(basis)})
 
@@ -55,15 +60,15 @@ def kept_iterations(config: ControllerConfig) -> list[int]:
     return sorted({max(1, config.ppo_iterations * quarter // 4) for quarter in range(1, 5)}) if config.ppo_iterations else []
 
 
-def _improve(config: ControllerConfig, run: Run, world_model: WorldModel) -> None:
+def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store: LatentStore | None) -> None:
     """Improves C in the dream, from the previous run's or from zeros, to the last iteration."""
     folder = run.stage_path("controller")
     seed, last = run.derive_seed("controller/ppo"), config.ppo_iterations
     dreamer = world_model.on(pick_device(config.device))
     data = run.preset.collect
-    if run.done("encode"):
-        starts = ppo.recorded_starts(dreamer, open_latents(run), data.num_episodes, seed)
-    else:  # a row of a table: V and M are another run's
+    if store is not None:
+        starts = ppo.recorded_starts(dreamer, store, data.num_episodes, seed)
+    else:
         starts = ppo.dreamt_starts(dreamer, config.temperature, data, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
     net = ppo.begin(starts, config.inputs, solution, seed)

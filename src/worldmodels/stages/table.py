@@ -29,6 +29,7 @@ from worldmodels.models.world_model import Model, WorldModel, make_rnn
 from worldmodels.plots.table import draw_ablation, draw_temperatures
 from worldmodels.run import Run, derive_seed, versions
 from worldmodels.stages import controller, evaluate
+from worldmodels.stages.made_once import make_once
 from worldmodels.stages.reproduce import note_time, stage_seconds
 
 #: Shown beside ours: mean and standard deviation over 100 episodes.
@@ -156,9 +157,9 @@ def make_table(
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
-    files.write_json(path / "table.json", result)
-    files.write_bytes(path / "table.md", to_markdown(result).encode())
-    DRAW[name](result, path / "table.png")
+    make_once(path / "table.json", result, lambda table: files.write_json(table, result))
+    make_once(path / "table.md", result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
+    make_once(path / "table.png", result, lambda picture: DRAW[name](result, picture))
     return result
 
 
@@ -170,13 +171,13 @@ def _make_row(row: Row, model: Model, path: Path, scale: str, seed: int, base: E
     run = Run.open_or_create(path, spec.name, scale, seed, preset)
     run.refuse_other_settings("controller", row.config)
     inputs = {part: model.sha256[part] for part in ("vae", "rnn", "initial_latents")}
-    start = time.monotonic()
-    try:
-        print(f"{row.label}:", flush=True)
-        if run.begin("controller", row.config, inputs):
-            controller.evolve(row.config, run, world_model)
-    finally:
-        note_time(run, "controller", time.monotonic() - start)
+    print(f"{row.label}:", flush=True)
+    if run.begin("controller", row.config, inputs):
+        start = time.monotonic()
+        try:
+            controller.evolve(row.config, run, world_model, None)
+        finally:
+            note_time(run, "controller", time.monotonic() - start)
     dream = None
     if row.config.memory == "trained":
         asked = dataclasses.replace(base, world="dream", temperature=row.config.temperature)

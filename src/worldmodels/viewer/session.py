@@ -7,8 +7,10 @@ left.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +34,19 @@ from worldmodels.worlds import PixelEnvs
 
 #: The temperature's keys multiply by this and keep it within these bounds.
 TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
+#: Seeds are below it; after the last one comes 0.
+NUM_SEEDS = 2**31
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes on one thread: a single slot's V and M gain nothing from more, and lose by waiting for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -130,7 +145,7 @@ class Session:
 
     def restart(self, seed: int | None = None) -> None:
         """Begins an episode in the open world, with this one's seed or another."""
-        episode = self.episodes[self.world] = Episode(self.episode.seed if seed is None else seed)
+        episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
         self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), CollectConfig())
         if self.world == "real":
             self._open_reality().reset(seed=[episode.seed])
