@@ -14,7 +14,7 @@ from worldmodels.data.episodes import Episode, Shard, write_shard
 from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import EnvSpec, get_task, register
-from worldmodels.errors import UserError
+from worldmodels.errors import EnvironmentFailure, UserError
 from worldmodels.worlds import PixelEnvs
 
 BAD_PLUGIN = str(Path(__file__).parent / "bad_plugin")
@@ -218,6 +218,29 @@ def test_left_at_their_defaults_the_reward_and_the_end_are_learned():
     dream.reset(seed=[1, 2, 3])
     rewards = dream.step(np.zeros((3, 1), np.float32))[1]
     assert len(set(rewards.tolist())) == 3
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_simulator_that_is_killed_while_it_is_looked_at_is_started_anew(failures, capfd):
+    from worldmodels_toy import MovingDot
+
+    left = iter(range(failures))
+
+    class Mortal(MovingDot):
+        def step(self, action):
+            if next(left, None) is not None:
+                raise EnvironmentFailure("the game ended unexpectedly")
+            return super().step(action)
+
+    env_id = f"worldmodels-bad/Mortal{failures}-v0"
+    gym.register(env_id, entry_point=Mortal)
+    spec = dataclasses.replace(get_task("toy"), env_id=env_id)
+    if failures < 3:
+        check_task(spec)
+    else:
+        with pytest.raises(EnvironmentFailure, match="ended unexpectedly"):
+            check_task(spec)
+    assert capfd.readouterr().err.count("looked at anew") == 2
 
 
 class Endless(gym.Wrapper):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -18,10 +19,12 @@ from gymnasium import spaces
 from worldmodels.config import CollectConfig, Preset
 from worldmodels.envs.guard import frame_fault, said
 from worldmodels.envs.spec import EnvSpec, Floats, Frame, same_action
-from worldmodels.errors import UserError, WorldModelsError
+from worldmodels.errors import EnvironmentFailure, UserError, WorldModelsError
 
 #: Steps of the environment that are looked at, and the seed of that episode.
 NUM_STEPS, SEED = 4, 0
+#: A simulator that fails this many times in a row is not bad luck.
+MAX_FAILURES = 3
 
 _checked: dict[str, EnvSpec] = {}
 
@@ -31,7 +34,7 @@ def check_task(spec: EnvSpec) -> None:
 
     Raises:
         UserError: a field of the spec, a space, a frame, a reward, the info or the picture is not what the stages need.
-        EnvironmentFailure: the environment's simulator does not start.
+        EnvironmentFailure: the environment's simulator keeps failing.
     """
     if _checked.get(spec.name) is spec:
         return
@@ -40,9 +43,8 @@ def check_task(spec: EnvSpec) -> None:
     with warnings.catch_warnings():
         # Gymnasium's own advice would come beside ours.
         warnings.simplefilter("ignore")
-        _check_environment(spec, official=False)
-        if spec.official_id:
-            _check_environment(spec, official=True)
+        for official in (False, True) if spec.official_id else (False,):
+            _look_until_it_runs(spec, official)
         if spec.start_anywhere_kwargs:
             _make(spec, "start_anywhere_kwargs", official=False, **spec.start_anywhere_kwargs).close()
     _checked[spec.name] = spec
@@ -132,6 +134,17 @@ def _finite(values: Any) -> bool:
     return isinstance(values, tuple | list) and all(
         isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
     )
+
+
+def _look_until_it_runs(spec: EnvSpec, official: bool) -> None:
+    """Looks at an environment, anew where its simulator fails: one may be killed at any time."""
+    for attempt in range(1, MAX_FAILURES + 1):
+        try:
+            return _check_environment(spec, official)
+        except EnvironmentFailure as error:
+            if attempt == MAX_FAILURES:
+                raise
+            print(f"{error}; the task is looked at anew, failure {attempt} here", file=sys.stderr, flush=True)
 
 
 def _check_environment(spec: EnvSpec, official: bool) -> None:

@@ -129,7 +129,7 @@ class EnvSpec:
     def make_env(self, official: bool = False, **kwargs: Any) -> gym.Env[Frame, Floats]:
         """Makes one environment, the official one or the one that training plays, cut at ``max_episode_steps`` and guarded
         (`GuardedEnv`), without Gymnasium's passive checker."""
-        asked = {"max_episode_steps": self.max_episode_steps, **self.env_kwargs, **kwargs}
+        asked = {**self.env_kwargs, "max_episode_steps": self.max_episode_steps, **kwargs}
         env = gym.make(self.score_id(official), disable_env_checker=True, **asked)
         return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
 
