@@ -155,6 +155,10 @@ def tasks() -> dict[str, EnvSpec]:
 def get_task(name: str) -> EnvSpec:
     """Returns a task by name. Raises `UserError` with the nearest match."""
     if name not in _registry:
+        # What announces this very name is imported alone; others' games cost time, and may be broken.
+        for entry_point in entry_points(group=ENTRY_POINTS, name=name):
+            entry_point.load()
+    if name not in _registry:
         found = tasks()
         if name not in found:
             raise UserError(f"there is no task '{name}'{nearest(name, found)}")
