@@ -67,23 +67,24 @@ class DreamEnv(World):
         check_temperature(temperature)
         spec = world_model.spec
         self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
-        with threads_for(num_envs):
-            self._stepper = world_model.rnn.stepper(precision)
         self.temperature = temperature
         self._device, self._as_tensors = device_of(world_model.rnn), as_tensors
-        self._state = world_model.rnn.initial_state(num_envs)
-        self._restart = torch.ones(num_envs, device=self._device)
         self._num_steps = np.zeros(num_envs, np.int64)
-        self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
-        self._damages = torch.tensor(spec.hit_damages, device=self._device)
-        # One number more decides whether there is a hit and what it costs.
-        self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
-        self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
+        with threads_for(num_envs):
+            self._stepper = world_model.rnn.stepper(precision)
+            self._state = world_model.rnn.initial_state(num_envs)
+            self._restart = torch.ones(num_envs, device=self._device)
+            self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
+            self._damages = torch.tensor(spec.hit_damages, device=self._device)
+            # One number more decides whether there is a hit and what it costs.
+            self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
+            self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
         env = spec.make_env()
         action_space = env.action_space
         env.close()
         self._set_spaces(spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32), action_space, num_envs)
 
+    @with_its_threads
     def features(self) -> Floats | Tensor:
         """Returns the current observations, float32 [N, F]."""
         found = features(self.z, self.z, self._state.hidden, self._state.cell, self._inputs)
@@ -148,10 +149,12 @@ class DreamEnv(World):
         self._health = self._health[kept]
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.z))
 
+    @with_its_threads
     def moment(self) -> Moment:
         """Returns where all slots are, to go back to (`begin_at`)."""
         return copy_moment(Moment(self.z, self._state, self._restart, self._num_steps, self._health))
 
+    @with_its_threads
     def begin_at(self, moment: Moment, seeds: Sequence[int | None]) -> None:
         """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
         here = copy_moment(moment)

@@ -51,14 +51,14 @@ class LatentEnv(World):
         self._remembers = always_remember or uses_memory(inputs)
         self._envs, self._inputs, self._vae = envs, inputs, world_model.vae
         self._device = device_of(world_model.vae)
+        self._num_steps = np.zeros(envs.num_envs, np.int64)
         with threads_for(envs.num_envs):
             self._stepper = world_model.rnn.stepper(torch.float32)
-        self._state = world_model.rnn.initial_state(envs.num_envs)
-        self._restart = torch.ones(envs.num_envs)
-        self._num_steps = np.zeros(envs.num_envs, np.int64)
-        self._health = torch.full((envs.num_envs,), FULL_HEALTH)
-        self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
-        self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
+            self._state = world_model.rnn.initial_state(envs.num_envs)
+            self._restart = torch.ones(envs.num_envs)
+            self._health = torch.full((envs.num_envs,), FULL_HEALTH)
+            self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
+            self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
         obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
         self._set_spaces(obs_space, envs.single_action_space, envs.num_envs)
@@ -68,6 +68,7 @@ class LatentEnv(World):
         mu, logvar = self._vae.encode_frames(torch.from_numpy(self.frames).to(self._device))
         return mu, mu + torch.exp(0.5 * logvar) * normal.to(self._device)
 
+    @with_its_threads
     def features(self) -> Floats:
         """Returns the current observations, float32 [N, F]."""
         return features(self.mu, self.z, self._state.hidden, self._state.cell, self._inputs).cpu().numpy()
@@ -100,10 +101,12 @@ class LatentEnv(World):
         self._health -= torch.from_numpy(infos["damage"]).float()
         return self.features(), rewards, terminated, truncated, infos
 
+    @with_its_threads
     def moment(self) -> Moment:
         """Returns where all slots are; a dream can go on from there (`DreamEnv.begin_at`)."""
         return copy_moment(Moment(self.z.cpu(), self._state, self._restart, self._num_steps, self._health))
 
+    @with_its_threads
     def shrink(self, keep: Mask) -> None:
         self._envs.shrink(keep)
         self._noise.shrink(keep)
