@@ -140,7 +140,7 @@ def test_the_working_folder_stays_clean(tmp_path, monkeypatch):
     env = TakeCoverEnv()
     env.reset(seed=0)
     assert Path.cwd() == tmp_path
-    folder = Path(env._folder.name)
+    folder = Path(env._running.folder)
     env.close()
     assert list(tmp_path.iterdir()) == []
     assert not folder.exists()
@@ -152,7 +152,7 @@ def test_no_game_outlives_its_killed_parent():
         from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
         env = TakeCoverEnv()
         env.reset(seed=0)
-        print(env._process, flush=True)
+        print(env._running.process, flush=True)
         time.sleep(600)
     """)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
@@ -230,8 +230,8 @@ def test_half_of_the_episodes_are_biased():
 def test_a_game_does_not_hear_what_a_terminal_sends(env, kind):
     """Ctrl-C reaches everybody in it. A game that dies of that while ViZDoom closes it aborts our process."""
     env.reset(seed=0)
-    os.kill(env._process, kind)
+    os.kill(env._running.process, kind)
     time.sleep(0.2)
     for _ in range(5):
         env.step(np.zeros(1, np.float32))
-    assert psutil.Process(env._process).is_running()
+    assert psutil.Process(env._running.process).is_running()

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -17,13 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.spec import FULL_HEALTH, Floats, Frame, get_task
+from worldmodels.envs.gym_rules import admitted
+from worldmodels.envs.spec import FULL_HEALTH, Floats, Frame
 from worldmodels.errors import UserError
 from worldmodels.models.controller import feature_size, features
 from worldmodels.models.precision import device_of
-from worldmodels.models.shipped import model_folder
-from worldmodels.models.world_model import Moment, WorldModel, copy_moment, load_model
+from worldmodels.models.world_model import Model, Moment, WorldModel, copy_moment
 from worldmodels.randomness import EpisodeNoise
+from worldmodels.single_env import SingleEnv
+from worldmodels.threads import threads_for, with_its_threads
 from worldmodels.worlds import Mask, Seeds, World
 
 
@@ -44,6 +45,9 @@ class DreamEnv(World):
     head, else the task's constant; terminated and truncated bool [N]; in the info, where the task has a health, ``hit_chance``,
     M's chance of a hit in this step, a tensor float32 [N] on the world model's device.
 
+    Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
+    (`InvalidAction`). A dream of one slot takes one of torch's threads, and so does every one in a forked process.
+
     Args:
         inputs: what C sees of z, h and c.
         temperature: τ: mixture logits are divided by it, the noise is multiplied by its square root.
@@ -63,27 +67,30 @@ class DreamEnv(World):
         check_temperature(temperature)
         spec = world_model.spec
         self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
-        self._stepper = world_model.rnn.stepper(precision)
         self.temperature = temperature
         self._device, self._as_tensors = device_of(world_model.rnn), as_tensors
-        self._state = world_model.rnn.initial_state(num_envs)
-        self._restart = torch.ones(num_envs, device=self._device)
         self._num_steps = np.zeros(num_envs, np.int64)
-        self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
-        self._damages = torch.tensor(spec.hit_damages, device=self._device)
-        # One number more decides whether there is a hit and what it costs.
-        self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
-        self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
+        with threads_for(num_envs):
+            self._stepper = world_model.rnn.stepper(precision)
+            self._state = world_model.rnn.initial_state(num_envs)
+            self._restart = torch.ones(num_envs, device=self._device)
+            self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
+            self._damages = torch.tensor(spec.hit_damages, device=self._device)
+            # One number more decides whether there is a hit and what it costs.
+            self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
+            self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
         env = spec.make_env()
         action_space = env.action_space
         env.close()
         self._set_spaces(spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32), action_space, num_envs)
 
+    @with_its_threads
     def features(self) -> Floats | Tensor:
         """Returns the current observations, float32 [N, F]."""
         found = features(self.z, self.z, self._state.hidden, self._state.cell, self._inputs)
         return found if self._as_tensors else found.cpu().numpy()
 
+    @with_its_threads
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
         # A slot that does not begin has no use for a seed, and they take longer than the rest of this.
@@ -103,7 +110,9 @@ class DreamEnv(World):
             part[begun] = 0
         return self.features(), {}
 
+    @with_its_threads
     def step(self, actions: Floats) -> tuple[Floats | Tensor, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        actions = admitted(actions, self.action_space)
         self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
         self._restart.zero_()
         uniform, normal = self._noise.next()
@@ -134,6 +143,7 @@ class DreamEnv(World):
         self._health = torch.where(share < 1, self._health - self._damages[which], self._health)
         return self._health <= 0
 
+    @with_its_threads
     def shrink(self, keep: Mask) -> None:
         kept = torch.from_numpy(keep).to(self._device)
         self._noise.shrink(keep)
@@ -142,10 +152,12 @@ class DreamEnv(World):
         self._health = self._health[kept]
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.z))
 
+    @with_its_threads
     def moment(self) -> Moment:
         """Returns where all slots are, to go back to (`begin_at`)."""
         return copy_moment(Moment(self.z, self._state, self._restart, self._num_steps, self._health))
 
+    @with_its_threads
     def begin_at(self, moment: Moment, seeds: Sequence[int | None]) -> None:
         """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
         here = copy_moment(moment)
@@ -154,16 +166,18 @@ class DreamEnv(World):
         self.z, self._restart, self._num_steps = here.z.to(self._device), here.restart.to(self._device), here.num_steps
         self._health = here.health.to(self._device)
 
+    @with_its_threads
     def decode(self) -> Frame:
         """Returns what V makes of the current latents, uint8 [N, 64, 64, 3]."""
         return self._vae.decode_frames(self.z).cpu().numpy()
 
 
-class SingleDreamEnv(gym.Env[Floats, Floats]):
-    """The dream as an environment of its own: ``gymnasium.make("worldmodels/TakeCoverDream-v0", model=PATH)``.
+class SingleDreamEnv(SingleEnv):
+    """The dream as an environment of its own: ``gymnasium.make("worldmodels/TakeCoverDream-v0")``.
 
     ### Action Space
-    The real environment's.
+    The real environment's. What lies outside is clipped; what is not finite or has another shape is refused
+    (`gymnasium.error.InvalidAction`).
 
     ### Observation Space
     ``Box(-inf, inf, (F,), float32)``: what the model's C sees; [z, c, h] of 64 + 512 + 512 for TakeCover, [z, h] of 32 + 256
@@ -177,46 +191,32 @@ class SingleDreamEnv(gym.Env[Floats, Floats]):
 
     ### Episode End
     Terminated when M's done head says so, or when its hits have used up the health; truncated after the real environment's
-    limit of steps.
+    limit of steps. A step after the end warns, moves nothing and gives 0.
 
     ### Arguments
-    - ``model``: a model's folder, a run's folder with a finished controller, or a task's name: its shipped agent.
+    - ``model``: a model's folder, a run's folder with a finished controller, or a task's name: its shipped agent, which is also
+      what it is by default.
     - ``temperature``: how uncertain the dream is, 0.01 to 10; None is the agent's own, of the dream that it was trained or
       scored in. The attribute of the same name says which it is.
     - ``render_mode``: ``"rgb_array"`` gives frames decoded by V, uint8 [64, 64, 3].
+
+    ### Threads
+    It takes one of torch's threads while it works; the caller's number is as it was afterwards. Forked processes may make one.
 
     ### Version History
     - v0: first.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 35}
+    def __init__(
+        self, task: str, model: str | Path | None = None, temperature: float | None = None, render_mode: str | None = None
+    ) -> None:
+        self._asked_temperature = temperature
+        super().__init__(task, model, render_mode)
 
-    def __init__(self, task: str, model: str | Path, temperature: float | None = None, render_mode: str | None = None) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise UserError(f"the dream has no render mode '{render_mode}'; use 'rgb_array'")
-        loaded = load_model(model_folder(str(model)))
-        found = loaded.world_model.spec
-        if found != get_task(task):
-            raise UserError(f"{model}: a model of {found.name}, not of {task}")
-        self.temperature = loaded.temperature if temperature is None else temperature
-        self._dream = DreamEnv(loaded.world_model, loaded.inputs, 1, self.temperature)
-        self.metadata = {**self.metadata, "render_fps": found.render_fps}
-        self.observation_space = self._dream.single_observation_space
-        self.action_space = self._dream.single_action_space
-        self.render_mode = render_mode
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Begins an episode; the same seed and actions give the same dream."""
-        super().reset(seed=seed)
-        episode_seed = seed if seed is not None else int(self.np_random.integers(2**31))
-        obs, info = self._dream.reset(seed=[episode_seed])
-        return np.asarray(obs[0]), info
-
-    def step(self, action: Floats) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Dreams one step."""
-        obs, rewards, terminated, truncated, infos = self._dream.step(np.asarray(action, np.float32)[None])
-        info = {name: float(value[0]) for name, value in infos.items()}
-        return np.asarray(obs[0]), float(rewards[0]), bool(terminated[0]), bool(truncated[0]), info
+    def _make_world(self, model: Model) -> DreamEnv:
+        self.temperature = model.temperature if self._asked_temperature is None else self._asked_temperature
+        self._dream = DreamEnv(model.world_model, model.inputs, 1, self.temperature)
+        return self._dream
 
     def render(self) -> Frame | None:
         """Returns the current frame as V decodes it, in render mode ``rgb_array``."""

@@ -5,20 +5,26 @@ Shapes: N slots, Z latent, H hidden, F features, A action.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
+from worldmodels.envs.gym_rules import admitted
 from worldmodels.envs.spec import FULL_HEALTH, Floats, Frame
 from worldmodels.models.controller import feature_size, features, uses_memory
 from worldmodels.models.precision import device_of
-from worldmodels.models.world_model import Moment, WorldModel, copy_moment
+from worldmodels.models.world_model import Model, Moment, WorldModel, copy_moment
 from worldmodels.randomness import EpisodeNoise
+from worldmodels.single_env import SingleEnv
+from worldmodels.threads import threads_for, with_its_threads
 from worldmodels.worlds import Mask, PixelEnvs, Seeds, World
 
 
@@ -30,6 +36,8 @@ class LatentEnv(World):
     ``frames`` holds the last frames, uint8 [N, 64, 64, 3], and ``z`` their latents [N, Z], for whoever shows them.
 
     M runs in float32 here: beside the game its cost does not show. A C that sees nothing of M does without it.
+
+    Wrong actions and torch's threads are as in `DreamEnv`.
 
     Args:
         inputs: what C sees.
@@ -43,13 +51,14 @@ class LatentEnv(World):
         self._remembers = always_remember or uses_memory(inputs)
         self._envs, self._inputs, self._vae = envs, inputs, world_model.vae
         self._device = device_of(world_model.vae)
-        self._stepper = world_model.rnn.stepper(torch.float32)
-        self._state = world_model.rnn.initial_state(envs.num_envs)
-        self._restart = torch.ones(envs.num_envs)
         self._num_steps = np.zeros(envs.num_envs, np.int64)
-        self._health = torch.full((envs.num_envs,), FULL_HEALTH)
-        self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
-        self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
+        with threads_for(envs.num_envs):
+            self._stepper = world_model.rnn.stepper(torch.float32)
+            self._state = world_model.rnn.initial_state(envs.num_envs)
+            self._restart = torch.ones(envs.num_envs)
+            self._health = torch.full((envs.num_envs,), FULL_HEALTH)
+            self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
+            self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
         obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
         self._set_spaces(obs_space, envs.single_action_space, envs.num_envs)
@@ -59,10 +68,12 @@ class LatentEnv(World):
         mu, logvar = self._vae.encode_frames(torch.from_numpy(self.frames).to(self._device))
         return mu, mu + torch.exp(0.5 * logvar) * normal.to(self._device)
 
+    @with_its_threads
     def features(self) -> Floats:
         """Returns the current observations, float32 [N, F]."""
         return features(self.mu, self.z, self._state.hidden, self._state.cell, self._inputs).cpu().numpy()
 
+    @with_its_threads
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
         seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
@@ -78,7 +89,9 @@ class LatentEnv(World):
             part[begun] = 0
         return self.features(), {}
 
+    @with_its_threads
     def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        actions = admitted(actions, self.action_space)
         if self._remembers:
             self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
@@ -88,10 +101,12 @@ class LatentEnv(World):
         self._health -= torch.from_numpy(infos["damage"]).float()
         return self.features(), rewards, terminated, truncated, infos
 
+    @with_its_threads
     def moment(self) -> Moment:
         """Returns where all slots are; a dream can go on from there (`DreamEnv.begin_at`)."""
         return copy_moment(Moment(self.z.cpu(), self._state, self._restart, self._num_steps, self._health))
 
+    @with_its_threads
     def shrink(self, keep: Mask) -> None:
         self._envs.shrink(keep)
         self._noise.shrink(keep)
@@ -103,3 +118,46 @@ class LatentEnv(World):
 
     def close_extras(self, **kwargs: Any) -> None:
         self._envs.close()
+
+
+class SingleLatentEnv(SingleEnv, EzPickle):
+    """The real game as C sees it: ``gymnasium.make("worldmodels/TakeCoverLatent-v1")``.
+
+    What an agent that learned in the dream is scored on: the same spaces, the real game's rewards and ends.
+
+    ### Action Space
+    The real environment's. What lies outside is clipped; what is not finite or has another shape is refused
+    (`gymnasium.error.InvalidAction`).
+
+    ### Observation Space
+    The dream's (`SingleDreamEnv`), ``Box(-inf, inf, (F,), float32)``: what V makes of the frame and M of the past.
+
+    ### Rewards, Starting State, Episode End, Info
+    The real environment's; the info has ``damage`` alone. A step after the end warns, moves nothing and gives 0.
+
+    ### Arguments
+    - ``model``: as in the dream; the task's shipped agent by default.
+    - ``official``: True plays the official environment where training plays a faster copy of it: Gymnasium's own CarRacing-v3.
+    - ``render_mode``: ``"rgb_array"`` gives the game's own picture.
+
+    A copy by ``pickle`` or ``copy.deepcopy`` begins anew, with a game of its own. Threads are as in the dream.
+
+    ### Version History
+    - v1 (TakeCover), v3 (CarRacing): numbered as the real environment.
+    """
+
+    def __init__(
+        self, task: str, model: str | Path | None = None, official: bool = False, render_mode: str | None = None
+    ) -> None:
+        EzPickle.__init__(self, task, model, official, render_mode)
+        self._official = official
+        super().__init__(task, model, render_mode)
+
+    def _make_world(self, model: Model) -> LatentEnv:
+        kwargs = {} if self.render_mode is None else {"render_mode": self.render_mode}
+        self._env: gym.Env[Frame, Floats] = model.world_model.spec.make_env(self._official, **kwargs)
+        return LatentEnv(PixelEnvs([self._env]), model.world_model, model.inputs)
+
+    def render(self) -> Any:
+        """Returns the game's picture, in render mode ``rgb_array``."""
+        return None if self.render_mode is None else self._env.render()

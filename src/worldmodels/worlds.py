@@ -12,6 +12,7 @@ N is the number of slots, A the number of action components.
 
 from __future__ import annotations
 
+import os
 import sys
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -98,14 +99,18 @@ class PixelEnvs(World):
         #: Failures that a new beginning has mended.
         self.num_failures = 0
         self._threads = min(num_threads, self.num_envs)
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pool_process = 0
 
     def _for_slots(self, work: Any, slots: NDArray[np.intp]) -> None:
         """Calls ``work(slot)`` for every slot, shared out over the threads."""
-        if self._pool is None or len(slots) == 1:
+        if self._threads == 1 or len(slots) == 1:
             for slot in slots:
                 work(slot)
             return
+        if self._pool is None or self._pool_process != os.getpid():
+            # A forked copy of us has the pool, and none of its threads.
+            self._pool, self._pool_process = ThreadPoolExecutor(self._threads), os.getpid()
 
         def share(first: int) -> None:
             for slot in slots[first :: self._threads]:
@@ -179,7 +184,7 @@ class PixelEnvs(World):
 
     def release(self) -> None:
         """Ends the threads and leaves the environments open, for whoever gave them."""
-        if self._pool is not None:
+        if self._pool is not None and self._pool_process == os.getpid():
             self._pool.shutdown()
 
     def close_extras(self, **kwargs: Any) -> None:

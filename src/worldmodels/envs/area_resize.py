@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.compiled import compiled
 from worldmodels.envs.spec import Frame
 
 Indices = NDArray[np.int64]
@@ -34,7 +34,7 @@ def _taps(source: int, target: int, channels: int) -> tuple[Indices, Weights]:
     return index, weight
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _resize(
     screen: NDArray[np.uint8],
     rows: Indices,

@@ -71,14 +71,12 @@ DEADLINE_SECONDS = 10
 
 _lock = threading.Lock()
 _guardian: subprocess.Popen[str] | None = None
-_guardian_parent = 0
 
 
 def _tell(message: str) -> None:
-    global _guardian, _guardian_parent
+    global _guardian
     with _lock:
-        # A forked copy of us must not share its parent's guardian: the pipe would stay open after the parent's death.
-        if _guardian is None or _guardian_parent != os.getpid() or _guardian.poll() is not None:
+        if _guardian is None or _guardian.poll() is not None:
             _guardian = subprocess.Popen(
                 [sys.executable, "-S", "-E", "-c", _GUARDIAN, str(time.time())],
                 stdin=subprocess.PIPE,
@@ -87,7 +85,6 @@ def _tell(message: str) -> None:
                 text=True,
                 start_new_session=True,
             )
-            _guardian_parent = os.getpid()
         assert _guardian.stdin is not None
         _guardian.stdin.write(message)
         _guardian.stdin.flush()
@@ -141,3 +138,20 @@ def deadline(pid: int | None) -> Iterator[None]:
         yield
     finally:
         _waiting.pop(pid, None)
+
+
+def _forget() -> None:
+    """A forked copy of us has no guardian and waits for nobody: the games are its parent's.
+
+    The guardian's pipe, left open here, would hide the parent's death from it.
+    """
+    global _guardian
+    _lock.release()
+    if _guardian is not None and _guardian.stdin is not None:
+        _guardian.stdin.close()
+    _guardian = None
+    _waiting.clear()
+
+
+# Held while we are copied, so that the copy finds nothing half done.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forget)

@@ -176,6 +176,7 @@ def tasks() -> dict[str, EnvSpec]:
 def get_task(name: str) -> EnvSpec:
     """Returns a task by name. Raises `UserError` with the nearest match, or with what is wrong with the task's package."""
     if name not in _registry:
+        # What announces this very name is imported alone; others' games cost time, and may be broken.
         plugins.load(name)
     if name not in _registry and name not in tasks():
         raise UserError(plugins.why_missing(name) or f"there is no task '{name}'{nearest(name, _registry)}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
+import shutil
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import numpy as np
 import psutil
 import vizdoom
 from gymnasium import spaces
+from gymnasium.utils import EzPickle
 
 from worldmodels import interrupt
 from worldmodels.config import (
@@ -28,6 +32,7 @@ from worldmodels.config import (
 )
 from worldmodels.envs import process_guard
 from worldmodels.envs.area_resize import area_resize
+from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
 from worldmodels.envs.held_random import held_random_policy
 from worldmodels.envs.spec import FULL_HEALTH, EnvSpec, Floats, Frame, PublishedScore, register
 from worldmodels.errors import EnvironmentFailure, UserError, nearest
@@ -47,12 +52,51 @@ HIT_DAMAGES = tuple(21.0 * face for face in range(1, 9))
 _start_lock = threading.Lock()
 
 
-class TakeCoverEnv(gym.Env[Frame, Floats]):
+def _renew_lock() -> None:
+    global _start_lock
+    _start_lock = threading.Lock()  # a forked copy of us may have been made while another thread held it
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+class _RunningGame:
+    """A game's process, and what goes with it: its folder, and its guardian's knowledge of both.
+
+    All of it belongs to the process that started it. A forked copy must leave it alone.
+    """
+
+    def __init__(self, game: vizdoom.DoomGame, folder: str) -> None:
+        self.game, self.folder = game, folder
+        self.process: int | None = None
+        self.identity: str | None = None
+        self._owner = os.getpid()
+
+    @property
+    def is_ours(self) -> bool:
+        return self._owner == os.getpid()
+
+    def end(self) -> None:
+        """Ends the game and removes what it had."""
+        if not self.is_ours:
+            # Never freed: ViZDoom's object would end the game as it goes.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.game))
+            return
+        with contextlib.suppress(vizdoom.ViZDoomErrorException):
+            self.game.close()
+        if self.identity is not None:
+            process_guard.release(self.identity)
+        process_guard.release(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class TakeCoverEnv(gym.Env[Frame, Floats], EzPickle):
     """ViZDoom's ``take_cover.cfg``, seen as the paper sees it.
 
     ### Action Space
     ``Box(-1, 1, (1,), float32)``: below -1/3 a step to the left, above +1/3 a step to the right, else none
-    (the original's ``doomreal.py``).
+    (the original's ``doomreal.py``). What lies outside is clipped; what is not finite or has another shape is refused
+    (`gymnasium.error.InvalidAction`).
 
     ### Observation Space
     ``Box(0, 255, (64, 64, 3), uint8)``: the RGB screen without its bottom part (``crop`` of the rows are kept; the
@@ -68,7 +112,12 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
     ``health``, from 100 to 0, and ``damage``, what this step has cost of it. Neither is on the screen.
 
     ### Episode End
-    Terminated when the player dies; truncated after 2100 tics (the paper's cap; the scenario itself sets none).
+    Terminated when the player dies; truncated after 2100 tics (the paper's cap; the scenario itself sets none). A step after
+    the end warns, moves nothing and gives 0.
+
+    ### Copies
+    One by ``pickle`` or ``copy.deepcopy`` begins anew, with a game of its own. A forked process begins a game of its own with
+    ``reset``; a step in its parent's raises `EnvironmentFailure`.
 
     ### Arguments
     - ``resolution``: ``"160x120"`` (default, fastest; brick walls flicker), ``"320x240"`` or ``"640x480"`` (the original's).
@@ -97,21 +146,22 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
             raise UserError(f"skill is {skill}; it must be 1, 2, 3, 4 or 5")
         if render_mode not in (None, "rgb_array"):
             raise UserError(f"TakeCover has no render mode '{render_mode}'; use 'rgb_array'")
+        EzPickle.__init__(self, resolution, crop, skill, render_mode)
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self.render_mode = render_mode
         self.resolution = resolution
         self.skill = skill
         self._rows = round(int(resolution.split("x")[1]) * crop)
-        self._game: vizdoom.DoomGame | None = None
-        self._process: int | None = None
-        self._identity: str | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._running: _RunningGame | None = None
+        #: Ends the game; also when nobody closes the environment, before the program ends.
+        self._end: weakref.finalize[..., TakeCoverEnv] | None = None
         self._screen: Frame | None = None
         self._num_steps = 0
         self._health = FULL_HEALTH
+        self._ended = (False, False)
 
-    def _start(self) -> vizdoom.DoomGame:
+    def _start(self) -> _RunningGame:
         """Starts the game's process, silent, without a window, and guarded."""
         game = vizdoom.DoomGame()
         game.load_config(str(Path(vizdoom.scenarios_path) / "take_cover.cfg"))
@@ -124,14 +174,15 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         game.set_episode_timeout(0)
         # The game leaves `_vizdoom.ini` and `_vizdoom/` in the working folder that it starts in; a folder of its own
         # keeps the user's clean, and keeps several games from reading each other's settings.
-        self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-doom-", ignore_cleanup_errors=True)
-        process_guard.guard(self._folder.name)
+        running = _RunningGame(game, tempfile.mkdtemp(prefix="worldmodels-doom-"))
+        self._end = weakref.finalize(self, running.end)
+        process_guard.guard(running.folder)
         with _start_lock:
             here = Path.cwd()
             before = {child.pid for child in psutil.Process().children()}
-            os.chdir(self._folder.name)
+            os.chdir(running.folder)
             try:
-                game.set_doom_config_path(str(Path(self._folder.name) / "_vizdoom.ini"))
+                game.set_doom_config_path(str(Path(running.folder) / "_vizdoom.ini"))
                 # Ctrl-C reaches everybody in a terminal; a game that dies of it while ViZDoom closes it takes us along.
                 with interrupt.held_back():
                     game.init()
@@ -143,14 +194,14 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
                 # One that is gone already says so at the first step.
                 with contextlib.suppress(psutil.Error, ValueError):
                     if child.pid not in before and "vizdoom" in child.name().lower():
-                        self._process, words = child.pid, child.cmdline()
-                        self._identity = words[words.index("+viz_instance_id") + 1]
-                        process_guard.guard(self._identity)
-        return game
+                        running.process, words = child.pid, child.cmdline()
+                        running.identity = words[words.index("+viz_instance_id") + 1]
+                        process_guard.guard(running.identity)
+        return running
 
     def _observe(self) -> Frame:
-        assert self._game is not None
-        state = self._game.get_state()
+        assert self._running is not None
+        state = self._running.game.get_state()
         # The dead player's last screen stays: ViZDoom gives no state after the end.
         if state is not None:
             self._screen = state.screen_buffer
@@ -162,30 +213,46 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         super().reset(seed=seed)
         # An explicit seed goes to Doom as it is, so that a score's seed can be tried in any ViZDoom program.
         doom_seed = seed if seed is not None else int(self.np_random.integers(2**31))
-        if self._game is None:
-            self._game = self._start()
+        if self._running is not None and not self._running.is_ours:
+            self.close()
+        if self._running is None:
+            self._running = self._start()
+        game = self._running.game
         try:
-            with process_guard.deadline(self._process):
-                self._game.set_seed(doom_seed % 2**32)
-                self._game.new_episode()
+            with process_guard.deadline(self._running.process):
+                game.set_seed(doom_seed % 2**32)
+                game.new_episode()
         except vizdoom.ViZDoomErrorException as error:
             self.close()
             raise EnvironmentFailure(f"TakeCover: the game ended unexpectedly ({error})") from error
-        self._num_steps, self._health = 0, FULL_HEALTH
+        self._num_steps, self._health, self._ended = 0, FULL_HEALTH, (False, False)
         return self._observe(), {"health": FULL_HEALTH, "damage": 0.0}
 
     def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        """Plays one tic. Raises `EnvironmentFailure` if the game has died (not the player)."""
-        if self._game is None:
+        """Plays one tic.
+
+        Raises:
+            InvalidAction: an action that is not finite or has another shape.
+            ResetNeeded: no episode has begun.
+            EnvironmentFailure: the game has died (not the player), or is another process's.
+        """
+        if self._running is None:
             raise gym.error.ResetNeeded("TakeCover: call reset() before step()")
-        push = float(action[0])
+        if not self._running.is_ours:
+            raise EnvironmentFailure("TakeCover: the game is that of the process which was forked; reset() begins one here")
+        push = float(admitted(action, self.action_space)[0])
+        if any(self._ended):
+            gym.logger.warn(AFTER_THE_END)
+            return self._observe(), 0.0, *self._ended, {"health": self._health, "damage": 0.0}
+        game = self._running.game
         try:
-            with process_guard.deadline(self._process):
-                reward = self._game.make_action([push < -THRESHOLD, push > THRESHOLD])
+            with process_guard.deadline(self._running.process):
+                reward = game.make_action([push < -THRESHOLD, push > THRESHOLD])
             self._num_steps += 1
-            terminated = self._game.is_episode_finished()
+            terminated = game.is_episode_finished()
             truncated = not terminated and self._num_steps >= MAX_EPISODE_STEPS
-            health = 0.0 if terminated else self._game.get_game_variable(vizdoom.GameVariable.HEALTH)
+            self._ended = terminated, truncated
+            health = 0.0 if terminated else game.get_game_variable(vizdoom.GameVariable.HEALTH)
             damage, self._health = self._health - health, health
             return self._observe(), reward, terminated, truncated, {"health": health, "damage": damage}
         except vizdoom.ViZDoomErrorException as error:
@@ -197,24 +264,10 @@ class TakeCoverEnv(gym.Env[Frame, Floats]):
         return None if self.render_mode is None or self._screen is None else self._screen.copy()
 
     def close(self) -> None:
-        """Ends the game's process."""
-        if self._game is not None:
-            with contextlib.suppress(vizdoom.ViZDoomErrorException):
-                self._game.close()
-            self._game = None
-        self._process = None
-        if self._identity is not None:
-            process_guard.release(self._identity)
-            self._identity = None
-        if self._folder is not None:
-            process_guard.release(self._folder.name)
-            self._folder.cleanup()
-            self._folder = None
-
-    def __del__(self) -> None:
-        # An environment that nobody closed would lose its folder before its game, which then complains on the terminal.
-        if hasattr(self, "_folder"):
-            self.close()
+        """Ends the game's process; the game of a process that this one was forked from goes on."""
+        if self._end is not None:
+            self._end()
+        self._running = self._end = None
 
 
 SMOKE = Preset(
@@ -279,8 +332,6 @@ PAPER = Preset(
     evaluate=EvaluateConfig(),
 )
 
-gym.register("worldmodels/TakeCover-v1", entry_point="worldmodels.envs.take_cover:TakeCoverEnv")
-gym.register("worldmodels/TakeCoverDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "take-cover"})
 register(
     EnvSpec(
         name="take-cover",

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.compiled import compiled
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.spec import EnvSpec, Floats
 from worldmodels.rollout import EpisodeJob
@@ -128,7 +128,7 @@ def products(x: Tensor, weight: Tensor, candidate: Tensor) -> Tensor:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled(nogil=True)
 def _multiply(x: Floats, weight: Floats, candidate: NDArray[np.int64], out: Floats) -> None:
     for slot in range(x.shape[0]):
         for unit in range(weight.shape[1]):

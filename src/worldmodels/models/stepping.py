@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.compiled import compiled
 from worldmodels.envs.spec import Floats
 
 Bits = NDArray[np.int16] | NDArray[np.int32]
@@ -29,8 +29,8 @@ _LN2_LOW = np.float32(math.log(2) - 355 / 512)
 _C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(1 / math.factorial(n)) for n in range(8))
 #: A fused multiply-add may take a product and a sum's place; nothing else may be reordered, so any compiler gives the same.
 _FASTMATH = {"contract", "nsz"}
-_compiled = numba.njit(cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
-_inlined = numba.njit(inline="always", cache=True, nogil=True, fastmath=_FASTMATH, error_model="numpy")
+_compiled = compiled(nogil=True, fastmath=_FASTMATH, error_model="numpy")
+_inlined = compiled(inline="always", nogil=True, fastmath=_FASTMATH, error_model="numpy")
 
 
 @_inlined

@@ -1,11 +1,10 @@
 """CarRacing: Gymnasium's CarRacing-v3 with its own physics and rules, and a much faster drawing of the state pixels.
 
-Importing this package registers ``worldmodels/CarRacing-v3`` and the task; Box2D and pygame are imported when one is made.
+Importing this package registers the task; Box2D and pygame are imported when an environment is made.
 """
 
 import functools
 
-import gymnasium as gym
 import numpy as np
 
 from worldmodels.config import (
@@ -88,13 +87,6 @@ PAPER = Preset(
     evaluate=EvaluateConfig(),
 )
 
-gym.register(
-    "worldmodels/CarRacing-v3",
-    entry_point="worldmodels.envs.car_racing.env:CarRacingEnv",
-    max_episode_steps=MAX_EPISODE_STEPS,
-    reward_threshold=900,
-)
-gym.register("worldmodels/CarRacingDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "car-racing"})
 register(
     EnvSpec(
         name="car-racing",
