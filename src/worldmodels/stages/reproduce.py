@@ -12,6 +12,7 @@ from worldmodels import files
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Config
 from worldmodels.envs.spec import get_task
+from worldmodels.errors import BadFileError, UserError
 from worldmodels.run import STAGES, Run, read_jsonl
 from worldmodels.stages import collect, controller, encode, evaluate, report, rnn, vae
 
@@ -34,13 +35,18 @@ RUN_STAGE: dict[str, Stage] = {
 
 
 def run_stage(run: Run, stage: str, config: Config) -> None:
-    """Runs or resumes one stage and notes how long it worked, also when it is interrupted."""
-    start = time.monotonic()
+    """Runs or resumes one stage and notes how long it worked, also when it is interrupted; not where it is refused."""
+    start, refused = time.monotonic(), False
     keep_freed_memory()
     try:
-        RUN_STAGE[stage](config, run)
+        with run.nothing_left_if_refused(stage):
+            RUN_STAGE[stage](config, run)
+    except (UserError, BadFileError):
+        refused = True
+        raise
     finally:
-        note_time(run, stage, time.monotonic() - start)
+        if not refused and (run.stage_path(stage) / "STARTED").exists():
+            note_time(run, stage, time.monotonic() - start)
 
 
 def note_time(run: Run, stage: str, seconds: float) -> None:

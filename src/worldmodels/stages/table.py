@@ -22,7 +22,7 @@ from worldmodels import files
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
 from worldmodels.envs.spec import EnvSpec
-from worldmodels.errors import UserError, nearest
+from worldmodels.errors import BadFileError, UserError, nearest
 from worldmodels.evolution.ppo import check_ppo
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.world_model import Model, WorldModel, make_rnn
@@ -170,13 +170,18 @@ def _make_row(row: Row, model: Model, path: Path, scale: str, seed: int, base: E
     run = Run.open_or_create(path, spec.name, scale, seed, preset)
     run.refuse_other_settings("controller", row.config)
     inputs = {part: model.sha256[part] for part in ("vae", "rnn", "initial_latents")}
-    start = time.monotonic()
+    start, refused = time.monotonic(), False
     try:
         print(f"{row.label}:", flush=True)
-        if run.begin("controller", row.config, inputs):
-            controller.evolve(row.config, run, world_model)
+        with run.nothing_left_if_refused("controller"):
+            if run.begin("controller", row.config, inputs):
+                controller.evolve(row.config, run, world_model)
+    except (UserError, BadFileError):
+        refused = True
+        raise
     finally:
-        note_time(run, "controller", time.monotonic() - start)
+        if not refused:
+            note_time(run, "controller", time.monotonic() - start)
     dream = None
     if row.config.memory == "trained":
         asked = dataclasses.replace(base, world="dream", temperature=row.config.temperature)

@@ -113,7 +113,7 @@ def write_video(settings: VideoConfig, target: str, out: Path) -> None:
 def record(parts: Parts, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
     """Records ``settings.steps`` steps, or until the first episode is over."""
     sessions = [
-        Session(parts, PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature))
+        Session(parts, PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature, settings.device))
         for i in range(settings.grid)
     ]
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
