@@ -111,8 +111,7 @@ def test_a_second_process_is_refused_with_the_firsts_pid(tmp_path):
         refused = other()
         assert refused.returncode != 0
         assert f"in use by process {os.getpid()} on " in refused.stderr
-    # Released, though the file is still there.
-    assert (tmp_path / ".lock").exists()
+    assert list(tmp_path.iterdir()) == []
     assert other().stdout == "in\n"
 
 

@@ -6,24 +6,31 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import tyro
 
-from worldmodels import interrupt
-from worldmodels.config import Backend, Config, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+from worldmodels import files, interrupt, streams
+from worldmodels.config import (
+    Backend,
+    Config,
+    Device,
+    EvaluateConfig,
+    FidelityConfig,
+    PlayConfig,
+    VideoConfig,
+    check_rounds,
+    check_seed,
+)
 from worldmodels.errors import EnvironmentFailure, UserError, WorldModelsError, nearest
-from worldmodels.run import VERBS, Run, RunLock
-
-#: 128 + SIGINT, what a shell expects of an interrupted program.
-INTERRUPTED = 130
+from worldmodels.interrupt import INTERRUPTED, loading
+from worldmodels.run import VERBS, Run, RunLock, nearest_run
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class RunArgs:
     previous: Path | None = None
     """A finished run to go on from (a new run only): its episodes are kept, V, M and C begin where they ended."""
     json: Path | None = None
-    """Also write the stage's summary to this file."""
+    """Also write the stage's summary to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class ReproduceArgs:
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
     json: Path | None = None
-    """Also write the summary to this file."""
+    """Also write the summary to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class IterateArgs:
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
     json: Path | None = None
-    """Also write the rounds' scores to this file."""
+    """Also write the rounds' scores to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -97,20 +104,20 @@ class EvaluateArgs:
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
     """Where it plays, on which seeds, and who it is."""
     json: Path | None = None
-    """Also write the result, every episode's seed, return and length included, to this file. A killed evaluation with one
-    goes on where it was."""
+    """Also write the result, every episode's seed, return and length included, to this file; - is standard output. A killed
+    evaluation with a file goes on where it was."""
 
 
 @dataclass(frozen=True)
 class FidelityArgs:
     """Measure how true a run's dream is: the same policies in the dream and in reality, and M's predictions."""
 
-    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """A run's folder with a finished controller."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run's folder with a finished controller, or the folder of `worldmodels iterate`: its newest finished round."""
     settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
     """Over how many episodes, and in which dream."""
     json: Path | None = None
-    """Also write the result to this file."""
+    """Also write the result to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class TableArgs:
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
     json: Path | None = None
-    """Also write the table to this file."""
+    """Also write the table to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -168,20 +175,21 @@ class VideoArgs:
 class PlotArgs:
     """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
 
-    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """A run's folder, also half-trained: what is there is drawn."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents."""
     out: Path | None = None
-    """The folder to draw into (default: RUN/plots)."""
+    """The folder to draw into (default: RUN/plots; of a shipped agent TASK-plots)."""
 
 
 @dataclass(frozen=True)
 class InspectArgs:
     """Say what a run, an episode shard, a model or a result is: sizes, seeds, versions, hashes, health."""
 
-    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PATH")]
-    """A run's folder, a stage's folder, a shard, a model's folder, a safetensors file or a result."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|PATH")]
+    """A task's name (its shipped agent), a run's folder, a stage's folder, a shard, a model's folder, a safetensors file or a
+    result."""
     json: Path | None = None
-    """Also write what was found to this file."""
+    """Also write what was found to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,7 @@ class TasksArgs:
     """List what can be learned."""
 
     json: Path | None = None
-    """Also write the list to this file."""
+    """Also write the list to this file; - is standard output."""
 
 
 @dataclass(frozen=True)
@@ -201,14 +209,17 @@ class BenchArgs:
     seconds: float = 5.0
     """How long a measurement goes on, and its baseline as long again; the whole takes about eight minutes by default."""
     json: Path | None = None
-    """Also write the rows to this file."""
+    """Also write the rows to this file; - is standard output."""
 
 
 def _one_line(text: str) -> str:
-    """Turns tyro's boxed message into one line."""
+    """Turns tyro's message into one line: in a box with its title, or under it where the terminal has no box to draw."""
     lines = [re.sub(r"^[│╭╰]\s?|\s?[│╮╯]$", "", line).rstrip() for line in text.splitlines()]
     lines = [re.sub(r"[-─]{5,}", "─────", line) for line in lines]
+    lines = [line.strip() if line.strip() == "─────" else line for line in lines]
     sections = re.split(r"\n─+\s*\n?", "\n".join(line for line in lines if not line.startswith(("─ ", "──────╮"))))
+    if not text.startswith("╭"):
+        sections = sections[1:] or sections
     kept = [re.sub(r"\s+", " ", section).strip() for section in sections]
     kept = [section for section in kept if section and not section.startswith(("For full helptext", "Argument helptext"))]
     return "; ".join(kept)
@@ -231,20 +242,15 @@ def _parse(kind: Any, verb: str, args: Sequence[str]) -> Any:
         raise UserError(f"{_one_line(messages.getvalue())}; see 'worldmodels {verb} --help'") from None
 
 
-def _check_writable(path: Path | None) -> None:
+def _check_json(path: Path | None) -> None:
     """Raises `UserError` now rather than after hours if a --json file cannot be written."""
-    if path is None:
-        return
-    folder = next(ancestor for ancestor in path.absolute().parents if ancestor.exists())
-    if path.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
-        raise UserError(f"{path}: cannot be written there; name a file in a folder that can be")
+    if path is not None:
+        files.check_output(path)
 
 
 def _write_result(path: Path | None, value: Any) -> None:
     if path is not None:
-        from worldmodels.files import write_json
-
-        write_json(path, value)
+        files.write_json(path, value)
 
 
 def _advice(verb: str, args: Sequence[str]) -> str:
@@ -259,7 +265,9 @@ def _advice(verb: str, args: Sequence[str]) -> str:
 
 def _tasks(args: Sequence[str]) -> None:
     parsed = _parse(TasksArgs, "tasks", args)
-    from worldmodels.envs.spec import tasks
+    _check_json(parsed.json)
+    with loading():
+        from worldmodels.envs.spec import tasks
 
     found = tasks()
     for spec in found.values():
@@ -269,25 +277,27 @@ def _tasks(args: Sequence[str]) -> None:
 
 
 def _open_run(path: Path, task: str, scale: str, seed: int, previous: Path | None = None) -> Run:
-    """Opens a run or makes one; refuses a folder that holds another run than the one asked for."""
-    from worldmodels.envs.spec import get_task
+    """Opens a run or plans one; refuses a folder that holds another run than the one asked for."""
+    with loading():
+        from worldmodels.envs.spec import get_task
 
     return Run.open_or_create(path, task, scale, seed, get_task(task).preset(scale), previous)
 
 
 def _reproduce(args: Sequence[str]) -> None:
     parsed = _parse(ReproduceArgs, "reproduce", args)
-    _check_writable(parsed.json)
-    from worldmodels.envs.spec import get_task
-
-    get_task(parsed.task).preset(parsed.scale)
-    path = parsed.run or Path("runs") / f"{parsed.task}-{parsed.scale}"
-    with RunLock(path):
-        run = _open_run(path, parsed.task, parsed.scale, parsed.seed)
+    _check_json(parsed.json)
+    check_seed(parsed.seed)
+    with loading():
+        from worldmodels.envs.spec import get_task
         from worldmodels.models.precision import pick_device
         from worldmodels.stages.reproduce import reproduce
 
-        pick_device(parsed.device)
+    get_task(parsed.task).preset(parsed.scale)
+    pick_device(parsed.device)
+    path = parsed.run or Path("runs") / f"{parsed.task}-{parsed.scale}"
+    with RunLock(path):
+        run = _open_run(path, parsed.task, parsed.scale, parsed.seed)
         place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
         _write_result(parsed.json, reproduce(dataclasses.replace(run, preset=run.preset.on(**place))))
 
@@ -303,7 +313,8 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             first.add_argument(flag, default=default, nargs="?")
         with contextlib.suppress(argparse.ArgumentError):
             known, _ = first.parse_known_args(list(args))
-        from worldmodels.envs.spec import get_task
+        with loading():
+            from worldmodels.envs.spec import get_task
 
         existing = Path(known.run) if known.run and (Path(known.run) / "config.json").exists() else None
         if existing is not None:
@@ -322,13 +333,19 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         parsed = _parse(kind, verb, args)
         common: RunArgs = parsed.common
         parsed.settings.validate()
-        _check_writable(common.json)
+        check_seed(common.seed)
+        _check_json(common.json)
+        files.check_folder(common.run)
+        if existing is None and stage != "collect":
+            mend = f"'worldmodels collect --run {common.run} --task TASK' begins one"
+            raise UserError(f"{common.run}: no run is here (no config.json){nearest_run(common.run)}; {mend}")
+        with loading():
+            from worldmodels.stages.reproduce import run_stage
+
         with RunLock(common.run):
             run = _open_run(common.run, common.task, common.scale, common.seed, common.previous)
             if parsed.settings != getattr(run.preset, stage):
                 run = _change_settings(run, stage, parsed.settings)
-            from worldmodels.stages.reproduce import run_stage
-
             run_stage(run, stage, parsed.settings)
             done = run.require(stage)
         summary = {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
@@ -339,27 +356,28 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
 
 
 def _change_settings(run: Run, stage: str, settings: Config) -> Run:
-    """Writes a stage's settings, given as flags, into the run's configuration; a stage that has begun keeps its own."""
+    """Returns the run with a stage's settings, given as flags, for its configuration; a stage that has begun keeps its own."""
     stages: dict[str, Any] = {stage: settings}
-    changed = dataclasses.replace(run, preset=dataclasses.replace(run.preset, **stages))
+    preset = dataclasses.replace(run.preset, **stages)
     run.refuse_other_settings(stage, settings)
-    changed.save()
-    return changed
+    return dataclasses.replace(run, preset=preset, unsaved=preset)
 
 
 def _evaluate(args: Sequence[str]) -> None:
     parsed = _parse(EvaluateArgs, "evaluate", args)
     parsed.settings.validate()
-    _check_writable(parsed.json)
-    from worldmodels.models.world_model import temperature_text
-    from worldmodels.stages.evaluate import evaluate, load_target, played_beside, score_text
+    _check_json(parsed.json)
+    with loading():
+        from worldmodels.models.world_model import temperature_text
+        from worldmodels.stages.evaluate import evaluate, load_target, played_beside, score_text
 
-    played = None if parsed.json is None else played_beside(parsed.json)
+    # Beside the file itself, wherever a link to it lies; a pipe keeps nothing for a second call.
+    played = played_beside(parsed.json.resolve()) if parsed.json is not None and files.is_plain(parsed.json) else None
     target = load_target(parsed.target, parsed.settings.agent, parsed.settings.world)
     result = evaluate(parsed.settings, target, played)
     _write_result(parsed.json, result)
     if played is not None:
-        played.unlink()
+        played.unlink(missing_ok=True)
     at = interval = ""
     if result["temperature"] is not None:
         at = f" at {temperature_text(result['temperature'], result['own_temperature'])}"
@@ -373,18 +391,23 @@ def _evaluate(args: Sequence[str]) -> None:
 def _fidelity(args: Sequence[str]) -> None:
     parsed = _parse(FidelityArgs, "fidelity", args)
     parsed.settings.validate()
-    _check_writable(parsed.json)
-    from worldmodels.stages.fidelity import run
+    _check_json(parsed.json)
+    with loading():
+        from worldmodels.models.shipped import open_run
+        from worldmodels.stages.fidelity import run
 
-    _write_result(parsed.json, run(parsed.settings, Run.open(parsed.path)))
+    found = open_run(parsed.target, "the latents and the evolution that fidelity measures with")
+    _write_result(parsed.json, run(parsed.settings, found))
 
 
 def _table(args: Sequence[str]) -> None:
     parsed = _parse(TableArgs, "table", args)
-    _check_writable(parsed.json)
-    from worldmodels.models.shipped import model_folder
-    from worldmodels.models.world_model import load_model
-    from worldmodels.stages.table import check_table, make_table, to_markdown
+    _check_json(parsed.json)
+    check_seed(parsed.seed)
+    with loading():
+        from worldmodels.models.shipped import model_folder
+        from worldmodels.models.world_model import load_model
+        from worldmodels.stages.table import check_table, make_table, to_markdown
 
     check_table(parsed.name)
     model = load_model(model_folder(parsed.model))
@@ -410,14 +433,16 @@ def _table(args: Sequence[str]) -> None:
 
 def _iterate(args: Sequence[str]) -> None:
     parsed = _parse(IterateArgs, "iterate", args)
-    _check_writable(parsed.json)
-    from worldmodels.envs.spec import get_task
+    _check_json(parsed.json)
+    check_rounds(parsed.rounds)
+    check_seed(parsed.seed, parsed.rounds)
+    with loading():
+        from worldmodels.envs.spec import get_task
+        from worldmodels.stages.iterate import iterate, to_markdown
 
     get_task(parsed.task).preset(parsed.scale)
     path = parsed.run or Path("runs") / f"iterate-{parsed.task}-{parsed.scale}"
     with RunLock(path):
-        from worldmodels.stages.iterate import iterate, to_markdown
-
         result = iterate(parsed.task, parsed.scale, parsed.rounds, path, parsed.seed, parsed.backend, parsed.address)
     _write_result(parsed.json, result)
     print(to_markdown(result))
@@ -426,7 +451,8 @@ def _iterate(args: Sequence[str]) -> None:
 def _play(args: Sequence[str]) -> None:
     parsed = _parse(PlayArgs, "play", args)
     parsed.settings.validate()
-    from worldmodels.viewer.window import play
+    with loading():
+        from worldmodels.viewer.window import play
 
     play(parsed.settings, parsed.target)
 
@@ -435,7 +461,8 @@ def _watch(args: Sequence[str]) -> None:
     parsed = _parse(PlayArgs, "watch", args)
     settings = dataclasses.replace(parsed.settings, player="agent")
     settings.validate()
-    from worldmodels.viewer.window import play
+    with loading():
+        from worldmodels.viewer.window import play
 
     play(settings, parsed.target)
 
@@ -443,32 +470,40 @@ def _watch(args: Sequence[str]) -> None:
 def _video(args: Sequence[str]) -> None:
     parsed = _parse(VideoArgs, "video", args)
     parsed.settings.validate()
-    _check_writable(parsed.out)
-    from worldmodels.viewer.video import write_video
+    files.check_output(parsed.out)
+    with loading():
+        from worldmodels.viewer.video import write_video
 
     write_video(parsed.settings, parsed.target, parsed.out)
 
 
 def _plot(args: Sequence[str]) -> None:
     parsed = _parse(PlotArgs, "plot", args)
-    from worldmodels.plots import plot
+    with loading():
+        from worldmodels.models.shipped import is_model, target_path
+        from worldmodels.plots import plot
 
-    for path in plot(parsed.path, parsed.out or parsed.path / "plots"):
+    for path in plot(parsed.target, parsed.out):
         print(path)
+    if is_model(target_path(parsed.target)):
+        print(f"{parsed.target}: a model alone: losses, curves and frames are a run's, and are not drawn", file=sys.stderr)
 
 
 def _inspect(args: Sequence[str]) -> None:
     parsed = _parse(InspectArgs, "inspect", args)
-    _check_writable(parsed.json)
-    from worldmodels.inspection import inspect_path
+    _check_json(parsed.json)
+    with loading():
+        from worldmodels.inspection import inspect_path
+        from worldmodels.models.shipped import target_path
 
-    _write_result(parsed.json, inspect_path(parsed.path))
+    _write_result(parsed.json, inspect_path(target_path(parsed.target)))
 
 
 def _bench(args: Sequence[str]) -> None:
     parsed = _parse(BenchArgs, "bench", args)
-    _check_writable(parsed.json)
-    from worldmodels.bench import run_bench
+    _check_json(parsed.json)
+    with loading():
+        from worldmodels.bench import run_bench
 
     if not 0.1 <= parsed.seconds <= 3600:
         raise UserError(f"seconds is {parsed.seconds}; it must lie between 0.1 and 3600")
@@ -507,8 +542,38 @@ def _help() -> str:
     )  # fmt: skip
 
 
+def _check_working_folder() -> None:
+    """Raises `EnvironmentFailure` in a folder that is no longer there: games and libraries crash in it."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise EnvironmentFailure(
+            "the folder that this command was called in has been deleted; go to one that exists and call it again"
+        ) from error
+
+
+@contextlib.contextmanager
+def _results_on_stdout(args: Sequence[str]) -> Iterator[list[str]]:
+    """Yields a command's arguments, those that ask for results on standard output (``--json -``) with a path that leads there;
+    inside, whatever else is printed goes to standard error."""
+    places = [i for i, arg in enumerate(args) if arg == "--json=-" or (arg == "-" and i and args[i - 1] == "--json")]
+    if not places:
+        yield list(args)
+        return
+    with streams.kept_for_results() as path:
+        yield [args[i].removesuffix("-") + str(path) if i in places else args[i] for i in range(len(args))]
+
+
+def _interrupted(verb: str, args: Sequence[str]) -> int:
+    """Says what to do about an interrupted command; returns the exit code."""
+    interrupt.ignore()
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"\nworldmodels: interrupted; {_advice(verb, args)}", file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command and returns its exit code: 0 done, 2 the user's error, 3 a bad file, 4 environment or disk, 130."""
+    """Runs a command and returns its exit code: 0 done, 2 the user's error, 3 a bad file, 4 environment or disk, 130, 141."""
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         print(_help())
@@ -519,27 +584,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verb not in COMMANDS:
             raise UserError(f"there is no command '{verb}'{nearest(verb, COMMANDS)}")
         interrupt.listen()
-        COMMANDS[verb][1](rest)
+        if verb != "tasks":
+            _check_working_folder()
+        with _results_on_stdout(rest) as told:
+            COMMANDS[verb][1](told)
     except WorldModelsError as error:
+        if isinstance(error.__cause__, BrokenPipeError):  # whoever reads has seen enough
+            return streams.NO_READER
         print(f"worldmodels: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        interrupt.ignore()
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            print(f"\nworldmodels: interrupted; {_advice(verb, rest)}", file=sys.stderr, flush=True)
-        return INTERRUPTED
+        return _interrupted(verb, rest)
     except OSError as error:
+        if interrupt.raised():
+            return _interrupted(verb, rest)
         # Whatever the disk refuses, where no better words were found for it.
         where = f"{error.filename}: " if error.filename else ""
         print(f"worldmodels: {where}{error.strerror or error}; mend it and call the same command again", file=sys.stderr)
         return EnvironmentFailure.exit_code
     except SystemExit as done:  # --help
         return int(done.code or 0)
+    except Exception:
+        if not interrupt.raised():
+            raise
+        return _interrupted(verb, rest)  # what a library has made of it
     return 0
-
-
-def run() -> NoReturn:
-    """The installed program."""
-    code = main()
-    interrupt.ignore()  # what is done is done; Python, on its way out, would have a late signal kill it
-    sys.exit(code)

@@ -31,7 +31,24 @@ Device = Literal["auto", "cpu", "cuda"]
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # refuses NaN too
-        raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+        raise UserError(f"{name} is {value}; it must lie between {as_written(low)} and {as_written(high)}")
+
+
+def as_written(number: float) -> str:
+    """Returns a number as people write it: 1,073,741,824 and 0.5 and 1e-8."""
+    if number == int(number):
+        return f"{int(number):,}"
+    return f"{number:g}".replace("e-0", "e-")
+
+
+def check_seed(seed: int, num_seeds: int = 1) -> None:
+    """Raises `UserError` unless the seed, and as many from it on as are used, are such that every library here takes them."""
+    _check("seed", seed, 0, MAX_SEED - num_seeds + 1)
+
+
+def check_rounds(rounds: int) -> None:
+    """Raises `UserError` for a senseless number of rounds."""
+    _check("rounds", rounds, 1, 1_000)
 
 
 #: The dream's temperature lies between them.
@@ -304,6 +321,8 @@ class ControllerConfig(Config):
 
 #: Seeds below this number are for evaluation; everything that trains draws seeds from it upwards.
 FIRST_TRAINING_SEED = 2**30
+#: No seed is above it.
+MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -353,6 +372,8 @@ class FidelityConfig(Config):
     """Episodes of each policy in the dream."""
     temperature: float = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
 
@@ -378,9 +399,11 @@ class PlayConfig(Config):
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
     temperature: float = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    device: Device = field(default="cpu", metadata=RUNTIME)
+    """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 
     def validate(self) -> None:
-        _check("seed", self.seed, 0, 2**31 - 1)
+        check_seed(self.seed)
         _check_temperature(self.temperature)
 
 
@@ -398,11 +421,13 @@ class VideoConfig(Config):
     """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
     temperature: float = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    device: Device = field(default="cpu", metadata=RUNTIME)
+    """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 
     def validate(self) -> None:
         _check("steps", self.steps, 1, 1_000_000)
-        _check("seed", self.seed, 0, 2**31 - 1)
         _check("grid", self.grid, 1, 64)
+        check_seed(self.seed, self.steps * self.grid)
         _check_temperature(self.temperature)
 
 

@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from worldmodels import interrupt
+from worldmodels import interrupt, streams
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.errors import EnvironmentFailure
 
@@ -36,6 +36,7 @@ Prepare = Callable[..., None]
 def _start_worker(prepare: Prepare, folder: Path | None, arguments: tuple[Any, ...]) -> None:
     """Prepares a worker process: Ctrl-C is the parent's business, and the worker ends when the parent does."""
     keep_freed_memory()
+    streams.prepare()
     for kind in _TERMINAL_SIGNALS:
         signal.signal(kind, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,12 +7,15 @@ runs/<name>/
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import difflib
 import fcntl
 import hashlib
 import json
 import os
 import platform
+import shutil
 import socket
 import sys
 import time
@@ -22,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels import files
-from worldmodels.config import FIRST_TRAINING_SEED, Config, Preset
+from worldmodels.config import FIRST_TRAINING_SEED, Config, Preset, check_seed
 from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 
 FORMAT = 1
@@ -44,6 +47,15 @@ VERBS = {
     "rnn": "train-rnn",
     "controller": "train-controller",
 }
+
+
+def nearest_run(path: Path) -> str:
+    """Returns ``"; did you mean 'runs/x'?"`` for the run, beside a path or in ``runs``, whose name is most like the path's, or
+    nothing where there is no run."""
+    near = [found.parent for folder in (Path("runs"), path.parent) for found in folder.glob("*/config.json")]
+    known = {run.name: run for run in near}
+    match = difflib.get_close_matches(path.name, known, n=1, cutoff=0)
+    return f"; did you mean '{known[match[0]]}'?" if match else ""
 
 
 def derive_seed(seed: int, stage: str, *index: int) -> int:
@@ -78,30 +90,39 @@ class Run:
     preset: Preset
     previous: Run | None = None
     """The run that this one goes on from: its episodes are kept, and V, M and C begin where they ended."""
+    unsaved: Preset | None = dataclasses.field(default=None, compare=False)
+    """Settings that config.json does not hold yet. The next stage to begin writes them: one that is refused leaves nothing."""
 
     @classmethod
     def create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
-        """Makes the folder and its config.json.
+        """Makes the folder and its config.json. Raises `UserError` as `plan` does."""
+        run = cls.plan(path, task, scale, seed, preset, previous)
+        run.save()
+        return dataclasses.replace(run, unsaved=None)
+
+    @classmethod
+    def plan(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
+        """Returns a new run, of which nothing is written yet.
 
         Raises:
-            UserError: a run is there already, or ``previous`` is none to go on from.
+            UserError: a run is there already, the seed is out of range, or ``previous`` is none to go on from.
         """
         if (path / "config.json").exists():
             raise UserError(f"{path}: holds a run already")
+        check_seed(seed)
         earlier = None if previous is None else cls.open(previous)
-        run = cls(path, task, scale, seed, preset, earlier)
+        run = cls(path, task, scale, seed, preset, earlier, unsaved=preset)
         if earlier is not None and earlier.task != task:
             raise UserError(f"{previous}: a run of {earlier.task}; {task} cannot go on from it")
         if seed in {ancestor.seed for ancestor in run.ancestors()}:
             raise UserError(f"{previous}: has the seed {seed} too, and the same episodes would be played; use another --seed")
-        run.save()
         return run
 
     @classmethod
     def open_or_create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
-        """Opens a run, whatever its settings, or makes it. Raises `UserError` if another one than asked for is there."""
+        """Opens a run, whatever its settings, or plans it. Raises `UserError` if another one than asked for is there."""
         if not (path / "config.json").exists():
-            return cls.create(path, task, scale, seed, preset, previous)
+            return cls.plan(path, task, scale, seed, preset, previous)
         run = cls.open(path)
         run.warn_of_other_versions()
         for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
@@ -126,7 +147,9 @@ class Run:
         """
         file = path / "config.json"
         if not file.exists():
-            raise UserError(f"{path}: no run is here (no config.json); 'worldmodels reproduce TASK --run {path}' makes one")
+            files.check_folder(path)
+            mend = f"'worldmodels reproduce TASK --run {path}' makes one"
+            raise UserError(f"{path}: no run is here (no config.json){nearest_run(path)}; {mend}")
         data = files.read_json(file)
         known = {"format", "task", "scale", "seed", "stages", "versions"}
         if not isinstance(data, dict) or set(data) - {"previous"} != known:
@@ -135,6 +158,7 @@ class Run:
             raise UserError(f"{file}: format {data['format']!r}; this version reads format {FORMAT}")
         if not (isinstance(data["task"], str) and isinstance(data["scale"], str) and type(data["seed"]) is int):
             raise BadFileError(f"{file}: 'task' and 'scale' must be text and 'seed' a whole number")
+        check_seed(data["seed"])
         preset = Preset.from_dict(data["stages"], str(file))
         previous = None
         if "previous" in data:
@@ -147,12 +171,13 @@ class Run:
 
     def save(self) -> None:
         """Writes config.json."""
+        preset = self.preset if self.unsaved is None else self.unsaved
         config = {
             "format": FORMAT,
             "task": self.task,
             "scale": self.scale,
             "seed": self.seed,
-            "stages": self.preset.to_dict(),
+            "stages": preset.to_dict(),
             "versions": versions(),
         }
         if self.previous is not None:
@@ -271,7 +296,12 @@ class Run:
                     f"{folder}: was made from other inputs ({', '.join(changed) or 'task or seed'}); "
                     f"remove the folder to make it anew, or use another --run"
                 )
-        else:
+        if self.unsaved is not None:
+            if not (self.path / "config.json").exists():
+                made = f"task {self.task}, scale {self.scale}, seed {self.seed}"
+                print(f"{self.path}: a new run: {made}", file=sys.stderr, flush=True)
+            self.save()
+        if not started.exists():
             files.write_json(
                 started, {"fingerprint": fingerprint, "config": config.fingerprint_fields(), "inputs": dict(inputs)}
             )
@@ -280,6 +310,24 @@ class Run:
                 f"{folder}: cleared {cleared} half-written leftovers of a process that was killed", file=sys.stderr, flush=True
             )
         return self.done(stage) is None
+
+    @contextlib.contextmanager
+    def nothing_left_if_refused(self, stage: str) -> Iterator[None]:
+        """Inside, a stage may begin. Where it is refused after that and before it has written anything, what `begin` has
+        written is taken back."""
+        config, folder = self.path / "config.json", self.stage_path(stage)
+        before = config.read_bytes() if config.exists() else None
+        begun = (folder / "STARTED").exists()
+        try:
+            yield
+        except (UserError, BadFileError):
+            if not begun and folder.is_dir() and {path.name for path in folder.iterdir()} <= {"STARTED"}:
+                shutil.rmtree(folder)
+                if before is None:
+                    config.unlink(missing_ok=True)
+                else:
+                    files.write_bytes(config, before)
+            raise
 
     def refuse_other_settings(self, stage: str, config: Config) -> None:
         """Raises `UserError`, naming them, if a stage has begun with settings that give another result."""
@@ -322,31 +370,54 @@ def read_done(path: Path) -> dict[str, Any]:
 
 
 class RunLock:
-    """Holds a run's folder for one process. The kernel releases it whenever the process ends, so it is never stale."""
+    """Holds a run's folder for one process, and makes it where there is none. The kernel releases it whenever the process ends,
+    so it is never stale. At the end the lock's file is removed, and so is a folder that was made for it and holds nothing."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / ".lock"
+        self._made: list[Path] = []
 
     def __enter__(self) -> RunLock:
+        files.check_folder(self.path.parent)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+")
+            while not self._take():
+                pass
+            self._file.truncate(0)
+            self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            self._file.flush()
         except OSError as error:
             raise EnvironmentFailure(f"{self.path.parent}: cannot be written ({error.strerror})") from error
+        return self
+
+    def _take(self) -> bool:
+        """Tries to get the lock; False: its last holder has just removed its file. Raises `UserError` where it is held."""
+        folder = self.path.parent
+        self._made += [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file = self.path.open("a+")
+        except FileNotFoundError:
+            return False
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
             owner = self._file.read().strip() or "another process"
             self._file.close()
-            raise UserError(f"{self.path.parent}: in use by {owner}; wait for it, or use another --run") from None
-        self._file.truncate(0)
-        self._file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        self._file.flush()
-        return self
+            raise UserError(f"{folder}: in use by {owner}; wait for it, or use another --run") from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                return True
+        self._file.close()
+        return False
 
     def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink()
         self._file.close()
+        with contextlib.suppress(OSError):  # the first one that is not empty ends it
+            for folder in self._made:
+                folder.rmdir()
 
 
 class MetricsLog:

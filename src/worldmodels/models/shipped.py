@@ -1,23 +1,27 @@
-"""Finds the model that a word on the command line means: a task's shipped agent, a model's folder or a run's folder."""
+"""Finds what a word on the command line means: a task's shipped agent, a model's folder, a run's folder, or rounds of runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from worldmodels import files
 from worldmodels.envs import plugins
 from worldmodels.envs.spec import tasks
 from worldmodels.errors import UserError, nearest
-from worldmodels.run import Run
+from worldmodels.run import Run, nearest_run
 
 #: The agents that come with the package, a model's folder a task.
 SHIPPED = Path(__file__).parent.parent / "shipped"
 
 
-def model_folder(target: str) -> Path:
-    """Returns the model's folder that ``target`` means; the name of a task means the agent shipped for it.
+def target_path(target: str) -> Path:
+    """Returns the path that ``target`` means, the same for every command.
+
+    A task's name means the folder of the agent that is shipped for it, the folder of `worldmodels iterate` the newest of its
+    rounds that has a finished controller (the newest of all if none has), anything else itself.
 
     Raises:
-        UserError: there is no such folder or shipped agent, or the run there has no finished controller.
+        UserError: there is no such path or shipped agent.
     """
     found = tasks()
     if target in found:
@@ -27,11 +31,51 @@ def model_folder(target: str) -> Path:
         return folder
     path = Path(target)
     if not path.exists():
-        why = plugins.why_missing(target)
-        raise UserError(
-            why or f"{target}: no such folder and no such task{nearest(target, found)}; give a run, a model or a task"
-        )
-    if (path / "vae.safetensors").exists():
+        if why := plugins.why_missing(target):
+            raise UserError(why)
+        files.check_folder(path.parent)
+        near = nearest_run(path) or nearest(target, found)
+        raise UserError(f"{target}: no such folder and no such task{near}; give a run, a model or a task")
+    return path if (path / "config.json").exists() else _newest_round(path) or path
+
+
+def _newest_round(path: Path) -> Path | None:
+    """Returns the newest finished round of `worldmodels iterate` in a folder, the newest if none is finished, or None."""
+    rounds = [found.parent for found in path.glob("round-*/config.json") if found.parent.name[len("round-") :].isdecimal()]
+    rounds.sort(key=lambda folder: int(folder.name[len("round-") :]))
+    finished = [folder for folder in rounds if (folder / "controller" / "DONE").exists()]
+    return finished[-1] if finished else rounds[-1] if rounds else None
+
+
+def is_model(path: Path) -> bool:
+    """Returns whether a path is the folder of a model alone, without the stages of a run."""
+    return (path / "vae.safetensors").exists()
+
+
+def model_folder(target: str) -> Path:
+    """Returns the model's folder that ``target`` means (see `target_path`).
+
+    Raises:
+        UserError: there is no such folder or shipped agent, or the run there has no finished controller.
+    """
+    path = target_path(target)
+    if is_model(path):
         return path
     Run.open(path).require("controller")
     return path / "model"
+
+
+def open_run(target: str, needed: str) -> Run:
+    """Opens the run that ``target`` means.
+
+    Args:
+        needed: what of a run is needed that a model alone does not have, in words.
+
+    Raises:
+        UserError: there is none, or it is a model alone.
+    """
+    path = target_path(target)
+    if is_model(path):
+        mend = f"'worldmodels reproduce {target if target in tasks() else 'TASK'}' makes one"
+        raise UserError(f"{target}: a model alone; {needed} are a run's: {mend}")
+    return Run.open(path)

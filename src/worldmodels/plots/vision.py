@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.sampling import held_out_frames, split_run
@@ -66,9 +67,9 @@ def draw_reconstructions(run: Run, vae: VAE) -> Figure:
     return _sheet([("seen", frames), ("V's reconstruction", vae.decode_frames(mu).numpy())])
 
 
-def draw_traversals(run: Run, vae: VAE) -> Figure:
-    """Draws one frame with one latent at a time moved from -3 to 3: the latents that differ most between frames."""
-    mu, _ = vae.encode_frames(torch.from_numpy(sheet_frames(run)))
+def draw_traversals(mu: Tensor, vae: VAE) -> Figure:
+    """Draws the first of some frames, given as V sees them, float32 [N, Z], with one latent at a time moved from -3 to 3: the
+    latents that differ most between them."""
     values: NDArray[np.float32] = np.linspace(-3, 3, 9, dtype=np.float32)
     rows = []
     for index in mu.var(0).argsort(descending=True)[:TRAVERSED].tolist():

@@ -18,7 +18,7 @@ from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import EnvSpec, get_task, tasks
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.models.precision import pick_device
-from worldmodels.models.shipped import model_folder
+from worldmodels.models.shipped import model_folder, target_path
 from worldmodels.models.world_model import Model, load_model, temperature_text
 from worldmodels.progress import Progress
 from worldmodels.rollout import EpisodeJob, EpisodeResult
@@ -51,8 +51,9 @@ def load_target(target: str, agent: Agent, world: World = "real") -> Target:
         # Chance needs no model.
         if target in tasks():
             return Target(get_task(target), None)
-        if (Path(target) / "episodes").is_dir():
-            return Target(get_task(Run.open(Path(target)).task), None)
+        path = target_path(target)
+        if (path / "episodes").is_dir():
+            return Target(get_task(Run.open(path).task), None)
         return Target(load_model(model_folder(target)).world_model.spec, None)
     model = load_model(model_folder(target))
     return Target(model.world_model.spec, model)

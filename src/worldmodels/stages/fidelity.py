@@ -27,6 +27,7 @@ from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.spec import EnvSpec, Floats, RandomPolicy, get_task
 from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.foresight import FORESEEN, WINDOW_STEPS, hits_foreseen
+from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import temperature_text
 from worldmodels.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.plots.figures import save
@@ -126,6 +127,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     world_model = load_world_model(run, controller.memory, open_latents(run))
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
+    device = pick_device(config.device)
     blind, evolved = blind_policies(spec, run.preset.collect), evolved_solutions(run)
     progress = Progress("fidelity", len(blind) + len(evolved), "policies")
     rows: list[dict[str, Any]] = []
@@ -135,7 +137,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
 
     for name, make in blind.items():
-        dream = DreamEnv(world_model, controller.inputs, min(NUM_SLOTS, len(dream_jobs)), temperature)
+        dream = DreamEnv(world_model.on(device), controller.inputs, min(NUM_SLOTS, len(dream_jobs)), temperature)
         dreamt = rollout(dream, BlindPolicy(make, spec.action_size), dream_jobs)
         pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
         try:
@@ -143,7 +145,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         finally:
             pixels.close()
         note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
-    asleep = DreamPopulation(world_model, controller.inputs, temperature, NUM_SLOTS)
+    asleep = DreamPopulation(world_model, controller.inputs, temperature, NUM_SLOTS, device)
     awake = RealPopulation(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
     try:
         for name, solution in evolved.items():

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels import files
-from worldmodels.config import Backend
+from worldmodels.config import Backend, check_rounds, check_seed
 from worldmodels.envs.spec import EnvSpec, get_task
-from worldmodels.errors import UserError
 from worldmodels.run import Run, read_jsonl
 from worldmodels.stages.evaluate import score_text
 from worldmodels.stages.reproduce import reproduce
@@ -37,10 +36,10 @@ def iterate(
     """Runs what is missing of ``rounds`` rounds, with a backend; returns what ``rounds.json`` holds.
 
     Raises:
-        UserError: fewer than one round, or a folder that holds another run.
+        UserError: a senseless number of rounds or seed, or a folder that holds another run.
     """
-    if rounds < 1:
-        raise UserError(f"rounds is {rounds}; it must be at least 1")
+    check_rounds(rounds)
+    check_seed(seed, rounds)
     spec = get_task(task)
     rows: list[dict[str, Any]] = []
     previous = None

@@ -13,6 +13,7 @@ from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Config
 from worldmodels.envs.check import check_task
 from worldmodels.envs.spec import get_task
+from worldmodels.errors import BadFileError, UserError
 from worldmodels.run import STAGES, Run, read_jsonl
 from worldmodels.stages import collect, controller, encode, evaluate, report, rnn, vae
 from worldmodels.stages.made_once import read_table
@@ -36,13 +37,18 @@ RUN_STAGE: dict[str, Stage] = {
 
 
 def run_stage(run: Run, stage: str, config: Config) -> None:
-    """Runs or resumes one stage and notes how long it worked, also when it is interrupted; not where nothing was left to do."""
-    start, finished = time.monotonic(), run.done(stage) is not None
+    """Runs or resumes one stage and notes how long it worked, also when it is interrupted; not where nothing was left to do or
+    it is refused."""
+    start, finished, refused = time.monotonic(), run.done(stage) is not None, False
     keep_freed_memory()
     try:
-        RUN_STAGE[stage](config, run)
+        with run.nothing_left_if_refused(stage):
+            RUN_STAGE[stage](config, run)
+    except (UserError, BadFileError):
+        refused = True
+        raise
     finally:
-        if not finished:
+        if not (finished or refused) and (run.stage_path(stage) / "STARTED").exists():
             note_time(run, stage, time.monotonic() - start)
 
 

@@ -22,7 +22,7 @@ from worldmodels import files
 from worldmodels.allocator import keep_freed_memory
 from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
 from worldmodels.envs.spec import EnvSpec
-from worldmodels.errors import UserError, nearest
+from worldmodels.errors import BadFileError, UserError, nearest
 from worldmodels.evolution.ppo import check_ppo
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.world_model import Model, WorldModel, make_rnn
@@ -172,11 +172,17 @@ def _make_row(row: Row, model: Model, path: Path, scale: str, seed: int, base: E
     run.refuse_other_settings("controller", row.config)
     inputs = {part: model.sha256[part] for part in ("vae", "rnn", "initial_latents")}
     print(f"{row.label}:", flush=True)
-    if run.begin("controller", row.config, inputs):
-        start = time.monotonic()
-        try:
-            controller.evolve(row.config, run, world_model, None)
-        finally:
+    start, begun, refused = time.monotonic(), False, False
+    try:
+        with run.nothing_left_if_refused("controller"):
+            begun = run.begin("controller", row.config, inputs)
+            if begun:
+                controller.evolve(row.config, run, world_model, None)
+    except (UserError, BadFileError):
+        refused = True
+        raise
+    finally:
+        if begun and not refused:
             note_time(run, "controller", time.monotonic() - start)
     dream = None
     if row.config.memory == "trained":

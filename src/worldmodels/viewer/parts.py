@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from worldmodels.checkpoint import load_module, load_tensors
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.spec import EnvSpec, get_task, tasks
+from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.errors import UserError
 from worldmodels.models.controller import num_parameters
-from worldmodels.models.shipped import model_folder
+from worldmodels.models.shipped import is_model, target_path
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import (
     InitialLatents,
@@ -55,10 +54,8 @@ def find_parts(target: str) -> Parts:
         UserError: there is nothing there, or not even a V yet.
         BadFileError: a part is damaged.
     """
-    path = Path(target)
-    if target not in tasks() and (path / "config.json").exists() and not (path / "vae.safetensors").exists():
-        return _parts_of_run(Run.open(path))
-    return whole(load_model(model_folder(target)))
+    path = target_path(target)
+    return whole(load_model(path)) if is_model(path) else _parts_of_run(Run.open(path))
 
 
 def whole(model: Model) -> Parts:

@@ -27,6 +27,7 @@ from worldmodels.envs.spec import Floats, Frame
 from worldmodels.errors import UserError
 from worldmodels.latent_env import LatentEnv
 from worldmodels.models.controller import ControllerPolicy
+from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import Moment
 from worldmodels.rollout import EpisodeJob
 from worldmodels.viewer.parts import Parts
@@ -88,6 +89,7 @@ class Session:
         self.parts, self.spec = parts, parts.spec
         self.player: Player = settings.player
         self.temperature = settings.temperature or parts.temperature
+        self._dreamer = parts.world_model.on(pick_device(settings.device))
         self.world: WorldName = "real"
         self.action: Floats = np.zeros(self.spec.action_size, np.float32)
         # Neither world has an episode to go on with yet.
@@ -129,7 +131,7 @@ class Session:
         return space
 
     def _make_dream(self) -> DreamEnv:
-        return DreamEnv(self.parts.world_model, self.parts.inputs, 1, self.temperature, torch.float32)
+        return DreamEnv(self._dreamer, self.parts.inputs, 1, self.temperature, torch.float32)
 
     def _refuse_no_dream(self) -> None:
         if not self.parts.can_dream:
@@ -233,7 +235,7 @@ class Session:
             return Picture(frame, None, None, None)
         reality = self._open_reality()
         # One pass of V's decoder for both.
-        latents = [reality.z, self._beside.z] if self.parts.can_dream else [reality.z]
+        latents = [reality.z, self._beside.z.cpu()] if self.parts.can_dream else [reality.z]
         decoded = self.parts.world_model.vae.decode_frames(torch.cat(latents)).numpy()
         screen: NDArray[np.uint8] = np.asarray(self._game.render(), np.uint8)
         return Picture(screen, reality.frames[0], decoded[0], decoded[1] if self.parts.can_dream else None)

@@ -38,7 +38,7 @@ def record(parts: Parts, settings: VideoConfig, out: Path, one_episode: bool = F
         opened.enter_context(one_thread())
         sessions: list[Session] = []
         for i in range(settings.grid):
-            play = PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature)
+            play = PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature, settings.device)
             sessions.append(opened.enter_context(contextlib.closing(Session(parts, play))))
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)
