@@ -584,8 +584,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verb not in COMMANDS:
             raise UserError(f"there is no command '{verb}'{nearest(verb, COMMANDS)}")
         interrupt.listen()
-        if verb != "tasks":
-            _check_working_folder()
+        _check_working_folder()
         with _results_on_stdout(rest) as told:
             COMMANDS[verb][1](told)
     except WorldModelsError as error:

@@ -121,12 +121,14 @@ class PlayedEpisodes:
         for row in each_row(path, "seed", "return", "length") if path.exists() else ():
             if row.get("question") == question and type(row["seed"]) is int and row["seed"] in tally.seeds:
                 tally.add(row["seed"], row["return"], int(row["length"]))
-        self._question = question
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = MetricsLog(path, "seed", MAX_SEED)
+        self._question, self._path = question, path
+        self._log: MetricsLog | None = None
 
     def add(self, result: EpisodeResult) -> None:
         """Keeps an episode."""
+        if self._log is None:  # an evaluation that is refused before its first episode leaves no file
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._log = MetricsLog(self._path, "seed", MAX_SEED)
         row = {"seed": result.job.seed, "return": result.episode_return, "length": result.length}
         self._log.write(**row, question=self._question)
 
