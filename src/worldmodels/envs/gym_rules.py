@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import le
 from typing import Any
 
 import gymnasium as gym
@@ -41,10 +42,10 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
         raise InvalidAction(f"an action is {_short(action)}; it must be numbers, an array of shape {space.shape}")
     if found.shape != space.shape:
         raise InvalidAction(f"an action has the shape {found.shape}; it must be {space.shape}")
-    if found.size < 8:
+    if found.ndim == 1 and found.size < 8:
         # So few are compared faster one by one.
-        low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
-        if all(map(_between, low, found.ravel().tolist(), high)):
+        numbers = found.tolist()
+        if all(map(le, space.low.tolist(), numbers)) and all(map(le, numbers, space.high.tolist())):
             return found
     elif ((found >= space.low) & (found <= space.high)).all():
         return found
@@ -52,10 +53,6 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
         raise InvalidAction(f"an action is {_short(found)}; every number must be finite")
     clipped: NDArray[Any] = np.clip(found, space.low, space.high)
     return clipped
-
-
-def _between(low: float, number: float, high: float) -> bool:
-    return low <= number <= high
 
 
 def _short(action: Any) -> str:
