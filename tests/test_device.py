@@ -23,7 +23,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu():
     "command",
     [
         ("reproduce", "toy", "--device", "cuda", "--run", "RUN"),
-        ("train-vae", "--device", "cuda", "--run", "RUN", "--task", "toy", "--scale", "smoke"),
+        ("evaluate", "car-racing", "--world", "dream", "--device", "cuda"),
         ("bench", "--device", "cuda"),
     ],
 )

@@ -42,7 +42,7 @@ def test_every_command_of_a_card_is_taken(folder, tmp_path, monkeypatch, capsys)
         assert [args[0] for args in mine] == list(VERBS.values())
         for args in mine:
             if args[0] != "collect":
-                Run.open_or_create(run, config["task"], config["scale"], config["seed"], preset, previous)
+                Run.open_or_create(run, config["task"], config["scale"], config["seed"], preset, previous).save()
             assert main([*args, "--json", str(tmp_path)]) == 2
             assert f"{tmp_path}: " in capsys.readouterr().err, args
 

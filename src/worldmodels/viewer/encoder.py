@@ -44,14 +44,14 @@ class Encoder:
         try:
             self._frames.write(np.ascontiguousarray(frame).data)
         except OSError as error:
-            raise self._failure() from error
+            raise self._failure() from None
 
     def finish(self) -> None:
         """Waits for the end of the file. Raises `EnvironmentFailure` if the encoder or the disk fails."""
         try:
             self._frames.close()
         except OSError as error:
-            raise self._failure() from error
+            raise self._failure() from None
         if self._process.wait():
             raise self._failure()
 
