@@ -37,7 +37,7 @@ def listening():
 
 
 def is_quiet(code, err, words):
-    """Either Python had not come to the program's own handlers, and it died of the signal as any program does, or it says so."""
+    """Before the program had handlers of its own it died of the signal, as any program does; after that it says so."""
     if code == -signal.SIGINT:
         return err == ""
     return code == 130 and err == f"\nworldmodels: interrupted; to go on: worldmodels {' '.join(words)}\n"
@@ -46,7 +46,7 @@ def is_quiet(code, err, words):
 #: A command imports some 2,000 modules before it begins.
 @pytest.mark.parametrize("number", [2, 10, 60, 150, 300, 500, 700, 900, 1200, 1500, 1800])
 def test_a_signal_at_an_import(tmp_path, number):
-    words = ["train-vae", "--run", "new"]
+    words = ["evaluate", "take-cover", "--world", "dream"]
     command = [sys.executable, "-c", AT_AN_IMPORT, str(number), str(int(signal.SIGINT)), *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, preexec_fn=listening)
     assert is_quiet(done.returncode, done.stderr, words) or (done.returncode == 2 and "no run is here" in done.stderr), (

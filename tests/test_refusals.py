@@ -1,4 +1,4 @@
-"""A command that is refused leaves nothing: no folder, no lock, no configuration, and in a run that is there no changed byte."""
+"""A command that is refused leaves nothing: no folder, no lock, no configuration, and no changed byte in a run."""
 
 import shutil
 from pathlib import Path
@@ -37,7 +37,8 @@ REFUSED = [
     ["train-controller", "--run", "run", "--ppo-iterations", "3"],
     ["train-controller", "--run", "encoded", "--num-components", "99", "--memory", "untrained", "--world", "real"],
     *[["collect", "--task", "toy", "--scale", "smoke", "--run", "new/deep", *flags] for flags in (
-        TOO_FEW, ["--seed", "-1"], ["--seed", "2147483648"], ["--previous", "file"], ["--previous", "nothing"], ["--previous", "run"],
+        TOO_FEW, ["--seed", "-1"], ["--seed", "2147483648"], ["--previous", "file"], ["--previous", "nothing"],
+        ["--previous", "run"],
         ["--previous", "half", "--seed", "5", "--policy", "agent"], ["--policy", "agent"], ["--start-anywhere"],
         ["--address", "here:1"], ["--json", "file/x.json"], ["--scale", "smol"], ["--task", "tyo"],
     )],
@@ -49,7 +50,8 @@ REFUSED = [
     ["reproduce", "toy", "--run", "run", "--seed", "3"],
     ["reproduce", "toy", "--run", "file/x"],
     *[["iterate", "toy", "--run", "new/deep", *flags] for flags in (
-        ["--rounds", "0"], ["--rounds", "-2"], ["--rounds", "9999"], ["--seed", "-1"], ["--seed", "2147483646"], ["--scale", "smol"],
+        ["--rounds", "0"], ["--rounds", "-2"], ["--rounds", "9999"], ["--seed", "-1"], ["--seed", "2147483646"],
+        ["--scale", "smol"],
         ["--address", "x:1"], ["--json", "file/x.json"],
     )],
     ["iterate", "tyo"],

@@ -26,12 +26,8 @@ def test_results_are_kept_whatever_the_encoding(toy_run, tmp_path, encoding):
     assert done.returncode == 0, done.stderr
     assert json.loads(found.read_text())["num_episodes"] == 3
     assert ("+-" if encoding == "ascii" else "±").encode(encoding) in done.stdout
-    broken = subprocess.run(
-        [sys.executable, "-m", "worldmodels", "inspect", os.fsencode(tmp_path) + b"/\xff"],
-        capture_output=True,
-        check=False,
-        env=env,
-    )
+    words = ["inspect", os.fsencode(tmp_path) + b"/\xff"]
+    broken = subprocess.run([sys.executable, "-m", "worldmodels", *words], capture_output=True, check=False, env=env)
     assert broken.returncode == 2
     assert b"/\xff: no such folder" in broken.stderr
 
