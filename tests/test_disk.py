@@ -86,6 +86,15 @@ def test_a_disk_that_fills_up_while_v_trains(toy_run, disk, capfd):
     assert (run / "vae" / "DONE").read_bytes() == (toy_run / "vae" / "DONE").read_bytes()
 
 
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_a_video_on_a_full_disk(toy_run, disk, capfd, ending):
+    fill(disk, 8192)
+    assert main(["video", str(toy_run), "--steps", "100", "--out", str(disk / f"video.{ending}")]) == 4
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"worldmodels: {disk / f'video.{ending}'}: the video encoder failed (")
+    assert [path.name for path in disk.iterdir()] == ["filler"]
+
+
 def test_a_read_only_disk_is_found_at_the_start(toy_run, disk, capfd):
     run = begun(toy_run, disk, "vae")
     assert mount("-o", "remount,ro", disk)

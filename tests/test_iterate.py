@@ -128,6 +128,16 @@ def collect(path, *more):
     return main(["collect", "--run", str(path), "--task", "toy", "--scale", "smoke", *more])
 
 
+def test_finished_rounds_are_left_as_they_are(rounds):
+    def state():
+        found = [path for path in rounds.rglob("*") if path.is_file() and path.name != ".lock"]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+    before = state()
+    assert main(["iterate", "toy", "--rounds", "2", "--run", str(rounds)]) == 0
+    assert state() == before
+
+
 def test_what_cannot_be_gone_on_from(toy_run, tmp_path, capsys):
     def said(code):
         assert code == 2

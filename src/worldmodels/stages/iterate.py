@@ -11,6 +11,7 @@ The same command again goes on where it stopped; with more rounds it adds them.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from worldmodels.config import Backend, check_rounds, check_seed
 from worldmodels.envs.spec import EnvSpec, get_task
 from worldmodels.run import Run, read_jsonl
 from worldmodels.stages.evaluate import score_text
+from worldmodels.stages.made_once import make_once
 from worldmodels.stages.reproduce import reproduce
 
 
@@ -49,10 +51,12 @@ def iterate(
         print(f"round {number}: {folder}", flush=True)
         placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
         rows.append(_row(number, run, reproduce(placed)))
-        result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.solved_at, "rounds": rows}
-        files.write_json(path / "rounds.json", result)
-        files.write_bytes(path / "rounds.md", to_markdown(result).encode())
         previous = folder
+        result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.solved_at, "rounds": rows}
+        if number + 1 < rounds and (path / f"round-{number + 1}" / "config.json").exists():
+            continue  # an earlier call has come farther
+        make_once(path / "rounds.json", result, partial(files.write_json, value=result))
+        make_once(path / "rounds.md", result, partial(files.write_bytes, data=to_markdown(result).encode()))
     return result
 
 
