@@ -18,10 +18,10 @@ reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
 
 shipped: install
-	$(BIN)/python docs/make_again.py $(TASK)
+	$(BIN)/python -m tools.make_again $(TASK)
 
 figures: install-dev
-	$(BIN)/python docs/made_by.py
+	$(BIN)/python -m tools.made_by
 
 test: install-dev
 	$(BIN)/python -m pytest -n logical --dist loadfile
@@ -37,14 +37,14 @@ faults: install-dev
 	FUZZ_EXAMPLES=20 $(BIN)/python -m pytest tests/test_fuzz.py
 
 bench: install
-	$(BIN)/worldmodels bench --json results/bench.json
-	$(BIN)/python docs/tables.py
-	$(BIN)/python docs/draw.py
+	$(BIN)/python -m benchmarks.stages --json results/bench.json
+	$(BIN)/python -m tools.tables
+	$(BIN)/python -m tools.draw
 
 scaling: install
-	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
-	$(BIN)/python docs/tables.py
-	$(BIN)/python docs/draw.py
+	$(BIN)/python -m benchmarks.scaling --json results/scaling.json
+	$(BIN)/python -m tools.tables
+	$(BIN)/python -m tools.draw
 
 install: .venv/installed
 install-dev: .venv/installed-dev

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from worldmodels.adam import DenseAdam
+from worldmodels.training.optim import DenseAdam
 
 
 def make_model():

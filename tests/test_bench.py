@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from worldmodels.bench import bounds, timing
-from worldmodels.bench.plan import Bench
-from worldmodels.bench.playing import DREAM_STEPS, measure_cma_es
-from worldmodels.bench.timing import ROUNDS, Row, best_of, rates
-from worldmodels.envs.spec import get_task
+from benchmarks.stages import bounds, timing
+from benchmarks.stages.plan import Bench
+from benchmarks.stages.playing import DREAM_STEPS, measure_cma_es
+from benchmarks.stages.timing import ROUNDS, Row, best_of, rates
+from worldmodels.envs.task import get_task
+from worldmodels.models.stepper import MDNStepper
 from worldmodels.models.world_model import make_rnn, make_vae
 
 
@@ -54,7 +55,7 @@ def test_the_operations_are_those_that_torch_counts(task):
     frames, z = torch.zeros(1, 3, 64, 64), torch.zeros(1, spec.latent_size)
     assert bounds.encoder_operations(vae) == counted(lambda: vae.encode(frames))
     assert bounds.vae_operations(vae) == counted(lambda: (vae.encode(frames), vae.decode_logits(z)))
-    state, stepper = rnn.initial_state(8), rnn.stepper(torch.float32)
+    state, stepper = rnn.initial_state(8), MDNStepper(rnn, torch.float32)
     noise = torch.zeros(8, spec.latent_size)
 
     def step():

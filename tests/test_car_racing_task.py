@@ -7,20 +7,21 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from conftest import random_world_model
 from gymnasium.utils.env_checker import check_env
 
-from conftest import random_world_model
+from worldmodels.agent.files import save_model
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.spec import get_task
-from worldmodels.evolution.population import RealPopulation
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
-from worldmodels.models.random_nets import RandomNets
-from worldmodels.models.world_model import make_rnn, make_vae, save_model
-from worldmodels.rollout import EpisodeJob, rollout
-from worldmodels.worlds import PixelEnvs
+from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.policies.random_nets import RandomNets
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
 
 SPEC = get_task("car-racing")
 
@@ -59,7 +60,7 @@ def test_one_agents_scores_agree_on_both_environments(world_model):
     solution[0, 2] = -2  # no brake
     scores = []
     for official in (False, True):
-        population = RealPopulation(spec, world_model, "zh", official=official, num_workers=1)
+        population = RealEvaluator(spec, world_model, "zh", official=official, num_workers=1)
         try:
             results = population.evaluate(solution, [EpisodeJob(0, seed) for seed in range(4)])
         finally:

@@ -7,15 +7,15 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-
 from conftest import random_world_model, run_cli
+
+from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, Shard, write_shard
-from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.check import check_task
-from worldmodels.envs.spec import EnvSpec, get_task, register
-from worldmodels.errors import EnvironmentFailure, UserError
-from worldmodels.worlds import PixelEnvs
+from worldmodels.envs.task import Task, get_task, register
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
 
 BAD_PLUGIN = str(Path(__file__).parent / "bad_plugin")
 #: What is said of each task of `worldmodels_bad`: what is wrong, and the mend.
@@ -204,9 +204,9 @@ def test_a_field_that_would_act_in_silence_is_named(changes, said):
 
 def test_left_at_their_defaults_the_reward_and_the_end_are_learned():
     """A newcomer's spec: nothing but what must be given."""
-    required = {f.name for f in dataclasses.fields(EnvSpec) if f.default is f.default_factory is dataclasses.MISSING}
+    required = {f.name for f in dataclasses.fields(Task) if f.default is f.default_factory is dataclasses.MISSING}
     toy = get_task("toy")
-    spec = EnvSpec(**{name: getattr(toy, name) for name in required})
+    spec = Task(**{name: getattr(toy, name) for name in required})
     check_task(spec)
     model = random_world_model(spec)
     assert (model.rnn.sizes.reward_head, model.rnn.sizes.done_head) == (True, True)

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import psutil
-
 from kill_loop import left_over, shared_memory_of, words_of
+
 from worldmodels.cli import main
 
 

@@ -7,11 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from conftest import run_cli
-from worldmodels.checkpoint import load_tensors, save_tensors
-from worldmodels.cli import COMMANDS, main
-from worldmodels.files import sha256_of
+
+from worldmodels.base.files import sha256_of
+from worldmodels.base.tensors import load_tensors, save_tensors
+from worldmodels.cli import main
+from worldmodels.cli.commands import COMMANDS
 from worldmodels.stages.evaluate import PlayedEpisodes
 
 

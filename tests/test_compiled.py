@@ -29,7 +29,7 @@ assert main(["--help"]) == 0
 assert main(["tasks"]) == 0
 import torch
 from worldmodels.envs.car_racing import drawing
-from worldmodels.models import controller, stepping
+from worldmodels.models import controller, stepper_cpu as stepping
 x = torch.ones(2, 5)
 assert (controller.products(x, 3 * torch.ones(1, 4, 5), torch.zeros(2, dtype=torch.int64)) == 3).all()
 """

@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.config import (
-    FIRST_TRAINING_SEED,
-    CollectConfig,
-    ControllerConfig,
-    EncodeConfig,
-    EvaluateConfig,
-    Preset,
-    RNNConfig,
-    VAEConfig,
-)
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import UserError, nearest
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.seeding import FIRST_TRAINING_SEED
+from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.envs.task import get_task
 
 KINDS = [CollectConfig, VAEConfig, EncodeConfig, RNNConfig, ControllerConfig, EvaluateConfig]
 

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from kill_loop import result_of
-from worldmodels.checkpoint import load_tensors
+
+from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.run import STAGES, VERBS
+from worldmodels.runs.run import STAGES, VERBS
 
 
 def mount(*arguments):

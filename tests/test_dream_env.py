@@ -7,12 +7,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from conftest import random_world_model
 from gymnasium.utils.env_checker import check_env
 
-from conftest import random_world_model
-from worldmodels.dream_env import DreamEnv, SingleDreamEnv
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, UserError
+from worldmodels.agent.gym_envs import SingleDreamEnv
+from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.envs.task import get_task
+from worldmodels.worlds.dream_env import DreamEnv
 
 NO_PUSH = np.zeros((1, 1), np.float32)
 

@@ -7,15 +7,18 @@ import subprocess
 
 import numpy as np
 import pytest
-
 from test_interrupt import program, wait_for
-from worldmodels import files
-from worldmodels.cli import COMMANDS, KEEPS_ITS_WORK, main
+
+from worldmodels.agent.target import load_target
+from worldmodels.base import files
+from worldmodels.cli import KEEPS_ITS_WORK, main
+from worldmodels.cli.commands import COMMANDS
 from worldmodels.config import EvaluateConfig
+from worldmodels.diagnostics.statistics import score_text, summarise
+from worldmodels.experiments.report import print_table
 from worldmodels.plots.table import draw_ablation, draw_temperatures
-from worldmodels.rollout import EpisodeResult
-from worldmodels.stages.evaluate import Tally, evaluate, load_target, score_text, summarise
-from worldmodels.stages.report import print_table
+from worldmodels.stages.evaluate import Tally, evaluate
+from worldmodels.worlds.rollout import EpisodeResult
 
 
 @pytest.mark.parametrize("world", ["real", "dream"])

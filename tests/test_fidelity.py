@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from conftest import follow_the_action, latent_store, random_world_model
+
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
-from worldmodels.foresight import hits_foreseen
-from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
-from worldmodels.stages.fidelity import rank_correlation
+from worldmodels.diagnostics.hits import hits_foreseen
+from worldmodels.diagnostics.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
+from worldmodels.diagnostics.statistics import rank_correlation
+from worldmodels.envs.task import get_task
 
 
 def test_rank_correlation_is_spearmans():

@@ -94,9 +94,9 @@ def test_dreams_made_before_a_fork_go_on_in_the_child():
     run(
         FORK
         + """
-from worldmodels.dream_env import DreamEnv
-from worldmodels.models.shipped import model_folder
-from worldmodels.models.world_model import load_model
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.agent.target import model_folder
+from worldmodels.agent.files import load_model
 model = load_model(model_folder("take-cover"))
 for slots in (1, 300):
     dream = DreamEnv(model.world_model, model.inputs, slots, 1.0)
@@ -123,8 +123,8 @@ PLAY = (
     FORK
     + """
 import psutil
-from worldmodels.envs.take_cover import TakeCoverEnv
-from worldmodels.errors import EnvironmentFailure
+from worldmodels.envs.take_cover.env import TakeCoverEnv
+from worldmodels.base.errors import EnvironmentFailure
 
 def make():
     env = TakeCoverEnv()
@@ -179,8 +179,8 @@ def test_many_games_behind_threads_are_played_on_in_a_child():
     _, error = run(
         FORK
         + """
-from worldmodels.envs.spec import get_task
-from worldmodels.worlds import PixelEnvs
+from worldmodels.envs.task import get_task
+from worldmodels.worlds.pixel_envs import PixelEnvs
 
 world = PixelEnvs([get_task("take-cover").make_env() for _ in range(3)], 2)
 actions = np.ones((3, 1), np.float32)
@@ -205,7 +205,7 @@ work()
 def test_a_forked_copy_does_not_hide_its_parents_death():
     """The guardian reads from a pipe, which the copy has inherited too."""
     script = """
-        from worldmodels.envs.take_cover import TakeCoverEnv
+        from worldmodels.envs.take_cover.env import TakeCoverEnv
         env = TakeCoverEnv()
         env.reset(seed=0)
         child = os.fork()
@@ -232,7 +232,7 @@ def test_a_forked_copy_does_not_hide_its_parents_death():
 @pytest.mark.parametrize("make", ["TakeCoverEnv()", "gym.make('worldmodels/TakeCoverLatent-v1')"])
 def test_a_script_that_forgets_to_close_ends_quietly(make):
     out, error = run(f"""
-        from worldmodels.envs.take_cover import TakeCoverEnv
+        from worldmodels.envs.take_cover.env import TakeCoverEnv
         env = {make}
         env.reset(seed=0)
         env.step(np.zeros(1, np.float32))

@@ -7,10 +7,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from worldmodels.envs import process_guard
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.worlds import MAX_FAILURES, PixelEnvs
+from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.envs.take_cover import process_guard
+from worldmodels.envs.task import get_task
+from worldmodels.worlds.pixel_envs import MAX_FAILURES, PixelEnvs
 
 NUM_STEPS = 70
 

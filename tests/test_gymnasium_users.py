@@ -15,18 +15,19 @@ from gymnasium.envs.box2d.car_racing import CarRacing
 from gymnasium.utils.env_checker import check_env
 
 import worldmodels  # noqa: F401 (it registers the environments)
+from worldmodels.agent.files import load_model
+from worldmodels.agent.gym_envs import SingleDreamEnv, SingleLatentEnv
+from worldmodels.agent.target import model_folder
+from worldmodels.base.errors import UserError
 from worldmodels.cli import main
-from worldmodels.dream_env import DreamEnv, SingleDreamEnv
 from worldmodels.envs.car_racing.env import CarRacingEnv
-from worldmodels.envs.spec import get_task
-from worldmodels.envs.take_cover import TakeCoverEnv
-from worldmodels.errors import UserError
-from worldmodels.latent_env import LatentEnv, SingleLatentEnv
-from worldmodels.models.controller import ControllerPolicy
-from worldmodels.models.shipped import model_folder
-from worldmodels.models.world_model import load_model
-from worldmodels.rollout import EpisodeJob
-from worldmodels.worlds import PixelEnvs
+from worldmodels.envs.take_cover.env import TakeCoverEnv
+from worldmodels.envs.task import get_task
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob
 
 IDS = sorted(name for name in gym.registry if name.startswith("worldmodels/"))
 
@@ -277,12 +278,12 @@ HEAVY = ("torch", "numba", "vizdoom", "pygame", "Box2D", "matplotlib", "tensorbo
     ("script", "light"),
     [
         ("import worldmodels", HEAVY),
-        ("import worldmodels.cli", HEAVY),
+        ("import worldmodels.cli.commands", HEAVY),
         ("from worldmodels.cli import main; main(['--help'])", HEAVY),
-        ("import worldmodels.envs.spec", HEAVY),
-        ("from worldmodels.envs.spec import get_task; get_task('car-racing')", ("torch", "vizdoom", "pygame", "Box2D")),
+        ("import worldmodels.envs.task", HEAVY),
+        ("from worldmodels.envs.task import get_task; get_task('car-racing')", ("torch", "vizdoom", "pygame", "Box2D")),
         ("import worldmodels, gymnasium; gymnasium.make('worldmodels/TakeCover-v1')", ("torch", "pygame", "Box2D")),
-        ("from worldmodels.envs.spec import tasks; assert {'car-racing', 'take-cover'} <= set(tasks())", ("torch",)),
+        ("from worldmodels.envs.task import tasks; assert {'car-racing', 'take-cover'} <= set(tasks())", ("torch",)),
     ],
 )
 def test_nothing_is_imported_before_it_is_used(script, light):

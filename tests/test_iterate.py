@@ -10,15 +10,16 @@ import pytest
 import torch
 from worldmodels_toy import MovingDot
 
-from worldmodels.checkpoint import load_tensors
+from worldmodels.agent.files import load_model
+from worldmodels.base.seeding import derive_seed
+from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import split_run
-from worldmodels.models.world_model import load_model
-from worldmodels.run import Run, derive_seed
+from worldmodels.data.run_data import split_run
+from worldmodels.runs.run import Run
+from worldmodels.search.start import begin_search
 from worldmodels.stages.collect import drive_episodes
-from worldmodels.stages.search_start import begin_search
 
 
 @pytest.fixture(scope="module")

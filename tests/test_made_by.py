@@ -1,18 +1,15 @@
 """Every picture, notebook and measured file names what made it, and one that has gone stale is found."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
+from tools import draw, made_by
 
-import draw  # noqa: E402 (docs/ is no package)
-import made_by  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 
 def test_nothing_here_is_stale_and_everything_has_a_row():
@@ -87,5 +84,5 @@ def test_a_picture_is_what_its_json_and_the_code_draw(name, tmp_path):
     """Also after the drawing code has changed, which no hash of the data tells."""
     draw.PICTURES[name](tmp_path / "new.png")
     old, new = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (draw.RESULTS / name, tmp_path / "new.png"))
-    assert old.shape == new.shape, "run 'python docs/draw.py'"
-    assert np.abs(old - new).mean() < 0.5, "run 'python docs/draw.py'"
+    assert old.shape == new.shape, "run 'python -m tools.draw'"
+    assert np.abs(old - new).mean() < 0.5, "run 'python -m tools.draw'"

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tools import make_again
+from worldmodels.agent.target import SHIPPED
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
-from worldmodels.models.shipped import SHIPPED
-from worldmodels.run import VERBS, Run
+from worldmodels.envs.task import get_task
+from worldmodels.runs.run import VERBS, Run
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "docs"))
 
-import make_again  # noqa: E402 (docs/ is no package)
 
 FOLDERS = sorted(SHIPPED.iterdir())
 
@@ -88,7 +87,7 @@ def test_the_commands_make_runs_of_the_recorded_settings(tmp_path):
 
 def test_an_unknown_task_is_named(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(ROOT / "docs/make_again.py"), "tak-cover"],
+        [sys.executable, "-m", "tools.make_again", "tak-cover"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
 from worldmodels.models import mdn_rnn
-from worldmodels.models.mdn_rnn import LOG_STD_RANGE, MixtureNLL
+from worldmodels.models.mixture_nll import LOG_STD_RANGE, MixtureNLL
 
 
 def reference(outputs, target, row_weight, num_mixtures):

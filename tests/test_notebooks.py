@@ -1,6 +1,5 @@
 """The notebooks run from top to bottom on the shipped models, and hold no output that such a run does not give."""
 
-import sys
 from pathlib import Path
 
 import nbformat
@@ -8,7 +7,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-sys.path.insert(0, str(ROOT / "docs"))
 
 from notebooks import executed  # noqa: E402 (docs/ is no package)
 

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from conftest import run_cli
+
+from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.base.files import write_bytes, written_beside
 from worldmodels.cli import main
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.files import write_bytes, written_beside
 
 
 def read_pipe(path):

@@ -7,15 +7,15 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from worldmodels import files
+from worldmodels.agent.files import load_model
+from worldmodels.agent.parts import find_parts
+from worldmodels.agent.target import SHIPPED
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import EvaluateConfig, FidelityConfig, PlayConfig, Preset, VideoConfig
-from worldmodels.errors import UserError
-from worldmodels.models.shipped import SHIPPED
-from worldmodels.models.world_model import load_model
-from worldmodels.run import Run
+from worldmodels.runs.run import Run
 from worldmodels.stages import evaluate
-from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.session import Session
 
 ROOT = Path(__file__).parent.parent

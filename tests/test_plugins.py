@@ -3,7 +3,6 @@
 import os
 
 import pytest
-
 from conftest import run_cli
 
 #: What a package's module does when it is imported, and how that is said.
@@ -11,12 +10,12 @@ BROKEN = {
     "import worldmodels_needs_this": "ModuleNotFoundError: No module named 'worldmodels_needs_this' (broken_tasks.py, line 1)",
     "def f(:": "SyntaxError: invalid syntax (broken_tasks.py, line 1)",
     "import sys; sys.exit('no licence')": "SystemExit: no licence (broken_tasks.py, line 1)",
-    "from worldmodels.envs.spec import EnvSpec; EnvSpec(name='half')": "TypeError: EnvSpec.__init__() missing",
+    "from worldmodels.envs.task import Task; Task(name='half')": "TypeError: Task.__init__() missing",
     "raise BaseExceptionGroup('all', [KeyError('first')])": "ExceptionGroup: all",
 }
 SECOND = """
 import dataclasses
-from worldmodels.envs.spec import register
+from worldmodels.envs.task import register
 from worldmodels_toy import TOY
 register(dataclasses.replace(TOY, latent_size=5))
 """

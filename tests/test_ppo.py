@@ -9,21 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from conftest import follow_the_action, latent_store, random_world_model
-from worldmodels.adam import DenseAdam
-from worldmodels.checkpoint import save_tensors
+
+from worldmodels.base.errors import UserError
+from worldmodels.base.seeding import derive_seed
+from worldmodels.base.tensors import save_tensors
+from worldmodels.base.types import FULL_HEALTH
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig, ControllerConfig
-from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import FULL_HEALTH, get_task
-from worldmodels.errors import UserError
-from worldmodels.evolution import ppo
+from worldmodels.diagnostics.fidelity import evolved_solutions
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import features, num_parameters
-from worldmodels.models.world_model import Moment
-from worldmodels.run import Run, derive_seed
-from worldmodels.stages import search_start
-from worldmodels.stages.fidelity import evolved_solutions
+from worldmodels.runs.run import Run
+from worldmodels.search import dream_ppo as ppo
+from worldmodels.search import start as search_start
+from worldmodels.training.optim import DenseAdam
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.state import WorldState
 
 SIZES = {"BLOCK_SLOTS": 16, "NUM_BLOCKS": 3, "NUM_CHOICES": 5, "BATCH": 64, "HIDDEN_UNITS": 8, "STRIDE": 5}
 
@@ -160,7 +162,7 @@ def test_the_search_begins_at_the_controller_given(store):
     assert torch.corrcoef(torch.stack([seen @ net.solution(), seen @ solution]))[0, 1] > 0.999
     logits, said = net.logit(components).detach(), seen @ net.solution()
     torch.testing.assert_close(logits, said, rtol=1e-3, atol=1e-3)
-    assert float(said.square().mean().sqrt()) == pytest.approx(ppo.FIRMNESS, rel=1e-2)
+    assert float(said.square().mean().sqrt()) == pytest.approx(ppo.INITIAL_LOGIT_RMS, rel=1e-2)
 
 
 def test_zeros_toss_a_coin(store):
@@ -372,7 +374,7 @@ def test_moments_are_cut_and_joined():
     world.step(np.zeros((5, 1), np.float32))
     whole = world.moment()
     parts = [whole.only(slice(0, 2)), whole.only(np.array([False, False, True, False, True])), whole.only(np.array([3]))]
-    joined = Moment.joined(parts)
+    joined = WorldState.joined(parts)
     order = [0, 1, 2, 4, 3]
     for name in ("z", "restart", "health"):
         assert torch.equal(getattr(joined, name), getattr(whole, name)[order])

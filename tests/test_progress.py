@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from worldmodels import progress
-from worldmodels.progress import PLAIN_SECONDS, Progress
+from worldmodels.runtime import progress
+from worldmodels.runtime.progress import PLAIN_SECONDS, Progress
 
 
 class Clock:

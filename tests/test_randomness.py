@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.randomness import BLOCK_STEPS, EpisodeNoise
+from worldmodels.worlds.noise import BLOCK_STEPS, EpisodeNoise
 
 SIZE = 3
 

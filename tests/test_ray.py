@@ -20,16 +20,17 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from worldmodels import ray_workers
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.cli import main
 from worldmodels.config import EvaluateConfig
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.evolution.population import RealPopulation
+from worldmodels.envs.task import get_task
+from worldmodels.experiments import table
 from worldmodels.models.controller import num_parameters
-from worldmodels.rollout import EpisodeJob
-from worldmodels.stages import evaluate, table
-from worldmodels.workers import make_workers
+from worldmodels.runtime import ray_workers
+from worldmodels.runtime.workers import make_workers
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.stages import evaluate
+from worldmodels.worlds.rollout import EpisodeJob
 
 # Twelve chunks, with candidates that straddle them.
 JOBS = [EpisodeJob(candidate, 100 + seed) for candidate in (4, 0, 2, 1, 3) for seed in range(72)]
@@ -61,7 +62,7 @@ def expected(toy_world_model, solutions):
 
 def play(world_model, solutions, on_result=None, address="", num_workers=1):
     backend = "ray" if address else "local"
-    population = RealPopulation(get_task("toy"), world_model, "zh", False, num_workers, backend, address)
+    population = RealEvaluator(get_task("toy"), world_model, "zh", False, num_workers, backend, address)
     try:
         return population.evaluate(solutions, JOBS, on_result), population.num_failures
     finally:

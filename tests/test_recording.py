@@ -9,11 +9,11 @@ import numpy as np
 import psutil
 import pygame
 import pytest
-
 from test_viewer import encoder_program
+
+from worldmodels.agent.parts import find_parts
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.config import PlayConfig
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.recording import MAX_WAITING, Recording, free_name
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.window import Window

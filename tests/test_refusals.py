@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from worldmodels.base.files import sha256_of
 from worldmodels.cli import main
-from worldmodels.files import sha256_of
-from worldmodels.run import RunLock
+from worldmodels.runs.lock import RunLock
 
 
 def tree(path):
@@ -86,8 +86,6 @@ REFUSED = [
     ["inspect", "nothing", "--json", "new/x.json"],
     ["inspect", "run", "--json", "file/x.json"],
     ["inspect", "file", "--json", "new/x.json"],
-    ["bench", "--seconds", "0", "--json", "new/x.json"],
-    ["bench", "--device", "cuda", "--json", "new/x.json"],
 ]  # fmt: skip
 
 

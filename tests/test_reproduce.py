@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from kill_loop import result_of
-from worldmodels import files
+
+from worldmodels.base import files
 from worldmodels.cli import main
-from worldmodels.run import VERBS, Run
+from worldmodels.runs.run import VERBS, Run
 
 
 def test_everything_is_there(toy_run):

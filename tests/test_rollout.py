@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.dream_env import DreamEnv
-from worldmodels.evolution.real_player import UniformPolicy
-from worldmodels.latent_env import LatentEnv
-from worldmodels.models.controller import ControllerPolicy, num_parameters
-from worldmodels.rollout import EpisodeJob, rollout
-from worldmodels.worlds import PixelEnvs
+from worldmodels.models.controller import num_parameters
+from worldmodels.policies.blind import UniformPolicy
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
 
 JOBS = [EpisodeJob(candidate, seed) for candidate in range(3) for seed in (11, 12, 13)]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldmodels.agent.files import load_model
+from worldmodels.agent.target import SHIPPED, model_folder
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
-from worldmodels.evolution.real_player import RealPlayer, split_jobs
-from worldmodels.models.shipped import SHIPPED, model_folder
-from worldmodels.models.world_model import load_model
-from worldmodels.rollout import EpisodeJob
+from worldmodels.envs.task import get_task
+from worldmodels.search.real_player import RealPlayer, split_jobs
+from worldmodels.worlds.rollout import EpisodeJob
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(SHIPPED.iterdir())

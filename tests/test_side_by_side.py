@@ -8,9 +8,9 @@ import time
 import pytest
 import torch
 
-from worldmodels.evolution.population import MIN_THREAD_SLOTS, DreamPopulation
-from worldmodels.rollout import EpisodeJob
-from worldmodels.side_by_side import side_by_side
+from worldmodels.runtime.side_by_side import side_by_side
+from worldmodels.search.evaluators import MIN_THREAD_SLOTS, DreamEvaluator
+from worldmodels.worlds.rollout import EpisodeJob
 
 
 def test_results_come_in_order_and_torchs_threads_are_shared_out():
@@ -63,7 +63,7 @@ def test_dreams_in_several_threads_are_the_same_dreams(toy_world_model):
         for threads in (1, 2):
             torch.set_num_threads(threads)
             told = []
-            results = DreamPopulation(toy_world_model, "zh", 1.0, 10_000).evaluate(solutions, jobs, told.append)
+            results = DreamEvaluator(toy_world_model, "zh", 1.0, 10_000).evaluate(solutions, jobs, told.append)
             assert sorted(told, key=repr) == sorted(results, key=repr)
             found.append(results)
     finally:

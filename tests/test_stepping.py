@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.models import mdn_rnn, stepping
-from worldmodels.models.mdn_rnn import LOG_STD_RANGE
+from worldmodels.models import mdn_rnn
+from worldmodels.models import stepper_cpu as stepping
+from worldmodels.models.mixture_nll import LOG_STD_RANGE
 
 
 def numbers(dtype, *shape, scale=4.0):

@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import pytest
-
 from conftest import run_cli
 
 
@@ -78,7 +77,7 @@ def test_a_full_disk_behind_standard_output_is_said():
     assert done.stderr == "worldmodels: standard output cannot be written (No space left on device)\n"
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "reproduce", "collect", "play", "video", "plot", "inspect", "bench", "table"])
+@pytest.mark.parametrize("verb", ["evaluate", "reproduce", "collect", "play", "video", "plot", "inspect", "table"])
 def test_a_deleted_working_folder_is_said(verb, tmp_path):
     line = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
     done = shell(line, verb, "take-cover", cwd=tmp_path)

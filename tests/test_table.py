@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
+from worldmodels.envs.task import get_task
 
 
 def without_times(result):

@@ -15,10 +15,10 @@ import psutil
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from worldmodels.envs import take_cover
-from worldmodels.envs.spec import get_task
-from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
+from worldmodels.envs.take_cover import env as take_cover
+from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv
+from worldmodels.envs.task import get_task
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_the_working_folder_stays_clean(tmp_path, monkeypatch):
 def test_no_game_outlives_its_killed_parent():
     script = textwrap.dedent("""
         import time
-        from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
+        from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv
         env = TakeCoverEnv()
         env.reset(seed=0)
         print(env._running.process, flush=True)
@@ -174,7 +174,7 @@ def mapped_by(pid):
 
 def test_a_game_that_dies_on_its_way_with_its_parent_leaves_nothing():
     """Killed as soon as there is shared memory: nobody has been told the game's name. Others' memory stays."""
-    script = "from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
+    script = "from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
     with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL) as parent:
         while not (shared := mapped_by(parent.pid)):
             assert parent.poll() is None

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from worldmodels.agent.target import SHIPPED, target_path
 from worldmodels.cli import main
-from worldmodels.models.shipped import SHIPPED, target_path
 
 
 @pytest.fixture(scope="module")

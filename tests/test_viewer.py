@@ -8,13 +8,13 @@ import numpy as np
 import pygame
 import pytest
 import torch
-
 from conftest import run_cli
+
+from worldmodels.agent.parts import find_parts
+from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig, VideoConfig
-from worldmodels.errors import UserError
 from worldmodels.viewer.panels import Panels, to_array
-from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.video import record
 from worldmodels.viewer.window import Window
@@ -36,8 +36,9 @@ def play(session, steps, keys=frozenset()):
 
 def test_the_agent_plays_the_episodes_that_are_scored(toy_run, session):
     """What one watches is what `evaluate` counts."""
+    from worldmodels.agent.target import load_target
     from worldmodels.config import EvaluateConfig
-    from worldmodels.stages.evaluate import evaluate, load_target
+    from worldmodels.stages.evaluate import evaluate
 
     result = evaluate(EvaluateConfig(episodes=1, seed=5), load_target(str(toy_run), "trained"))
     while not session.episode.over:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from worldmodels import interrupt
+from worldmodels.runtime import interrupt
 
 
 def run() -> None:
     """Runs the command of ``sys.argv`` and ends with its exit code."""
     interrupt.listen()
     with interrupt.loading():
-        from worldmodels import streams
+        from worldmodels.runtime import streams
 
         streams.prepare()
         from worldmodels.cli import main

@@ -10,7 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from worldmodels.errors import UserError, nearest
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.seeding import FIRST_TRAINING_SEED
 
 RUNTIME = {"runtime": True}
 #: Who does the work and where it is left meanwhile: a matter of one command, which no file of the run remembers.
@@ -25,7 +26,7 @@ DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch", "muh"]
 Memory = Literal["trained", "untrained"]
-Agent = Literal["trained", "random"]
+AgentKind = Literal["trained", "random"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -319,8 +320,6 @@ class ControllerConfig(Config):
         _check_backend(self.backend, self.address)
 
 
-#: Seeds below this number are for evaluation; everything that trains draws seeds from it upwards.
-FIRST_TRAINING_SEED = 2**30
 #: No seed is above it.
 MAX_SEED = 2**31 - 1
 
@@ -331,7 +330,7 @@ class EvaluateConfig(Config):
 
     world: World = "real"
     """Where the agent plays."""
-    agent: Agent = "trained"
+    agent: AgentKind = "trained"
     """The trained controller, or actions drawn uniformly from the action space."""
     episodes: int = 100
     """Episodes to play; episode i has seed S + i."""

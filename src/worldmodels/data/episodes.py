@@ -28,8 +28,8 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels import files
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 
 FRAME_SHAPE = (64, 64, 3)
 CHUNK_FRAMES = 128

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.base.seeding import derive_seed
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import LatentStore
-from worldmodels.run import Run, derive_seed
 
 #: Chunks of 128 frames that are in memory together; a batch is drawn from all of them (8,192 frames, 100 MB).
 CHUNKS_IN_MEMORY = 64
@@ -39,20 +39,6 @@ def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> Sp
     order = np.random.default_rng(derive_seed(seed, "split")).permutation(num_episodes)
     held_out = min(max(1, round(num_episodes * held_out_fraction)), num_episodes - 1)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-def split_run(run: Run, num_episodes: int, held_out_fraction: float) -> Split:
-    """Splits a run's episodes, each round's by themselves: what a previous run held out stays held out."""
-    training, held_out = [], []
-    first = 0
-    for earlier in run.ancestors():
-        number = earlier.preset.collect.num_episodes
-        parts = split_episodes(number, held_out_fraction, earlier.seed)
-        training.append(first + parts[0])
-        held_out.append(first + parts[1])
-        first += number
-    parts = split_episodes(num_episodes - first, held_out_fraction, run.seed)
-    return np.concatenate([*training, first + parts[0]]), np.concatenate([*held_out, first + parts[1]])
 
 
 class FrameSampler:
@@ -161,7 +147,7 @@ class SequenceSampler:
         sequence_length: T.
         seed: of the run.
         padded: whether each episode is padded to whole windows.
-        mirrored_action: what a mirror makes of each action component, float [A] (`EnvSpec.mirrored_action`); empty: nothing
+        mirrored_action: what a mirror makes of each action component, float [A] (`Task.mirrored_action`); empty: nothing
             is read as a mirror shows it.
     """
 

@@ -6,7 +6,7 @@
 
 import gymnasium as gym
 
-gym.register("worldmodels/TakeCover-v1", entry_point="worldmodels.envs.take_cover:TakeCoverEnv")
+gym.register("worldmodels/TakeCover-v1", entry_point="worldmodels.envs.take_cover.env:TakeCoverEnv")
 gym.register(
     "worldmodels/CarRacing-v3",
     entry_point="worldmodels.envs.car_racing.env:CarRacingEnv",
@@ -14,6 +14,8 @@ gym.register(
     reward_threshold=900,
 )
 for _name, _version, _task in (("TakeCover", 1, "take-cover"), ("CarRacing", 3, "car-racing")):
-    _latent = "worldmodels.latent_env:SingleLatentEnv"
+    _latent = "worldmodels.agent.gym_envs:SingleLatentEnv"
     gym.register(f"worldmodels/{_name}Latent-v{_version}", entry_point=_latent, kwargs={"task": _task})
-    gym.register(f"worldmodels/{_name}Dream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": _task})
+    gym.register(
+        f"worldmodels/{_name}Dream-v0", entry_point="worldmodels.agent.gym_envs:SingleDreamEnv", kwargs={"task": _task}
+    )

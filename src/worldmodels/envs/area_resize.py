@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.compiled import compiled
-from worldmodels.envs.spec import Frame
+from worldmodels.base.types import Frame
+from worldmodels.runtime.compiled import compiled
 
 Indices = NDArray[np.int64]
 Weights = NDArray[np.float32]

@@ -16,20 +16,21 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig, Preset
 from worldmodels.envs.guard import frame_fault, said
-from worldmodels.envs.spec import EnvSpec, Floats, Frame, same_action
-from worldmodels.errors import EnvironmentFailure, UserError, WorldModelsError
+from worldmodels.envs.task import Task, same_action
 
 #: Steps of the environment that are looked at, and the seed of that episode.
 NUM_STEPS, SEED = 4, 0
 #: A simulator that fails this many times in a row is not bad luck.
 MAX_FAILURES = 3
 
-_checked: dict[str, EnvSpec] = {}
+_checked: dict[str, Task] = {}
 
 
-def check_task(spec: EnvSpec) -> None:
+def check_task(spec: Task) -> None:
     """Makes the task's environments and plays a few steps; a task that is all right is looked at once in a process.
 
     Raises:
@@ -50,7 +51,7 @@ def check_task(spec: EnvSpec) -> None:
     _checked[spec.name] = spec
 
 
-def field_faults(spec: EnvSpec) -> Iterator[str]:
+def field_faults(spec: Task) -> Iterator[str]:
     """Yields what is wrong with a spec by itself, without its environment."""
     for name, lowest in (
         ("latent_size", 1),
@@ -90,7 +91,7 @@ def field_faults(spec: EnvSpec) -> Iterator[str]:
         yield from _preset_faults(spec, scale, preset)
 
 
-def _dream_faults(spec: EnvSpec) -> Iterator[str]:
+def _dream_faults(spec: Task) -> Iterator[str]:
     """Yields what would make dreams teach C nothing."""
     leave_out = "leave it out, and M learns the reward"
     if spec.dream_reward == 0:
@@ -103,7 +104,7 @@ def _dream_faults(spec: EnvSpec) -> Iterator[str]:
         yield f"hit_damages is {spec.hit_damages!r}; it must be a tuple of numbers above 0, of a full health of 100"
 
 
-def _preset_faults(spec: EnvSpec, scale: str, preset: Preset) -> Iterator[str]:
+def _preset_faults(spec: Task, scale: str, preset: Preset) -> Iterator[str]:
     """Yields what is wrong with the settings of a scale, for this task."""
     where = f"the scale '{scale}'"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", scale):
@@ -136,7 +137,7 @@ def _finite(values: Any) -> bool:
     )
 
 
-def _look_until_it_runs(spec: EnvSpec, official: bool) -> None:
+def _look_until_it_runs(spec: Task, official: bool) -> None:
     """Looks at an environment, anew where its simulator fails: one may be killed at any time."""
     for attempt in range(1, MAX_FAILURES + 1):
         try:
@@ -147,7 +148,7 @@ def _look_until_it_runs(spec: EnvSpec, official: bool) -> None:
             print(f"{error}; the task is looked at anew, failure {attempt} here", file=sys.stderr, flush=True)
 
 
-def _check_environment(spec: EnvSpec, official: bool) -> None:
+def _check_environment(spec: Task, official: bool) -> None:
     """Makes one environment, plays a few steps of it and looks at its picture (the official one's is never shown)."""
     picture = {} if official else {"render_mode": "rgb_array"}
     try:
@@ -178,7 +179,7 @@ def _check_environment(spec: EnvSpec, official: bool) -> None:
         env.close()
 
 
-def _make(spec: EnvSpec, which: str, official: bool, **kwargs: Any) -> gym.Env[Frame, Floats]:
+def _make(spec: Task, which: str, official: bool, **kwargs: Any) -> gym.Env[Frame, Floats]:
     """Makes an environment; whatever is raised becomes one line."""
     env_id = spec.score_id(official)
     try:
@@ -195,7 +196,7 @@ def _make(spec: EnvSpec, which: str, official: bool, **kwargs: Any) -> gym.Env[F
         raise UserError(f"{spec.name}: {which} {env_id} cannot be made{asked}: {said(error)}") from error
 
 
-def _can_be_made(spec: EnvSpec) -> bool:
+def _can_be_made(spec: Task) -> bool:
     """Returns whether the environment can be made without a picture."""
     try:
         spec.make_env().close()
@@ -204,7 +205,7 @@ def _can_be_made(spec: EnvSpec) -> bool:
     return True
 
 
-def _check_spaces(spec: EnvSpec, env_id: str, env: gym.Env[Frame, Floats]) -> spaces.Box:
+def _check_spaces(spec: Task, env_id: str, env: gym.Env[Frame, Floats]) -> spaces.Box:
     """Returns the action space. Raises `UserError` where V cannot see the observations, or C cannot act."""
     where = f"{spec.name}: {env_id}"
     seen, done = env.observation_space, env.action_space
@@ -230,7 +231,7 @@ def _check_spaces(spec: EnvSpec, env_id: str, env: gym.Env[Frame, Floats]) -> sp
     return done
 
 
-def _check_actions(spec: EnvSpec, space: spaces.Box) -> None:
+def _check_actions(spec: Task, space: spaces.Box) -> None:
     """Raises `UserError` where what C or a fixed action does is none of the environment's actions."""
     bounds = f"from {space.low.tolist()} to {space.high.tolist()}"
     if spec.squash is same_action and not (np.all(space.low == -1) and np.all(space.high == 1)):
@@ -256,7 +257,7 @@ def _check_actions(spec: EnvSpec, space: spaces.Box) -> None:
             raise UserError(f"{spec.name}: fixed_actions['{name}'] is {action}; the environment's actions go {bounds}")
 
 
-def _random_action(spec: EnvSpec, space: spaces.Box, frame: Frame) -> Floats:
+def _random_action(spec: Task, space: spaces.Box, frame: Frame) -> Floats:
     """Returns the data's policy's first action. Raises `UserError` where it is none of the environment's."""
     for config in (CollectConfig(), *(preset.collect for preset in spec.presets.values())):
         try:

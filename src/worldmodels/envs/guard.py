@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from worldmodels.errors import UserError, WorldModelsError
+from worldmodels.base.errors import UserError, WorldModelsError
 
 #: Rows, columns and colours of what V sees.
 FRAME_SHAPE = (64, 64, 3)

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
 
 AFTER_THE_END = (
     "step() is called after the episode has ended: the reward is 0, and nothing moves; call reset() once an episode is "

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worldmodels.checkpoint import fill_module, load_tensors, save_tensors
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
+from worldmodels.base.tensors import fill_module, load_tensors, save_tensors
 from worldmodels.models.vae import VAE
 
 #: The name of the map: [Z + 1, 128, 5, 5], a row for each latent and one that is always added.

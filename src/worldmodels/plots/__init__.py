@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from worldmodels import files
-from worldmodels.errors import UserError
-from worldmodels.models.shipped import SHIPPED, is_model, target_path
-from worldmodels.models.world_model import load_model
+from worldmodels.agent.files import load_model
+from worldmodels.agent.parts import find_parts
+from worldmodels.agent.target import SHIPPED, is_model, target_path
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
 from worldmodels.plots.evolution import draw_curve, draw_scores
 from worldmodels.plots.figures import save
 from worldmodels.plots.memory import draw_open_loop, draw_open_loop_error
 from worldmodels.plots.vision import draw_losses, draw_reconstructions, draw_traversals, sheet_frames
-from worldmodels.run import Run
-from worldmodels.viewer.parts import find_parts
+from worldmodels.runs.run import Run
 
 
 def figures(run: Run) -> Iterator[tuple[str, Figure | None]]:

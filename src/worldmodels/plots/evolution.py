@@ -11,9 +11,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from worldmodels import files
-from worldmodels.envs.spec import get_task
-from worldmodels.run import Run, rows_so_far
+from worldmodels.base import files
+from worldmodels.base.logs import rows_so_far
+from worldmodels.envs.task import get_task
+from worldmodels.runs.run import Run
 
 #: (generation, hours, score) of the original's own log, thinned: how far 64 cores had got, and when.
 ORIGINAL = Path(__file__).parent / "original_curves.json"

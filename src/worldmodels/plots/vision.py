@@ -8,11 +8,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.base.logs import rows_so_far
+from worldmodels.base.types import Frame
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import held_out_frames, split_run
-from worldmodels.envs.spec import Frame
+from worldmodels.data.run_data import split_run
+from worldmodels.data.sampling import held_out_frames
 from worldmodels.models.vae import VAE
-from worldmodels.run import Run, rows_so_far
+from worldmodels.runs.run import Run
 
 #: Frames on a sheet, and latents that are traversed.
 SHEET_COLUMNS, TRAVERSED = 10, 6

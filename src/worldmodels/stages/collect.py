@@ -14,27 +14,31 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 
+from worldmodels.agent.files import Model, load_model
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.files import link_folder, remove_leftovers
+from worldmodels.base.seeding import derive_seed
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig
-from worldmodels.data.episodes import Episode, EpisodeStore, Recording, Shard, shards_sha256, write_shard
+from worldmodels.data.episodes import Episode, Shard, shards_sha256, write_shard
 from worldmodels.data.shard_store import ShardStore
 from worldmodels.envs.check import check_task
-from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.files import link_folder, remove_leftovers
-from worldmodels.models.random_nets import RandomNets
-from worldmodels.models.world_model import Model, load_model
-from worldmodels.progress import Progress
-from worldmodels.rollout import EpisodeJob, Step, rollout
-from worldmodels.run import Run, derive_seed
-from worldmodels.stages.driven import play_driven
-from worldmodels.workers import make_workers
-from worldmodels.worlds import Mask, PixelEnvs
+from worldmodels.envs.task import Task, get_task
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.policies.noisy import NoisyDriver
+from worldmodels.policies.random_nets import RandomNets
+from worldmodels.policies.recorder import Recorder
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.workers import make_workers
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
 
 #: An episode that is too short this many times over means a configuration, not bad luck.
 MAX_ATTEMPTS = 200
@@ -47,29 +51,7 @@ def too_short(config: CollectConfig) -> EnvironmentFailure:
     return EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
 
 
-class Recorder:
-    """Plays one slot at random and remembers every step."""
-
-    def __init__(self, policy: RandomPolicy) -> None:
-        self._policy = policy
-        self.recording = Recording()
-
-    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
-        """Nothing to prepare: one recorder serves one episode."""
-
-    def act(self, obs: Any) -> Floats:
-        """Returns the random policy's action, float32 [1, A]."""
-        return self._policy(obs[0])[None]
-
-    def shrink(self, keep: Mask) -> None:
-        """Never happens: the only slot is busy until the end."""
-
-    def __call__(self, running: Mask, obs: Any, actions: Floats, step: Step) -> None:
-        """Remembers a step."""
-        self.recording.add(obs[0], actions[0], *step.of(0))
-
-
-def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: int, index: int) -> Episode:
+def play_episode(world: PixelEnvs, spec: Task, config: CollectConfig, seed: int, index: int) -> Episode:
     """Plays episode ``index`` of a run with the given seed, again and again until it is long enough."""
     for attempt in range(MAX_ATTEMPTS):
         env_seed = derive_seed(seed, "collect/env", index, attempt)
@@ -253,19 +235,14 @@ def run(config: CollectConfig, run: Run) -> None:
     progress.finish(f"{len(lengths):,} episodes, {sum(lengths):,} frames")
 
 
-def open_episodes(run: Run) -> EpisodeStore:
-    """Opens the episodes of a finished collection.
-
-    Raises:
-        UserError: the collection is not finished, or its shards are not those that it made.
-        BadFileError: a shard is damaged.
-    """
-    made = run.require("collect")["outputs"].get("episodes", "nothing")
-    store = EpisodeStore(run.stage_path("collect"))
-    found = shards_sha256([shard.folder for shard in store.shards])
-    if found != made:
-        raise UserError(
-            f"{run.stage_path('collect')}: its shards have SHA-256 {found[:12]}…, 'collect' made {made[:12]}…; call "
-            f"'worldmodels collect --run {run.path}' again: what is missing or damaged is played again"
-        )
-    return store
+def play_driven(
+    pixels: PixelEnvs, model: Model, config: CollectConfig, seed: int, indices: Sequence[int], attempt: int
+) -> dict[int, Episode]:
+    """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
+    world = LatentEnv(pixels, model.world_model, model.inputs)
+    spec = model.world_model.spec
+    agent = ControllerPolicy(spec, model.inputs, model.solution[None])
+    driver = NoisyDriver(world, agent, spec, config, seed, indices, attempt)
+    jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
+    rollout(world, driver, jobs, on_step=driver)
+    return {index: driver.recordings[index].episode(job.seed) for index, job in zip(indices, jobs, strict=True)}

@@ -14,23 +14,23 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from worldmodels import files
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.files import sha256_of
+from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.files import sha256_of
+from worldmodels.data.run_data import open_episodes
+from worldmodels.envs.task import get_task
 from worldmodels.models.precision import device_of, pick_device
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import InitialLatents, load_initial_latents, make_vae
-from worldmodels.progress import Progress
-from worldmodels.run import Run
-from worldmodels.side_by_side import side_by_side
-from worldmodels.stages.collect import open_episodes
-from worldmodels.training import WEIGHTS
+from worldmodels.models.world_model import make_vae
+from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.side_by_side import side_by_side
 
 #: Frames that a thread encodes between two rows of progress and between two checkpoints of it: about a second's work.
 SPAN_FRAMES = 4096
@@ -182,24 +182,3 @@ def _write_initial_latents(folder: Path) -> None:
         {"mu": torch.from_numpy(np.array(store.mu[first])), "logvar": torch.from_numpy(np.array(store.logvar[first]))},
     )
     load_tensors(folder / "initial_latents.safetensors")
-
-
-def open_latents(run: Run) -> LatentStore:
-    """Opens the latents of a finished encoding, compared to its record. Raises `BadFileError` or `UserError`."""
-    folder = run.stage_path("encode")
-    made = run.require("encode")["outputs"]
-    store = LatentStore(folder)
-    for part in made:
-        run.require_part("encode", part, run.path / f"{part}.npy")
-    return store
-
-
-def open_initial_latents(run: Run, store: LatentStore) -> InitialLatents:
-    """Opens where dreams begin, compared to the run's opened latents. Raises `BadFileError` or `UserError`."""
-    path = run.stage_path("encode") / "initial_latents.safetensors"
-    initial = load_initial_latents(path, get_task(run.task))
-    first = store.offsets[:-1]
-    for name, found, made in (("mu", initial.mu, store.mu), ("logvar", initial.logvar, store.logvar)):
-        if not np.array_equal(found.numpy(), made[first].astype(np.float32)):
-            raise UserError(f"{path}: '{name}' is not that of the episodes' first frames: it is damaged or another run's")
-    return initial

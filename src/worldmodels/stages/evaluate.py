@@ -2,78 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from worldmodels import files
-from worldmodels.config import Agent, EvaluateConfig, World
+from worldmodels.agent.files import temperature_text
+from worldmodels.agent.target import Target, load_target
+from worldmodels.base import files
+from worldmodels.base.logs import MetricsLog, each_row
+from worldmodels.base.versions import versions
+from worldmodels.config import EvaluateConfig
+from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
-from worldmodels.envs.spec import EnvSpec, get_task, tasks
-from worldmodels.evolution.population import DreamPopulation, RealPopulation
 from worldmodels.models.precision import pick_device
-from worldmodels.models.shipped import model_folder, target_path
-from worldmodels.models.world_model import Model, load_model, temperature_text
-from worldmodels.progress import Progress
-from worldmodels.rollout import EpisodeJob, EpisodeResult
-from worldmodels.run import MetricsLog, Run, each_row, versions
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
+from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
 #: No seed is above it.
 MAX_SEED = 2**31
 #: Episodes that are handed out together: while they are played, far more is held of each than its result.
 BLOCK_EPISODES = 65_536
-#: Two-sided 95% of a normal distribution.
-Z95 = 1.959964
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is evaluated: a task, with a model: the agent's, or that of chance's dream. Chance in reality has none."""
-
-    spec: EnvSpec
-    model: Model | None
-
-
-def load_target(target: str, agent: Agent, world: World = "real") -> Target:
-    """Finds what ``target`` means: a task (its shipped agent), a run's folder or a model's folder.
-
-    Raises:
-        UserError: it is none of them, or there is no finished agent.
-        BadFileError: a part of the model is damaged.
-    """
-    if agent == "random" and world == "real":
-        # Chance needs no model.
-        if target in tasks():
-            return Target(get_task(target), None)
-        path = target_path(target)
-        if (path / "episodes").is_dir():
-            return Target(get_task(Run.open(path).task), None)
-        return Target(load_model(model_folder(target)).world_model.spec, None)
-    model = load_model(model_folder(target))
-    return Target(model.world_model.spec, model)
-
-
-def summarise(returns: NDArray[np.float64]) -> dict[str, Any]:
-    """Returns the mean, the sample standard deviation and the normal 95% interval of the mean; of a single episode the last two
-    are None."""
-    mean, std, interval = float(returns.mean()), None, None
-    if len(returns) > 1:
-        std = float(returns.std(ddof=1))
-        half = Z95 * std / math.sqrt(len(returns))
-        interval = [mean - half, mean + half]
-    return {"num_episodes": len(returns), "mean": mean, "std": std, "ci95": interval}
-
-
-def score_text(row: Mapping[str, Any], places: int = 0) -> str:
-    """Returns a result's mean and standard deviation in words; the mean alone of a single episode."""
-    spread = "" if row["std"] is None else f" ± {row['std']:.{places}f}"
-    return f"{row['mean']:.{places}f}{spread}"
 
 
 class Tally:
@@ -159,17 +111,17 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
 
     official, inputs = not config.fast, model.inputs if model is not None else "z"
     temperature, own, where = None, None, ""
-    population: DreamPopulation | RealPopulation
+    population: DreamEvaluator | RealEvaluator
     if config.world == "dream":
         assert model is not None
         own = model.temperature
         temperature = config.temperature or own
         where = f"{temperature_text(temperature, own)}: "
         device = pick_device(config.device)
-        population = DreamPopulation(model.world_model, inputs, temperature, config.num_slots, device, random)
+        population = DreamEvaluator(model.world_model, inputs, temperature, config.num_slots, device, random)
     else:
         world_model = None if model is None or random else model.world_model
-        population = RealPopulation(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        population = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
         solutions = torch.zeros(1, 0) if model is None else model.solution[None]
         block = max(BLOCK_EPISODES, config.num_slots)

@@ -14,8 +14,8 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.errors import EnvironmentFailure, UserError
-from worldmodels.files import written_beside
+from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.files import written_beside
 
 #: Codec, pixels and options by the file's ending: H.264 that browsers show, and a smaller GIF with a palette every frame.
 CODECS: dict[str, tuple[str, str, list[str]]] = {
@@ -43,14 +43,14 @@ class Encoder:
         """Adds a frame, uint8 [rows, columns, 3]. Raises `EnvironmentFailure` if the encoder or the disk fails."""
         try:
             self._frames.write(np.ascontiguousarray(frame).data)
-        except OSError as error:
+        except OSError:
             raise self._failure() from None
 
     def finish(self) -> None:
         """Waits for the end of the file. Raises `EnvironmentFailure` if the encoder or the disk fails."""
         try:
             self._frames.close()
-        except OSError as error:
+        except OSError:
             raise self._failure() from None
         if self._process.wait():
             raise self._failure()

@@ -13,7 +13,7 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from worldmodels.envs.spec import Frame
+from worldmodels.base.types import Frame
 from worldmodels.viewer.session import Session
 
 #: Pixels: a panel's height, the captions' above it, the status's below it, and the gap between two panels.

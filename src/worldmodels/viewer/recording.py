@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.errors import EnvironmentFailure
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.viewer.encoder import Encoder, encoding
 
 #: Pictures that wait for the encoder at most, of about a megabyte each.

@@ -19,19 +19,19 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from worldmodels.agent.parts import Parts
+from worldmodels.base.errors import UserError
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig, PlayConfig, Player
 from worldmodels.config import World as WorldName
-from worldmodels.dream_env import DreamEnv
 from worldmodels.envs.check import check_task
-from worldmodels.envs.spec import Floats, Frame
-from worldmodels.errors import UserError
-from worldmodels.latent_env import LatentEnv
-from worldmodels.models.controller import ControllerPolicy
 from worldmodels.models.precision import pick_device
-from worldmodels.models.world_model import Moment
-from worldmodels.rollout import EpisodeJob
-from worldmodels.viewer.parts import Parts
-from worldmodels.worlds import PixelEnvs
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob
+from worldmodels.worlds.state import WorldState
 
 #: The temperature's keys multiply by this and keep it within these bounds.
 TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
@@ -102,7 +102,7 @@ class Session:
         self._game: Any = None
         self._dream = self._make_dream()
         self._beside = self._make_dream()
-        self._past: deque[tuple[Moment, Episode]] = deque(maxlen=self.spec.max_episode_steps)
+        self._past: deque[tuple[WorldState, Episode]] = deque(maxlen=self.spec.max_episode_steps)
         self._branches = 0
         self._agent = None
         if parts.solution is not None:

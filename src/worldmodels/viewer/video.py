@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.agent.parts import Parts, find_parts
 from worldmodels.config import PlayConfig, VideoConfig
-from worldmodels.progress import Progress
+from worldmodels.runtime.progress import Progress
 from worldmodels.viewer.encoder import check_ending, encoding
 from worldmodels.viewer.panels import Panels, to_array
-from worldmodels.viewer.parts import Parts, find_parts
 from worldmodels.viewer.session import Session, one_thread
 
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.

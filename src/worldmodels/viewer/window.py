@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pygame
 
+from worldmodels.agent.parts import find_parts
+from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.config import PlayConfig
-from worldmodels.errors import EnvironmentFailure, UserError
 from worldmodels.viewer.panels import BACKGROUND, TEXT, Panels, to_array
-from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.recording import Recording, free_name
 from worldmodels.viewer.session import Session, one_thread
 

@@ -15,9 +15,9 @@ from gymnasium.envs.box2d import car_dynamics as car
 from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, STATE_W, WINDOW_H, WINDOW_W
 from numpy.typing import NDArray
 
-from worldmodels.compiled import compiled
+from worldmodels.base.types import Frame
 from worldmodels.envs.car_racing.track import RED_BORDER, WHITE_BORDER, Road
-from worldmodels.envs.spec import Frame
+from worldmodels.runtime.compiled import compiled
 
 Points = NDArray[np.float64]
 

@@ -27,11 +27,11 @@ from gymnasium.envs.box2d.car_racing import (
     CarRacing,
 )
 
+from worldmodels.base.errors import UserError
+from worldmodels.base.types import Frame
 from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
 from worldmodels.envs.car_racing.track import Road, pack_road
 from worldmodels.envs.gym_rules import admitted
-from worldmodels.envs.spec import Frame
-from worldmodels.errors import UserError
 
 #: As the official `Car.step` computes them: what turns a slip into a force, and the brakes' force in radians per second.
 STIFFNESS = 205000 * SIZE * SIZE
