@@ -42,10 +42,10 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
         raise InvalidAction(f"an action is {_short(action)}; it must be numbers, an array of shape {space.shape}")
     if found.shape != space.shape:
         raise InvalidAction(f"an action has the shape {found.shape}; it must be {space.shape}")
-    if found.ndim == 1 and found.size < 8:
+    if found.size < 8:
         # So few are compared faster one by one.
-        numbers = found.tolist()
-        if all(map(le, space.low.tolist(), numbers)) and all(map(le, numbers, space.high.tolist())):
+        numbers = found.ravel().tolist()
+        if all(map(le, space.low.ravel().tolist(), numbers)) and all(map(le, numbers, space.high.ravel().tolist())):
             return found
     elif ((found >= space.low) & (found <= space.high)).all():
         return found

@@ -23,18 +23,23 @@ Result = TypeVar("Result")
 _HOME = os.getpid()
 
 
+def _too_many(num_slots: int) -> int:
+    """Returns torch's number of threads where it should be one, else 0."""
+    found = torch.get_num_threads()
+    return 0 if found == 1 or (num_slots > 1 and os.getpid() == _HOME) else found
+
+
 @contextlib.contextmanager
 def threads_for(num_slots: int) -> Iterator[None]:
     """Inside, torch has one thread for a single slot, whose work is too small to share, and one in a forked process."""
-    before = torch.get_num_threads()
-    if before == 1 or (num_slots > 1 and os.getpid() == _HOME):
-        yield
-        return
-    torch.set_num_threads(1)
+    before = _too_many(num_slots)
+    if before:
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        if before:
+            torch.set_num_threads(before)
 
 
 def with_its_threads(method: Callable[Concatenate[World, P], Result]) -> Callable[Concatenate[World, P], Result]:
@@ -42,6 +47,9 @@ def with_its_threads(method: Callable[Concatenate[World, P], Result]) -> Callabl
 
     @functools.wraps(method)
     def wrapped(self: World, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        # Called at every step: a context costs more than the question.
+        if not _too_many(self.num_envs):
+            return method(self, *args, **kwargs)
         with threads_for(self.num_envs):
             return method(self, *args, **kwargs)
 
