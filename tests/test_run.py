@@ -101,7 +101,7 @@ def test_a_killed_process_leftovers_are_cleared(run):
 
 def test_a_second_process_is_refused_with_the_firsts_pid(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from worldmodels.runs.run import RunLock\n"
+        "import sys; from pathlib import Path; from worldmodels.runs.lock import RunLock\n"
         "with RunLock(Path(sys.argv[1])): print('in')"
     )
 
