@@ -1,5 +1,8 @@
 """What the bench makes of its measurements, and that its work is the stages' own."""
 
+import time
+
+import psutil
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,6 +34,32 @@ def test_every_work_gets_its_turns_and_the_best_round_counts(monkeypatch):
     steady = [9.0, 2.0, 2.0, 2.0]
     assert rates([work("disturbed", disturbed), work("steady", steady)], [2.0 * ROUNDS, 2.0 * ROUNDS]) == [2.0, 1.0]
     assert done == ["disturbed", "steady", "disturbed", "steady", "disturbed", "disturbed", "steady", "disturbed", "steady"]
+
+
+def test_a_work_beside_busy_processes():
+    """They compute while the work goes on, and are gone after it, whatever comes."""
+    mine, seen = psutil.Process(), []
+    before = set(mine.children())
+
+    def work():
+        if not seen:
+            seen.extend(set(mine.children()) - before)
+        time.sleep(0.1)
+        return 3.0
+
+    assert 0 < timing.rate_beside(2, work, 0.5) <= 30
+    assert len(seen) == 2
+    assert not any(process.is_running() for process in seen)
+
+    def fails():
+        seen[:] = [(process, process.cpu_times().user) for process in set(mine.children()) - before]
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        timing.rate_beside(1, fails, 0.5)
+    ((process, seconds),) = seen
+    assert seconds > 0
+    assert not process.is_running()
 
 
 def test_the_best_of_several_rows():

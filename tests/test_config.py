@@ -81,6 +81,7 @@ def test_a_preset_names_stages():
         (CollectConfig, "num_workers", -1),
         (VAEConfig, "num_steps", 0),
         (VAEConfig, "batch_size", 10**9),
+        (RNNConfig, "num_slices", 0),
         (VAEConfig, "learning_rate", 0.0),
         (VAEConfig, "learning_rate", float("nan")),
         (VAEConfig, "kl_tolerance", -0.5),

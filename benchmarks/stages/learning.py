@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 
 from benchmarks.stages import bounds, original
 from benchmarks.stages.plan import SCALE, Bench
-from benchmarks.stages.timing import Row, Work
+from benchmarks.stages.timing import Row, Work, rate_beside
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.sampling import split_episodes
 from worldmodels.envs.task import Task
+from worldmodels.models.precision import compute_dtype, device_of
 from worldmodels.models.world_model import make_rnn, make_vae
 from worldmodels.stages.encode import SPAN_FRAMES, encode_into
 from worldmodels.training.loop import Trainee
@@ -25,13 +27,19 @@ from worldmodels.training.optim import DenseAdam
 from worldmodels.training.rnn import RNNTrainee
 from worldmodels.training.vae import VAETrainee
 
+#: How the names of rows end whose work has two processes beside it that only compute; their baseline is the same alone.
+BUSY = ", busy machine"
 
-def _gradient_steps(model: nn.Module, loss: Callable[[], Tensor], units: int, max_grad_value: float | None) -> Work:
-    """Returns the work of one gradient step as `training.train` does it, less checkpoints, logs and validation."""
-    optimizer = DenseAdam(dict(model.named_parameters()), 1e-4)
+
+def _gradient_steps(trainee: Trainee, units: int, max_grad_value: float | None) -> Work:
+    """Returns the work of one gradient step as `training.train` does it, reading the data included, less checkpoints, logs and
+    validation."""
+    optimizer = DenseAdam(trainee.model, 1e-4, compute_dtype(device_of(trainee.model)))
+    generator = torch.Generator().manual_seed(0)
+    steps = count()
 
     def work() -> float:
-        optimizer.step(loss(), 1e-4, max_grad_value)
+        optimizer.step(trainee.slices(next(steps), generator), 1e-4, max_grad_value)
         return float(units)
 
     return work
@@ -52,52 +60,39 @@ def _plain_gradient_steps(model: nn.Module, loss: Callable[[], Tensor], units: i
     return work
 
 
-def _trainee_loss(trainee: Trainee) -> Callable[[], Tensor]:
-    """Returns the loss of the trainee's next step: reading the data is part of it."""
-    generator = torch.Generator().manual_seed(0)
-    step = -1
-
-    def loss() -> Tensor:
-        nonlocal step
-        step += 1
-        return trainee.loss(step, generator)[0]
-
-    trainee.model.train()
-    return loss
+def _rows(row: Row, batch: str, work: Work, bench: Bench) -> list[Row]:
+    """Returns a row of training, and that of the same beside two processes that only compute."""
+    note = f"{batch}; two processes that only compute beside it; baseline: without them"
+    busy = Row(row.task, row.name + BUSY, rate_beside(2, work, bench.seconds), row.unit, note, row.value)
+    return [row, busy]
 
 
 def measure_vae_training(bench: Bench) -> list[Row]:
     """Frames/s through V's gradient step, at the paper's batch size and at the measured scale's, if that is another."""
     paper, here = bench.spec.preset("paper").vae.batch_size, bench.preset.vae.batch_size
-    rows = [_vae_training(bench, "V training", paper)]
+    rows = _vae_training(bench, "V training", paper)
     if here != paper:
-        rows.append(_vae_training(bench, f"V training, batch {here}", here))
+        rows += _vae_training(bench, f"V training, batch {here}", here)
     return rows
 
 
-def _vae_training(bench: Bench, name: str, batch_size: int) -> Row:
+def _vae_training(bench: Bench, name: str, batch_size: int) -> list[Row]:
     """Frames/s on collected frames; a batch is a slice of what the sampler holds in memory."""
     config, device = dataclasses.replace(bench.preset.vae, batch_size=batch_size), bench.device
     vae = make_vae(bench.spec).to(device)
     store = EpisodeStore(bench.folder / "run" / "episodes")
     split = split_episodes(len(store.lengths), config.held_out_fraction, 0)
     trainee = VAETrainee(vae, store, split, config, 0)
-    work = _gradient_steps(vae, _trainee_loss(trainee), batch_size, None)
+    work = _gradient_steps(trainee, batch_size, None)
 
     plain = original.PlainVAE(bench.spec.latent_size).to(device)
     x = (torch.from_numpy(store.frames(0, 100)).float() / 255).permute(0, 3, 1, 2).contiguous().to(device)
     other = _plain_gradient_steps(plain, lambda: plain.loss(x), len(x), None)
     operations = bounds.TRAINING * bounds.vae_operations(make_vae(bench.spec))
     value, baseline, bound = bench.measure(work, other, operations=operations)
-    return Row(
-        bench.spec.name,
-        name,
-        value,
-        "frames/s",
-        f"batch {batch_size}; baseline: float32, default memory format, batch 100, data in memory",
-        baseline,
-        bound,
-    )
+    note = f"batch {batch_size}; baseline: float32, default memory format, batch 100, data in memory"
+    row = Row(bench.spec.name, name, value, "frames/s", note, baseline, bound)
+    return _rows(row, f"batch {batch_size}", work, bench)
 
 
 def measure_encoding(bench: Bench) -> Row:
@@ -166,7 +161,7 @@ def _write_latents(folder: Path, spec: Task) -> LatentStore:
     return LatentStore(folder)
 
 
-def measure_rnn_training(bench: Bench) -> Row:
+def measure_rnn_training(bench: Bench) -> list[Row]:
     """Time steps/s through M's gradient step, reading included."""
     config, device, spec = bench.preset.rnn, bench.device, bench.spec
     rnn = make_rnn(spec).to(device)
@@ -174,8 +169,7 @@ def measure_rnn_training(bench: Bench) -> Row:
     split = split_episodes(latents.num_episodes, config.held_out_fraction, 0)
     trainee = RNNTrainee(rnn, latents, split, config, 0, spec.mirrored_action)
     units = trainee.steps_per_batch
-    loss = _trainee_loss(trainee)
-    work = _gradient_steps(rnn, loss, units, config.max_grad_value)
+    work = _gradient_steps(trainee, units, config.max_grad_value)
 
     plain = original.PlainRNN(spec).to(device)
     shape = (config.batch_size, config.sequence_length)
@@ -184,12 +178,6 @@ def measure_rnn_training(bench: Bench) -> Row:
     done = torch.zeros(shape, device=device)
     naive = _plain_gradient_steps(plain, lambda: plain.loss(inputs, next_z, done), units, config.max_grad_value)
     value, baseline, bound = bench.measure(work, naive, operations=bounds.TRAINING * bounds.rnn_operations(rnn))
-    return Row(
-        bench.spec.name,
-        "M training",
-        value,
-        "time steps/s",
-        f"batch {shape[0]} of {shape[1]}; baseline: float32, nn.LSTM and torch.distributions, data in memory",
-        baseline,
-        bound,
-    )
+    batch = f"batch {shape[0]} of {shape[1]}"
+    note = f"{batch}; baseline: float32, nn.LSTM and torch.distributions, data in memory"
+    return _rows(Row(spec.name, "M training", value, "time steps/s", note, baseline, bound), batch, work, bench)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ import torch
 
 #: Turns that each kind of work gets.
 ROUNDS = 3
+#: How long busy processes take to begin.
+BUSY_START_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,26 @@ def synchronise(device: str) -> None:
 
 
 Work = Callable[[], float]
+
+
+#: What a busy process does: it only computes, until its parent is gone.
+_BUSY = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(10**6))"
+
+
+def rate_beside(num_busy: int, work: Work, seconds: float) -> float:
+    """Returns a work's units per second, on average, beside so many processes that only compute. Work on the CPU."""
+    busy = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(num_busy)]
+    try:
+        time.sleep(BUSY_START_SECONDS)
+        start, units = time.perf_counter(), 0.0
+        while (elapsed := time.perf_counter() - start) < seconds or not units:
+            units += work()
+        return units / elapsed
+    finally:
+        for process in busy:
+            process.kill()
+        for process in busy:
+            process.wait()
 
 
 def rates(works: Sequence[Work], seconds: Sequence[float], device: str = "cpu") -> list[float]:

@@ -185,6 +185,9 @@ class GradientConfig(Config):
     """Gradient steps between two validations."""
     checkpoint_every_steps: int = field(default=500, metadata=RUNTIME)
     """Gradient steps between two checkpoints: what a kill can lose."""
+    num_slices: int = field(default=2, metadata=ADDED)
+    """Slices of a batch, each the work of one thread, so that none waits for another where other programs keep the cores busy.
+    Threads that are left over share a slice's operations; small slices take longer. A GPU takes the batch whole."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
 
@@ -194,6 +197,7 @@ class GradientConfig(Config):
         _check("learning_rate", self.learning_rate, 1e-8, 1)
         _check("final_learning_rate", self.final_learning_rate, 1e-8, 1)
         _check("held_out_fraction", self.held_out_fraction, 0.001, 0.9)
+        _check("num_slices", self.num_slices, 1, 1024)
         _check("validate_every_steps", self.validate_every_steps, 1, 100_000_000)
         _check("checkpoint_every_steps", self.checkpoint_every_steps, 1, 100_000_000)
 

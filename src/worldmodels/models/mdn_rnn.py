@@ -108,6 +108,7 @@ class MDNRNN(nn.Module):
         reward: Tensor,
         valid: Tensor,
         done_weight: float,
+        counts: tuple[int, int] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], RNNState]:
         """Negative log-likelihood per latent of the next z, plus the done head's weighted cross-entropy, plus half the squared
         error of the reward.
@@ -121,6 +122,8 @@ class MDNRNN(nn.Module):
             reward: float32 [B, T], of this step.
             valid: bool [B, T]; False where an episode is padded.
             done_weight: weight of the steps with done = 1.
+            counts: of a slice of a batch, how many steps of the whole batch have a next and how many are valid: what is
+                returned is then the slice's share.
 
         Returns:
             The loss; its parts ``nll`` (nats per latent, mean over steps that have a next), ``done_loss`` and ``reward_loss``
@@ -134,12 +137,12 @@ class MDNRNN(nn.Module):
             heads = F.linear(hidden, self.weight_out[:first], self.bias_out[:first]).float()  # [R, heads]
             mixtures = F.linear(hidden, self.weight_out[first:], self.bias_out[first:])  # [R, 3·K·Z]
         rows = time_major(has_next).float()
+        counted = time_major(valid).float()
+        num_next, num_counted = (max(1, count) for count in counts or (int(has_next.sum()), int(valid.sum())))
         total = MixtureNLL.apply(mixtures, time_major(next_z), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
-        nll = total / (rows.sum().clamp(min=1) * self.sizes.latent_size)
+        nll = total / (num_next * self.sizes.latent_size)
         metrics = {"nll": nll.detach()}
         loss = nll
-        counted = time_major(valid).float()
-        num_counted = counted.sum().clamp(min=1)
         if self.sizes.done_head:
             logit, target = heads[:, 0], time_major(done).float()
             if self.sizes.hits:

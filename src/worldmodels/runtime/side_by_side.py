@@ -1,15 +1,20 @@
 """Work that is shared out over threads, each of which computes alone: no thread waits for another after every operation.
 
-Torch's own threads meet at the end of every operation, which takes a good part of a small one; NumPy, torch and our compiled
-loops all let go of the interpreter's lock while they compute.
+Torch's own threads meet at the end of every operation. That takes a good part of a small one, and many times as long as the
+operation where other programs keep the cores busy. NumPy, torch and our compiled loops all let go of the interpreter's lock
+while they compute.
 """
 
 from __future__ import annotations
 
+import heapq
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from itertools import count
+from queue import SimpleQueue
+from typing import NamedTuple, TypeVar
 
 import torch
 
@@ -21,8 +26,40 @@ class _Stopped(Exception):
     """Another thread failed, or the caller was interrupted."""
 
 
+class _Job(NamedTuple):
+    do: Callable[[], None]
+    ended: threading.Event
+
+
+#: Threads that have nothing to do, by their number, with the queue that each listens to. They stay: a new thread's memory
+#: comes from the kernel, page by page, which takes a quarter of a short work's time.
+_idle: list[tuple[int, SimpleQueue[_Job]]] = []
+_numbers = count()
+# A forked child has no threads but the one that forked.
+os.register_at_fork(after_in_child=_idle.clear)
+
+
+def _start(job: _Job) -> None:
+    """Hands a job to the idle thread of the lowest number, or to a new one."""
+    try:
+        thread = heapq.heappop(_idle)
+    except IndexError:
+        thread = next(_numbers), SimpleQueue()
+        threading.Thread(target=_listen, args=thread, daemon=True).start()
+    thread[1].put(job)
+
+
+def _listen(number: int, jobs: SimpleQueue[_Job]) -> None:
+    while True:
+        job = jobs.get()
+        job.do()
+        heapq.heappush(_idle, (number, jobs))
+        job.ended.set()
+        del job  # and all that it holds
+
+
 def side_by_side(works: Sequence[Callable[[Callable[[], None]], Result]]) -> list[Result]:
-    """Does each work in a thread of its own and returns their results in order; torch's threads are shared out evenly.
+    """Does each work in a thread of its own, and returns their results in order; torch's threads are shared out evenly.
 
     Args:
         works: each is given a function to be called now and then, which ends it when another has failed, or on an interrupt.
@@ -50,13 +87,11 @@ def side_by_side(works: Sequence[Callable[[Callable[[], None]], Result]]) -> lis
         except BaseException as error:
             errors.append(error)
             stop.set()
-        finally:
-            ended[index].set()
 
     started = []
     try:
         for index in range(len(works)):
-            threading.Thread(target=do, args=(index,), daemon=True).start()
+            _start(_Job(partial(do, index), ended[index]))
             started.append(ended[index])
         for event in started:
             event.wait()

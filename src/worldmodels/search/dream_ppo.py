@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from worldmodels.envs.task import Task
 from worldmodels.models.controller import features, layer_sizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.side_by_side import shared_out
+from worldmodels.runtime.slices import cut
 from worldmodels.search.components import scaled_components
 from worldmodels.training.optim import DenseAdam, falling_rate
 from worldmodels.worlds.dream_env import DreamEnv
@@ -55,6 +57,8 @@ LAMBDA = 0.95
 #: Passes over an iteration's rows, rows of a batch, and how far the ratio of chances may go from 1.
 NUM_EPOCHS = 3
 BATCH = 8192
+#: Slices of a batch, a thread's work each (`slices.py`).
+NUM_SLICES = 4
 CLIP = 0.2
 #: Adam's step in the first iteration and in the last; between them it falls exponentially.
 LEARNING_RATE = 2e-3
@@ -221,26 +225,29 @@ class DreamPPO:
             return [self.dream(net, iteration, block, check) for block in mine]
 
         blocks = shared_out(range(NUM_BLOCKS), num_threads, work)
-        rows = Rows(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+        rows = Rows(*(torch.cat(same) for same in zip(*blocks, strict=True)))
         components, side = rows.components.float(), 2 * rows.chosen - 1
 
-        def log_chance(which: Tensor | slice) -> Tensor:
-            return F.logsigmoid(side[which] * net.logit(components[which]))
-
         with torch.no_grad():
-            before = log_chance(slice(None))
+            before = F.logsigmoid(side * net.logit(components))
         worth = (rows.advantage - rows.advantage.mean()) / (rows.advantage.std() + 1e-8)
+
+        def loss(whole: int, which: Tensor, net: ActorCritic) -> tuple[Tensor, dict[str, Tensor]]:
+            seen = components[which]
+            error = (net.value(seen) - rows.target[which]).square()
+            ratio = (F.logsigmoid(side[which] * net.logit(seen)) - before[which]).exp()
+            gain = torch.minimum(ratio * worth[which], ratio.clamp(1 - CLIP, 1 + CLIP) * worth[which])
+            return (error - gain * (iteration >= CRITIC_FIRST)).sum() / whole, {}
+
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", iteration))
         rate = learning_rate(iteration, self.num_iterations)
         for _ in range(NUM_EPOCHS):
             for batch in torch.split(torch.randperm(len(side), generator=generator).to(side.device), BATCH):
-                loss = (net.value(components[batch]) - rows.target[batch]).square().mean()
-                ratio = (log_chance(batch) - before[batch]).exp()
-                gain = torch.minimum(ratio * worth[batch], ratio.clamp(1 - CLIP, 1 + CLIP) * worth[batch]).mean()
-                adam.step(loss - gain * (iteration >= CRITIC_FIRST), rate, None)
+                parts = cut(len(batch), NUM_SLICES, batch.device)
+                adam.step([partial(loss, len(batch), batch[part]) for part in parts], rate, None)
         with torch.no_grad():
             net.mean += (net.weight - net.mean) / averaged(iteration, self.num_iterations)
-            kl = (before - log_chance(slice(None))).mean()
+            kl = (before - F.logsigmoid(side * net.logit(components))).mean()
         explained = 1 - rows.advantage.var() / (rows.target.var() + 1e-8)
         return {"hits": float(rows.hits.mean()), "kl": float(kl), "explained": float(explained)}
 

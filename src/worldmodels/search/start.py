@@ -73,7 +73,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
         starts = ppo.dreamt_starts(dreamer, config.temperature, data, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
     net = ppo.begin(starts, config.inputs, solution, seed)
-    adam = DenseAdam(dict(net.named_parameters()), ppo.LEARNING_RATE)
+    adam = DenseAdam(net, ppo.LEARNING_RATE)
     done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
     search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, last, seed)
     log = MetricsLog(folder / "ppo.jsonl", "iteration", done)

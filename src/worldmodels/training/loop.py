@@ -8,7 +8,7 @@ moments, the step, and whatever the stage carries from step to step.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,10 +25,12 @@ from worldmodels.base.files import written_beside
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_module, load_tensors, save_tensors
 from worldmodels.config import GradientConfig
+from worldmodels.models.precision import compute_dtype, device_of
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import VERBS, Run
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.slices import Slice
 from worldmodels.training.optim import DenseAdam, falling_rate
 
 #: Gradient steps between two rows of training metrics.
@@ -43,8 +45,8 @@ class Trainee(Protocol):
     def model(self) -> nn.Module:
         """What is trained."""
 
-    def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Returns a step's loss and its parts; all randomness comes from the step and the generator."""
+    def slices(self, step: int, generator: torch.Generator) -> Sequence[Slice]:
+        """Returns the slices of a step's batch; all randomness comes from the step and the generator."""
 
     def validate(self) -> dict[str, float]:
         """Returns measurements on held-out data."""
@@ -86,7 +88,7 @@ class _Sums:
     def add(self, loss: Tensor, parts: Mapping[str, Tensor]) -> None:
         for name, value in parts.items():
             self.parts[name] = self.parts[name] + value if name in self.parts else value
-        self.losses.append(loss.detach())
+        self.losses.append(loss)
         self.num_steps += 1
 
     def first_broken(self) -> int | None:
@@ -115,7 +117,7 @@ def train(
     folder = run.stage_path(stage)
     state_path = folder / STATE
     parameters = dict(trainee.model.named_parameters())
-    optimizer = DenseAdam(parameters, config.learning_rate)
+    optimizer = DenseAdam(trainee.model, config.learning_rate, compute_dtype(device_of(trainee.model)))
     step, sums = 0, _Sums()
     if state_path.exists():
         step = _restore(state_path, trainee, optimizer, parameters, sums)
@@ -127,8 +129,8 @@ def train(
     with interrupt.deferred():
         while step < config.num_steps:
             generator.manual_seed(run.derive_seed(f"{stage}/noise", step))
-            loss, parts = trainee.loss(step, generator)
-            optimizer.step(loss, learning_rate(config, step), max_grad_value)
+            slices = trainee.slices(step, generator)
+            loss, parts = optimizer.step(slices, learning_rate(config, step), max_grad_value)
             sums.add(loss, parts)
             step += 1
 

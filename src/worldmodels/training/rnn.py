@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from worldmodels.config import RNNConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.sampling import SequenceBatch, SequenceSampler, Split
 from worldmodels.models.mdn_rnn import MDNRNN, RNNState
+from worldmodels.runtime.slices import Slice, cut, measured
 
 #: Windows of held-out sequences that a validation reads at most.
 VALIDATION_WINDOWS = 32
@@ -46,40 +48,49 @@ class RNNTrainee:
         """Time steps of one gradient step: with few episodes the batch is narrower than the configuration's."""
         return self._sampler.batch_size * self._config.sequence_length
 
-    def _loss_of(
-        self, batch: SequenceBatch, state: RNNState, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, Tensor], RNNState]:
-        """Draws z from (mu, logvar), anew at every use, and returns the loss, its parts and the state."""
-
-        def draw(mu: Tensor, logvar: Tensor) -> Tensor:
-            noise = torch.randn(mu.shape, generator=generator)
-            return (mu + torch.exp(0.5 * logvar) * noise).to(self._device)
-
-        z = draw(torch.from_numpy(batch.mu), torch.from_numpy(batch.logvar))
-        # The step's own z is the target of the step before: one draw, as when a sequence is read in one piece.
-        after = draw(torch.from_numpy(batch.next_mu), torch.from_numpy(batch.next_logvar))
-        next_z = torch.cat([z[:, 1:], after], 1)
-        inputs = self.model.inputs(
-            z, torch.from_numpy(batch.action).to(self._device), torch.from_numpy(batch.restart).to(self._device)
-        )
-        if self._padded:
-            goes_on = ~torch.from_numpy(batch.restart[:, :1]).to(self._device)
-            state = RNNState(state.hidden * goes_on, state.cell * goes_on)
+    def _slices(self, batch: SequenceBatch, state: RNNState, generator: torch.Generator) -> tuple[list[Slice], RNNState]:
+        """Returns a window's slices, which draw z from (mu, logvar), anew at every use, and the state after it, which they
+        fill."""
+        noise, noise_after = (torch.randn(mu.shape, generator=generator) for mu in (batch.mu, batch.next_mu))
+        state_after = RNNState(torch.empty_like(state.hidden), torch.empty_like(state.cell))
         ends = batch.hit if self.model.sizes.hits else batch.done
-        has_next, done, reward, valid = (
-            torch.from_numpy(array).to(self._device) for array in (batch.has_next, ends, batch.reward, batch.valid)
-        )
-        return self.model.loss(inputs, state, next_z, has_next, done, reward, valid, self._config.done_weight)
+        counts = int(batch.has_next.sum()), int(batch.valid.sum())
 
-    def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a step's window."""
+        def part(rows: slice) -> Slice:
+            def here(array: NDArray[Any]) -> Tensor:
+                return torch.from_numpy(array[rows]).to(self._device)
+
+            def draw(mu: NDArray[np.float32], logvar: NDArray[np.float32], noise: Tensor) -> Tensor:
+                return here(mu) + torch.exp(0.5 * here(logvar)) * noise[rows].to(self._device)
+
+            def of(rnn: MDNRNN) -> tuple[Tensor, dict[str, Tensor]]:
+                z = draw(batch.mu, batch.logvar, noise)
+                # The step's own z is the target of the step before: one draw, as when a sequence is read in one piece.
+                next_z = torch.cat([z[:, 1:], draw(batch.next_mu, batch.next_logvar, noise_after)], 1)
+                restart = here(batch.restart)
+                before = RNNState(state.hidden[rows], state.cell[rows])
+                if self._padded:
+                    goes_on = ~restart[:, :1]
+                    before = RNNState(before.hidden * goes_on, before.cell * goes_on)
+                inputs = rnn.inputs(z, here(batch.action), restart)
+                has_next, done, reward, valid = (here(array) for array in (batch.has_next, ends, batch.reward, batch.valid))
+                known = (has_next, done, reward, valid, self._config.done_weight)
+                loss, parts, after = rnn.loss(inputs, before, next_z, *known, counts)
+                state_after.hidden[rows], state_after.cell[rows] = after
+                return loss, parts
+
+            return of
+
+        return [part(rows) for rows in cut(len(noise), self._config.num_slices, self._device)], state_after
+
+    def slices(self, step: int, generator: torch.Generator) -> list[Slice]:
+        """The slices of a step's window."""
         batch = self._sampler.batch(step)
         if batch.fresh:
             self._state = self.model.initial_state(self._sampler.batch_size)
-        loss, parts, self._state = self._loss_of(batch, self._state, generator)
-        return loss, parts
+        slices, self._state = self._slices(batch, self._state, generator)
+        return slices
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Likelihood and done loss on held-out episodes, read from their beginnings."""
         state = self.model.initial_state(self._held_out.batch_size)
@@ -87,8 +98,8 @@ class RNNTrainee:
         num_windows = min(VALIDATION_WINDOWS, self._held_out.windows_per_epoch)
         sums: dict[str, float] = {}
         for window in range(num_windows):
-            _, parts, state = self._loss_of(self._held_out.batch(window), state, generator)
-            for name, value in parts.items():
+            slices, state = self._slices(self._held_out.batch(window), state, generator)
+            for name, value in measured(self.model, slices, self._device).items():
                 sums[name] = sums.get(name, 0.0) + float(value) / num_windows
         return sums
 

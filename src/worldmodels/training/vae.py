@@ -13,9 +13,12 @@ from worldmodels.config import VAEConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.sampling import FrameSampler, Split, held_out_frames
 from worldmodels.models.vae import VAE
+from worldmodels.runtime.slices import Slice, cut, each_alone, measured
 
 #: Held-out frames that a validation looks at, at most.
 VALIDATION_FRAMES = 512
+#: Frames of it that are looked at together.
+VALIDATION_BATCH = 128
 #: Frames of it that TensorBoard shows.
 SHEET_FRAMES = 10
 #: V has collapsed when its reconstructions vary by less than this share of what the frames do, and when the KL exceeds the
@@ -35,15 +38,25 @@ class VAETrainee:
         num_frames = min(VALIDATION_FRAMES, int(store.lengths[held_out].sum()))
         self._held_out = torch.from_numpy(held_out_frames(store, held_out, num_frames, seed))
 
-    def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a step's batch."""
-        frames = torch.from_numpy(self._sampler.batch(step))
-        noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
-        return self._loss_of(frames, noise)
+    def slices(self, step: int, generator: torch.Generator) -> list[Slice]:
+        """The slices of a step's batch."""
+        return self._slices(torch.from_numpy(self._sampler.batch(step)), generator)
 
-    def _loss_of(self, frames: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _slices(self, frames: Tensor, generator: torch.Generator) -> list[Slice]:
         config, device = self._config, self._device
-        return self.model.loss(frames.to(device), noise.to(device), config.kl_tolerance, config.quartic_weight)
+        noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
+
+        def part(rows: slice) -> Slice:
+            share = (rows.stop - rows.start) / len(frames)
+
+            def of(vae: VAE) -> tuple[Tensor, dict[str, Tensor]]:
+                seen = frames[rows].to(device), noise[rows].to(device)
+                loss, parts = vae.loss(*seen, config.kl_tolerance, config.quartic_weight)
+                return loss * share, {name: value * share for name, value in parts.items()}
+
+            return of
+
+        return [part(rows) for rows in cut(len(frames), config.num_slices, device)]
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -52,26 +65,25 @@ class VAETrainee:
         ``recon_spread`` is the variance across frames of a reconstructed pixel over that of a real one: near 0, V has
         collapsed to one picture.
         """
-        sums: dict[str, float] = {}
-        reconstructed = []
         generator = torch.Generator().manual_seed(0)
-        for start in range(0, len(self._held_out), 128):
-            frames = self._held_out[start : start + 128]
-            noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
-            _, parts = self._loss_of(frames, noise)
-            for name, value in parts.items():
+        sums: dict[str, float] = {}
+        batches = torch.split(self._held_out, VALIDATION_BATCH)
+        for frames in batches:
+            for name, value in measured(self.model, self._slices(frames, generator), self._device).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(frames) / len(self._held_out)
-            mu, _ = self.model.encode_frames(frames.to(self._device))
-            reconstructed.append(self.model.decode_frames(mu).cpu())
+        reconstructed = each_alone(batches, self._reconstruct, self._device)
         spread = torch.cat(reconstructed).float().var(0).mean() / self._held_out.float().var(0).mean().clamp(min=1e-6)
         return {**sums, "recon_spread": float(spread)}
+
+    def _reconstruct(self, frames: Tensor) -> Tensor:
+        mu, _ = self.model.encode_frames(frames.to(self._device))
+        return self.model.decode_frames(mu).cpu()
 
     @torch.no_grad()
     def pictures(self) -> dict[str, NDArray[np.uint8]]:
         """Held-out frames above what V makes of them."""
         frames = self._held_out[:SHEET_FRAMES]
-        mu, _ = self.model.encode_frames(frames.to(self._device))
-        rows = (frames.numpy(), self.model.decode_frames(mu).cpu().numpy())
+        rows = (frames.numpy(), self._reconstruct(frames).numpy())
         return {"reconstructions": np.concatenate([np.concatenate(list(row), 1) for row in rows])}
 
     def warning(self, measured: Mapping[str, float]) -> str | None:
