@@ -1,7 +1,10 @@
 """``import worldmodels as wm``: one agent plays anybody's loop as it is scored; its verbs are the commands."""
 
 import copy
+import dataclasses
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,12 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import worldmodels as wm
-from worldmodels.base.errors import UserError
+from worldmodels.agent.target import SHIPPED
+from worldmodels.base.errors import UserError, WorldModelsError
+from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.cli import main
 from worldmodels.runs.lock import RunLock
 
@@ -55,7 +61,7 @@ def test_so_does_a_batch_of_environments_that_end_at_different_times(agent):
     frames = np.stack([env.reset(seed=seed)[0] for seed, env in enumerate(envs)])
     state, starts, seeds = agent.initial_state(range(3)), np.ones(3, bool), [0, 1, 2]
     totals, found = np.zeros(3), {}
-    while len(found) < 12:
+    while set(range(12)) - found.keys():
         actions, state = agent.predict(frames, state, starts)
         starts = np.zeros(3, bool)
         for slot, env in enumerate(envs):
@@ -115,12 +121,12 @@ def test_shapes_and_types(agent):
 
 
 def test_the_dream_is_a_vector_environment_at_the_agents_own_temperature(agent):
-    with agent.dream(4) as dream, agent.dream(1, 0.5) as cold:
-        assert isinstance(dream, gym.vector.VectorEnv)
-        assert (dream.temperature, cold.temperature) == (agent.temperature, 0.5)
-        obs, _ = dream.reset(seed=0)
-        assert obs.shape == (4, dream.single_observation_space.shape[0])
-        assert dream.step(np.zeros((4, 1), np.float32))[1].shape == (4,)
+    dream = agent.dream(4)
+    assert isinstance(dream, gym.vector.VectorEnv)
+    assert (dream.temperature, agent.dream(1, 0.5).temperature) == (agent.temperature, 0.5)
+    obs, _ = dream.reset(seed=0)
+    assert obs.shape == (4, dream.single_observation_space.shape[0])
+    assert dream.step(np.zeros((4, 1), np.float32))[1].shape == (4,)
     with pytest.raises(UserError, match="num_envs is 0"):
         agent.dream(0)
 
@@ -233,3 +239,55 @@ def test_names_are_listed_and_wrong_ones_refused():
     assert set(wm.__all__) <= set(dir(wm))
     with pytest.raises(AttributeError, match="has no attribute 'lode'"):
         wm.lode  # noqa: B018
+
+
+def test_c_lies_on_the_disk_by_the_names_of_its_layers(agent, tmp_path):
+    agent.save(tmp_path)
+    assert {name: tuple(part.shape) for name, part in load_tensors(tmp_path / "controller.safetensors").items()} == {
+        "weight": (1, agent.controller["weight"].shape[1]),
+        "bias": (1,),
+    }
+    hidden = dataclasses.replace(agent, inputs="z+hidden", solution=torch.arange(40 * 5 + 41, dtype=torch.float32))
+    hidden.save(tmp_path / "hidden")
+    named = load_tensors(tmp_path / "hidden" / "controller.safetensors")
+    assert {name: tuple(part.shape) for name, part in named.items()} == {
+        "0.weight": (40, 4), "0.bias": (40,), "1.weight": (1, 40), "1.bias": (1,),
+    }  # fmt: skip
+    assert torch.equal(wm.load(tmp_path / "hidden").solution, hidden.solution)
+
+
+def test_a_model_of_the_first_format_is_read(agent, tmp_path):
+    """C's weights in one row: of each layer the biases, then the weights."""
+    agent.save(tmp_path)
+    save_tensors(tmp_path / "controller.safetensors", {"solution": agent.solution})
+    config = json.loads((tmp_path / "config.json").read_text()) | {"format": 1}
+    config["sha256"]["controller"] = hashlib.sha256((tmp_path / "controller.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    older = wm.load(tmp_path)
+    assert all(torch.equal(older.controller[name], part) for name, part in agent.controller.items())
+    assert returns(wm.evaluate(older, episodes=2)) == returns(wm.evaluate(agent, episodes=2))
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 3}))
+    with pytest.raises(UserError, match="format 3; this version reads formats 1 and 2"):
+        wm.load(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"bias": torch.zeros(2)}, {"other": torch.zeros(1)}, {"bias": torch.tensor([torch.nan])}])
+def test_weights_that_do_not_fit_are_named(agent, tmp_path, change):
+    agent.save(tmp_path)
+    save_tensors(tmp_path / "controller.safetensors", agent.controller | change)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["sha256"]["controller"] = hashlib.sha256((tmp_path / "controller.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WorldModelsError, match=r"controller.safetensors: ('bias' holds|holds .*has bias \[1\], weight)"):
+        wm.load(tmp_path)
+
+
+def test_numpy_alone_plays_the_shipped_driver():
+    """Another program reads the folder and plays Gymnasium's own game, without this package."""
+    player = Path(__file__).parent / "numpy_player.py"
+    assert "worldmodels" not in player.read_text()
+    command = [sys.executable, str(player), str(SHIPPED / "car-racing"), "0", "1", "2"]
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert np.mean([float(word) for word in done.stdout.split()]) > 880

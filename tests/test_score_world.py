@@ -8,8 +8,9 @@ import torch
 
 from worldmodels.agent.load import load_model
 from worldmodels.base.logs import read_jsonl
+from worldmodels.base.seeding import FIRST_TRAINING_SEED
 from worldmodels.cli import main
-from worldmodels.runs.run import FIRST_TRAINING_SEED, Run
+from worldmodels.runs.run import Run
 from worldmodels.search.evaluators import RealEvaluator
 from worldmodels.worlds.rollout import EpisodeJob
 

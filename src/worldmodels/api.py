@@ -170,7 +170,7 @@ def reproduce(
 ) -> dict[str, Any]:
     """Makes the whole experiment: collects, trains V, encodes, trains M, evolves C, and scores it, with pictures and a video.
 
-    The same call again goes on where it was stopped. One process works in a run's folder at a time. A script that calls this
+    It prints a table of the scores. The same call again goes on where it was stopped. One process works in a run's folder at a time. A script that calls this
     needs ``if __name__ == "__main__":``, since worker processes play.
 
     Args:
@@ -190,8 +190,9 @@ def reproduce(
         EnvironmentFailure: the game or the disk fails.
 
     Example:
-        >>> import worldmodels as wm
-        >>> summary = wm.reproduce("toy", run="runs/mine")
+        >>> import contextlib, sys, worldmodels as wm
+        >>> with contextlib.redirect_stdout(sys.stderr):  # it prints a table
+        ...     summary = wm.reproduce("toy", run="runs/mine")
         >>> sorted(summary["evaluations"])
         ['dream', 'random', 'real']
         >>> wm.load("runs/mine").task.name

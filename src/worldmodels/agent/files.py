@@ -2,7 +2,8 @@
 
 model/
   config.json                    task, sizes, what C sees, the temperature of its dream, hashes
-  vae.safetensors  rnn.safetensors  controller.safetensors
+  vae.safetensors  rnn.safetensors
+  controller.safetensors         weight [A, F] and bias [A]; with a hidden layer 0.weight, 0.bias, 1.weight, 1.bias
   initial_latents.safetensors    mu, logvar float16 [I, Z]: the dream's first frames
 """
 
@@ -15,10 +16,12 @@ from torch import Tensor
 from worldmodels.base import files
 from worldmodels.base.tensors import save_tensors
 from worldmodels.config import ControllerInputs
+from worldmodels.models.controller import named_weights
 from worldmodels.models.vae_file import save_vae
 from worldmodels.models.world_model import WorldModel
 
-FORMAT = 1
+#: Format 1 had C's weights in one row, ``solution``; it is still read.
+FORMAT, OLD_FORMAT = 2, 1
 PARTS = ("vae", "rnn", "controller", "initial_latents")
 
 
@@ -39,7 +42,7 @@ def save_model(
     files.remove_leftovers(folder)
     save_vae(folder / "vae.safetensors", world_model.vae)
     save_tensors(folder / "rnn.safetensors", dict(world_model.rnn.named_parameters()))
-    save_tensors(folder / "controller.safetensors", {"solution": solution.float()})
+    save_tensors(folder / "controller.safetensors", named_weights(spec, inputs, solution.float()))
     save_tensors(folder / "initial_latents.safetensors", {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
     hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
     files.write_json(

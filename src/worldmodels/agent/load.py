@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from worldmodels.agent.agent import Agent
-from worldmodels.agent.files import FORMAT, PARTS
+from worldmodels.agent.files import FORMAT, OLD_FORMAT, PARTS
 from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_tensors
 from worldmodels.config import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, ControllerInputs
 from worldmodels.envs.task import Task, get_task, tasks
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.controller import named_weights, num_parameters
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents, make_rnn, make_vae
 from worldmodels.runs.layout import BEST, WEIGHTS
@@ -79,8 +79,8 @@ def load_model(folder: Path) -> Agent:
     config: Any = files.read_json(file)
     if not isinstance(config, dict) or not isinstance(config.get("sha256"), dict) or not isinstance(config.get("task"), str):
         raise BadFileError(f"{file}: not a model's configuration")
-    if config.get("format") != FORMAT:
-        raise UserError(f"{file}: format {config.get('format')!r}; this version reads format {FORMAT}")
+    if config.get("format") not in (FORMAT, OLD_FORMAT):
+        raise UserError(f"{file}: format {config.get('format')!r}; this version reads formats {OLD_FORMAT} and {FORMAT}")
     spec, inputs = get_task(config["task"]), cast(ControllerInputs, config.get("controller_inputs"))
     if inputs not in get_args(ControllerInputs):
         raise BadFileError(
@@ -99,7 +99,8 @@ def load_model(folder: Path) -> Agent:
     vae, rnn = make_vae(spec), make_rnn(spec)
     load_vae(folder / "vae.safetensors", vae)
     load_module(folder / "rnn.safetensors", rnn)
-    solution = _solution(folder / "controller.safetensors", spec, inputs)
+    read_controller = _solution if config["format"] == OLD_FORMAT else _named_solution
+    solution = read_controller(folder / "controller.safetensors", spec, inputs)
     initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
     records = {name: folder / f"{name}.json" for name in ("evaluation", "training")}
@@ -108,7 +109,12 @@ def load_model(folder: Path) -> Agent:
 
 
 def _solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
-    """Reads C's weights, float32 [parameters]. Raises `UserError` or `BadFileError`."""
+    """Reads C's weights from one row, as stages and format 1 have them: float32 [parameters].
+
+    Raises:
+        UserError: they are another task's or another C's.
+        BadFileError: a number is not finite.
+    """
     solution = load_tensors(path).get("solution")
     wanted = num_parameters(spec, inputs)
     if solution is None or solution.shape != (wanted,):
@@ -116,6 +122,21 @@ def _solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
     if not torch.isfinite(solution).all():
         raise BadFileError(f"{path}: 'solution' holds a value that is not finite")
     return solution.float()
+
+
+def _named_solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
+    """Reads C's weights by name into one row, float32 [parameters]. Raises what `_solution` does."""
+    tensors, solution = load_tensors(path), torch.zeros(num_parameters(spec, inputs))
+    wanted = named_weights(spec, inputs, solution)
+    if {name: tensor.shape for name, tensor in tensors.items()} != {name: part.shape for name, part in wanted.items()}:
+        found = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(tensors.items()))
+        expected = ", ".join(f"{name} {list(part.shape)}" for name, part in sorted(wanted.items()))
+        raise UserError(f"{path}: holds {found or 'nothing'}; a controller of {spec.name} on '{inputs}' has {expected}")
+    for name, part in wanted.items():
+        if not torch.isfinite(tensors[name]).all():
+            raise BadFileError(f"{path}: '{name}' holds a value that is not finite")
+        part.copy_(tensors[name])
+    return solution
 
 
 def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
