@@ -291,3 +291,18 @@ def test_numpy_alone_plays_the_shipped_driver():
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert np.mean([float(word) for word in done.stdout.split()]) > 880
+
+
+def test_the_page_is_what_the_docstrings_say():
+    check = [sys.executable, "-m", "tools.api_page", "--check"]
+    done = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_the_readme_says_of_python_works(tmp_path):
+    section = (ROOT / "README.md").read_text().split("## Use it from Python")[1]
+    code = section.split("```python\n")[1].split("```")[0]
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    dreamt, still = map(float, done.stdout.split())
+    assert dreamt > 500 > 0 > still

@@ -170,8 +170,8 @@ def reproduce(
 ) -> dict[str, Any]:
     """Makes the whole experiment: collects, trains V, encodes, trains M, evolves C, and scores it, with pictures and a video.
 
-    It prints a table of the scores. The same call again goes on where it was stopped. One process works in a run's folder at a time. A script that calls this
-    needs ``if __name__ == "__main__":``, since worker processes play.
+    It prints a table of the scores. The same call again goes on where it was stopped. One process works in a run's folder at a
+    time. A script that calls this needs ``if __name__ == "__main__":``, since worker processes play.
 
     Args:
         task: what to learn: a name (`tasks`) or a registered task.
