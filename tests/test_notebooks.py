@@ -5,10 +5,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tools.notebooks import executed
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-
-from notebooks import executed  # noqa: E402 (docs/ is no package)
 
 
 def kinds_of_output(cell):

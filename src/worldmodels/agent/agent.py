@@ -21,7 +21,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame, Mask
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task
-from worldmodels.models.controller import features, named_weights, uses_memory
+from worldmodels.models.controller import feature_size, features, named_weights, uses_memory
 from worldmodels.models.mdn_rnn import MDNRNN, RNNState
 from worldmodels.models.stepper import MDNStepper
 from worldmodels.models.vae import VAE
@@ -146,6 +146,25 @@ class Agent:
             frames: Frame = self.vae.decode_frames(torch.tensor(found)).cpu().numpy()
         return frames
 
+    def act(self, features: Floats) -> Floats:
+        """Returns what C does, in the dream or wherever there are features.
+
+        Args:
+            features: float32 [N, F], the observations of `dream`.
+
+        Returns:
+            The environment's actions, float32 [N, A].
+
+        Raises:
+            UserError: there is no C yet, or features of another shape.
+        """
+        found, size = np.asarray(features, np.float32), feature_size(self.task, self.inputs)
+        if found.ndim != 2 or found.shape[1] != size:
+            raise UserError(f"features have shape {found.shape}; they must be [N, {size}]")
+        policy = ControllerPolicy(self.task, self.inputs, self.needed_solution()[None])
+        policy.begin(np.ones(len(found), np.bool_), [EpisodeJob(0, 0)] * len(found))
+        return policy.act(found)
+
     def initial_state(self, seeds: int | Sequence[int] = 0) -> AgentState:
         """Returns the state before the first frame of one episode a seed.
 
@@ -188,14 +207,11 @@ class Agent:
             state = self.initial_state(range(num_slots))
         elif len(state.seeds) != num_slots:
             raise UserError(f"{num_slots} frames for a state of {len(state.seeds)} slots")
-        policy = ControllerPolicy(self.task, self.inputs, self.needed_solution()[None])
-        everyone = np.ones(num_slots, np.bool_)
-        policy.begin(everyone, [EpisodeJob(0, 0)] * num_slots)
         with threads_for(num_slots):
             normal = self._noise(state, _starts(episode_start, num_slots))
             mu, logvar = self.vae.encode_frames(torch.from_numpy(frames))
             z = mu if deterministic else mu + torch.exp(0.5 * logvar) * normal
-            actions = policy.act(features(mu, z, state.memory.hidden, state.memory.cell, self.inputs))
+            actions = self.act(features(mu, z, state.memory.hidden, state.memory.cell, self.inputs).numpy())
             if uses_memory(self.inputs):
                 state.memory = self._stepper.step(z, torch.from_numpy(actions), state.restart, state.memory)
         state.restart = torch.zeros(num_slots)
