@@ -33,7 +33,7 @@ def play(folder, seed):
     env = gym.make("CarRacing-v3", lap_complete_percent=0.95)
     frame, _ = env.reset(seed=seed)
     h, cell, total, over = np.zeros(256), np.zeros(256), 0.0, False
-    random, rows, columns = np.random.default_rng(seed), averaging(84), averaging(96)
+    random, rows, columns = np.random.default_rng([seed, 1]), averaging(84), averaging(96)
     while not over:
         x = np.round(columns @ np.tensordot(rows, frame[:84], 1)) / np.float32(255)  # [64, 64, 3]
         for layer in range(4):  # 4×4 convolutions of stride 2, ReLU
@@ -43,7 +43,7 @@ def play(folder, seed):
         mu, logvar = (v[f"{name}.weight"] @ x.ravel() + v[f"{name}.bias"] for name in ("mu", "logvar"))
         steer, gas, brake = np.tanh(c["weight"] @ np.concatenate([mu, h]) + c["bias"])
         action = np.array([steer, (gas + 1) / 2, np.clip(brake, 0, 1)], np.float32)
-        z = mu + np.exp(logvar / 2) * random.standard_normal(32)
+        z = mu + np.exp(logvar / 2) * random.standard_normal(32, np.float32)
         gates = m["weight_ih"] @ np.concatenate([z, action]) + m["weight_hh"] @ h + m["bias"]
         i, f, g, o = np.split(gates, 4)
         cell = sigmoid(f) * cell + sigmoid(i) * np.tanh(g)
