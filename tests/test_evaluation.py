@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_interrupt import program, wait_for
 
-from worldmodels.agent.target import load_target
+from worldmodels.agent.load import load
 from worldmodels.base import files
 from worldmodels.cli import KEEPS_ITS_WORK, main
 from worldmodels.cli.commands import COMMANDS
@@ -24,7 +24,7 @@ from worldmodels.worlds.rollout import EpisodeResult
 @pytest.mark.parametrize("world", ["real", "dream"])
 def test_the_work_for_an_episode_does_not_grow_with_the_episodes(toy_run, tmp_path, monkeypatch, world):
     """Counted: how often anything is asked of a result, with every episode kept on the disk, too."""
-    target = load_target(str(toy_run), "trained", world)
+    target = load(toy_run)
     looks = 0
 
     def look(self, name):
@@ -45,7 +45,7 @@ def test_the_work_for_an_episode_does_not_grow_with_the_episodes(toy_run, tmp_pa
 
 def test_blocks_change_nothing(toy_run, monkeypatch):
     """Millions of episodes are handed out piece by piece; the result is that of handing them out together."""
-    target = load_target(str(toy_run), "trained")
+    target = load(toy_run)
     asked = EvaluateConfig(episodes=70, num_workers=1, num_slots=3)
     whole = evaluate(asked, target)
     monkeypatch.setattr("worldmodels.stages.evaluate.BLOCK_EPISODES", 32)
@@ -57,7 +57,7 @@ def test_a_log_that_is_larger_than_any_json_goes_on(toy_run, tmp_path, monkeypat
     command = ["evaluate", str(toy_run), "--episodes", "40", "--json", str(file), "--num-workers", "1"]
     assert main(command) == 0
     whole = file.read_bytes()
-    evaluate(EvaluateConfig(episodes=40, num_workers=1), load_target(str(toy_run), "trained"), path)
+    evaluate(EvaluateConfig(episodes=40, num_workers=1), load(toy_run), path)
     monkeypatch.setattr(files, "MAX_JSON_BYTES", path.stat().st_size - 1)
     capsys.readouterr()
     assert main(command) == 0
@@ -86,8 +86,8 @@ def test_a_single_episode_has_no_interval(toy_run, tmp_path, capsys):
 def test_what_shows_scores_shows_that_of_a_single_episode(toy_copy, tmp_path, capsys):
     one = summarise(np.array([12.0]))
     assert (score_text(one), score_text(summarise(np.array([1.0, 3.0])), 1)) == ("12", "2.0 ± 1.4")
-    target = load_target(str(toy_copy), "trained")
-    print_table(target.spec, {"real": one, "dream": {**one, "temperature": 1.0}})
+    target = load(toy_copy)
+    print_table(target.task, {"real": one, "dream": {**one, "temperature": 1.0}})
     files.write_json(toy_copy / "evaluation" / "real.json", one)
     assert main(["inspect", str(toy_copy)]) == 0
     shown = capsys.readouterr().out
@@ -112,7 +112,7 @@ def test_chance_dreams_too(toy_run, tmp_path, capsys):
     assert result["sha256"] == {part: model[part] for part in ("vae", "rnn", "initial_latents")}
     assert result["controller_inputs"] is None
     assert dreamt("--num-slots", "4") == result
-    agent = evaluate(EvaluateConfig(world="dream", episodes=9), load_target(str(toy_run), "trained", "dream"))
+    agent = evaluate(EvaluateConfig(world="dream", episodes=9), load(toy_run))
     assert [e["return"] for e in agent["episodes"]] != [e["return"] for e in result["episodes"]]
 
 

@@ -96,8 +96,8 @@ def test_dreams_made_before_a_fork_go_on_in_the_child():
         + """
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.agent.target import model_folder
-from worldmodels.agent.files import load_model
-model = load_model(model_folder("take-cover"))
+from worldmodels.agent.load import load
+model = load("take-cover")
 for slots in (1, 300):
     dream = DreamEnv(model.world_model, model.inputs, slots, 1.0)
     dream.reset(seed=1)

@@ -15,8 +15,8 @@ from gymnasium.envs.box2d.car_racing import CarRacing
 from gymnasium.utils.env_checker import check_env
 
 import worldmodels  # noqa: F401 (it registers the environments)
-from worldmodels.agent.files import load_model
 from worldmodels.agent.gym_envs import SingleDreamEnv, SingleLatentEnv
+from worldmodels.agent.load import load
 from worldmodels.agent.target import model_folder
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
@@ -183,7 +183,7 @@ def test_the_dream_and_reality_have_the_same_spaces(name):
 
 def return_of(env, model, seed):
     """What the shipped agent gets when it plays as anybody's agent would: through Gymnasium alone."""
-    policy = ControllerPolicy(model.world_model.spec, model.inputs, model.solution[None])
+    policy = ControllerPolicy(model.task, model.inputs, model.solution[None])
     policy.begin(np.ones(1, np.bool_), [EpisodeJob(0, seed)])
     (obs, _), total, ended = env.reset(seed=seed), 0.0, False
     while not ended:
@@ -205,7 +205,7 @@ def test_the_shipped_agent_scores_there_what_evaluate_says(name, seeds, options,
     for car in ("CarRacing-v3", "worldmodels/CarRacing-v3"):
         monkeypatch.setattr(gym.registry[car], "max_episode_steps", 100)
     task = {"T": "take-cover", "C": "car-racing"}[name[0]]
-    model = load_model(model_folder(task))
+    model = load(task)
     scored = json.loads((model_folder(task) / "evaluation.json").read_text())["real"]
     env = gym.make("worldmodels/" + name.replace("-", "Latent-"), **kwargs)
     for seed in np.argsort(scored["lengths"][:100], kind="stable")[:seeds].tolist():
@@ -307,7 +307,7 @@ def test_one_slot_takes_one_thread_and_gives_the_others_back():
             env.step(np.zeros(2, np.float32))
         assert seen == [1]
         assert torch.get_num_threads() == 2
-        wide = DreamEnv(load_model(model_folder("take-cover")).world_model, "zch", 8, 1.0)
+        wide = DreamEnv(load("take-cover").world_model, "zch", 8, 1.0)
         wide._stepper.step = lambda *args: (seen.append(torch.get_num_threads()), step(*args))[1]
         wide.reset(seed=0)
         wide.step(np.zeros((8, 1), np.float32))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from worldmodels_toy import MovingDot
 
-from worldmodels.agent.files import load_model
+from worldmodels.agent.load import load_model
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main

@@ -149,7 +149,7 @@ def test_a_table_gives_the_local_scores(cluster, toy_run, tmp_path, monkeypatch)
     config = EvaluateConfig(episodes=6, num_workers=1)
     for agent, row in (("trained", found["rows"][0]["real"]), ("random", found["random"])):
         asked = dataclasses.replace(config, agent=agent)
-        played = evaluate.evaluate(asked, evaluate.load_target(str(path / "v"), agent))
+        played = evaluate.evaluate(asked, evaluate.load(path / "v") if agent == "trained" else evaluate.task_of(path / "v"))
         assert row == {key: played[key] for key in row}
 
 

@@ -11,7 +11,7 @@ import pygame
 import pytest
 from test_viewer import encoder_program
 
-from worldmodels.agent.parts import find_parts
+from worldmodels.agent.load import load
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.config import PlayConfig
 from worldmodels.viewer.recording import MAX_WAITING, Recording, free_name
@@ -22,7 +22,7 @@ from worldmodels.viewer.window import Window
 @pytest.fixture
 def session(toy_run, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    made = Session(find_parts(str(toy_run)), PlayConfig(player="agent", seed=5))
+    made = Session(load(toy_run, finished=False), PlayConfig(player="agent", seed=5))
     yield made
     made.close()
 

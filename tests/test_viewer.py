@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import run_cli
 
-from worldmodels.agent.parts import find_parts
+from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig, VideoConfig
@@ -22,7 +22,7 @@ from worldmodels.viewer.window import Window
 
 @pytest.fixture
 def session(toy_run):
-    made = Session(find_parts(str(toy_run)), PlayConfig(player="agent", seed=5))
+    made = Session(load(toy_run, finished=False), PlayConfig(player="agent", seed=5))
     yield made
     made.close()
 
@@ -36,11 +36,10 @@ def play(session, steps, keys=frozenset()):
 
 def test_the_agent_plays_the_episodes_that_are_scored(toy_run, session):
     """What one watches is what `evaluate` counts."""
-    from worldmodels.agent.target import load_target
     from worldmodels.config import EvaluateConfig
     from worldmodels.stages.evaluate import evaluate
 
-    result = evaluate(EvaluateConfig(episodes=1, seed=5), load_target(str(toy_run), "trained"))
+    result = evaluate(EvaluateConfig(episodes=1, seed=5), load(toy_run))
     while not session.episode.over:
         session.step()
     assert session.episode.score == result["episodes"][0]["return"]
@@ -102,10 +101,10 @@ def test_the_temperature_stays_within_bounds(session):
 
 
 def test_a_persons_keys_act(toy_run, monkeypatch):
-    parts = find_parts(str(toy_run))
-    monkeypatch.setitem(parts.spec.__dict__, "keys", {"left": (-1.0,), "right": (1.0,)})
-    monkeypatch.setitem(parts.spec.__dict__, "key_ramp", 0.4)
-    session = Session(parts, PlayConfig())
+    agent = load(toy_run, finished=False)
+    monkeypatch.setitem(agent.task.__dict__, "keys", {"left": (-1.0,), "right": (1.0,)})
+    monkeypatch.setitem(agent.task.__dict__, "key_ramp", 0.4)
+    session = Session(agent, PlayConfig())
     try:
         seen = []
         for keys in ({"left"}, {"left"}, {"left"}, set(), {"right"}, {"x"}):
@@ -122,7 +121,7 @@ def test_a_half_trained_run_is_shown(toy_copy, missing):
 
     for name in missing:
         shutil.rmtree(toy_copy / name)
-    session = Session(find_parts(str(toy_copy)), PlayConfig(player="agent"))
+    session = Session(load(toy_copy, finished=False), PlayConfig(player="agent"))
     try:
         play(session, 5)
         assert "no C yet" in session.who
@@ -176,7 +175,7 @@ def test_another_ending_is_refused(toy_run, tmp_path, capsys):
 
 def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    session = Session(find_parts(str(toy_run)), PlayConfig(seed=2))
+    session = Session(load(toy_run, finished=False), PlayConfig(seed=2))
     window = Window(session, tmp_path)
 
     def press(key, frames=1):
@@ -256,25 +255,25 @@ def test_a_display_that_does_not_answer_is_none(toy_run, tmp_path, named):
 
 def test_a_video_is_made_on_one_thread(toy_run, tmp_path, monkeypatch):
     """One frame at a time gains nothing from threads that wait for each other at every layer."""
-    parts = find_parts(str(toy_run))
+    agent = load(toy_run, finished=False)
     seen = set()
 
     def squash(outputs):
         seen.add(torch.get_num_threads())
         return outputs
 
-    monkeypatch.setitem(parts.spec.__dict__, "squash", squash)
+    monkeypatch.setitem(agent.task.__dict__, "squash", squash)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        record(parts, VideoConfig(steps=3), tmp_path / "video.mp4")
+        record(agent, VideoConfig(steps=3), tmp_path / "video.mp4")
         assert (seen, torch.get_num_threads()) == ({1}, 2)
     finally:
         torch.set_num_threads(threads)
 
 
 def test_after_the_last_seed_comes_the_first(toy_run):
-    session = Session(find_parts(str(toy_run)), PlayConfig(seed=2**31 - 1))
+    session = Session(load(toy_run, finished=False), PlayConfig(seed=2**31 - 1))
     try:
         session.restart(session.episode.seed + 1)
         assert session.episode.seed == 0

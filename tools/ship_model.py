@@ -15,8 +15,9 @@ from typing import Any
 
 from tools import made_by
 from tools.make_again import describe
-from worldmodels.agent.files import PARTS, load_model, save_model
-from worldmodels.agent.target import SHIPPED, Target
+from worldmodels.agent.files import PARTS
+from worldmodels.agent.load import load_model
+from worldmodels.agent.target import SHIPPED
 from worldmodels.base import files
 from worldmodels.base.logs import read_jsonl
 from worldmodels.config import EvaluateConfig
@@ -71,25 +72,24 @@ def earlier_rounds(first: Run) -> list[dict[str, Any]]:
 def ship(path: Path, episodes: int) -> Path:
     """Writes the model's folder, scores what is in it, and writes the card."""
     run = Run.open(path)
-    model = load_model(path / "model")
-    world_model = model.world_model
+    agent = load_model(path / "model")
+    world_model = agent.world_model
     initial = InitialLatents(*(part[:NUM_INITIAL_LATENTS] for part in (world_model.initial.mu, world_model.initial.logvar)))
     rounded = dataclasses.replace(world_model, vae=world_model.vae.half(), rnn=world_model.rnn.half(), initial=initial)
     folder = SHIPPED / run.task
-    save_model(folder, rounded, model.inputs, model.solution, model.temperature)
+    dataclasses.replace(agent, world_model=rounded).save(folder)
 
     shipped = load_model(folder)
-    target = Target(shipped.world_model.spec, shipped)
     base = EvaluateConfig(episodes=100)
     many = dataclasses.replace(base, episodes=episodes)
     played = path / "evaluation" / "shipped.played.jsonl"  # the official CarRacing takes an hour
     results = {
         "random": files.read_json(path / "evaluation" / "random.json"),  # chance has no weights to be rounded
-        "dream": evaluate(dataclasses.replace(base, world="dream"), target),
-        "real": evaluate(many, target, played),
+        "dream": evaluate(dataclasses.replace(base, world="dream"), shipped),
+        "real": evaluate(many, shipped, played),
     }
-    if shipped.world_model.spec.official_id:
-        results["fast"] = evaluate(dataclasses.replace(many, fast=True), target)
+    if shipped.task.official_id:
+        results["fast"] = evaluate(dataclasses.replace(many, fast=True), shipped)
     line = [*run.ancestors(), run]
     rounds = [*earlier_rounds(line[0]), *map(training_record, line)]
     for name, value in (("evaluation", {k: compact(v) for k, v in results.items()}), ("training", {"rounds": rounds})):
@@ -224,10 +224,10 @@ def make_card(folder: Path) -> str:
 def check(folder: Path) -> list[str]:
     """Returns what is wrong with a shipped model's folder."""
     faults = []
-    model = load_model(folder)  # refuses wrong hashes
+    agent = load_model(folder)  # refuses wrong hashes
     scored_at = files.read_json(folder / "evaluation.json")["dream"]["temperature"]
-    if model.temperature != scored_at:
-        faults.append(f"{folder / 'config.json'}: temperature {model.temperature:g}; its dream was scored at {scored_at:g}")
+    if agent.temperature != scored_at:
+        faults.append(f"{folder / 'config.json'}: temperature {agent.temperature:g}; its dream was scored at {scored_at:g}")
     if (folder / "MODEL_CARD.md").read_text(encoding="utf-8") != make_card(folder):
         faults.append(f"{folder / 'MODEL_CARD.md'}: is not what its JSON says; run tools/ship_model.py")
     return faults

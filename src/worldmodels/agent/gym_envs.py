@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import EzPickle
 
-from worldmodels.agent.files import Model, load_model
-from worldmodels.agent.target import model_folder
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
 from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
@@ -39,8 +39,8 @@ class SingleEnv(gym.Env[Floats, Floats]):
             raise UserError(f"{type(self).__name__} has no render mode '{render_mode}'; use 'rgb_array'")
         self.render_mode = render_mode
         with threads_for(1):
-            loaded = load_model(model_folder(task if model is None else str(model)))
-            spec = loaded.world_model.spec
+            loaded = load(task if model is None else model)
+            spec = loaded.task
             if spec != get_task(task):
                 raise UserError(f"{model}: a model of {spec.name}, not of {task}")
             self._world = self._make_world(loaded)
@@ -51,7 +51,7 @@ class SingleEnv(gym.Env[Floats, Floats]):
         self._ended = (False, False)
 
     @abstractmethod
-    def _make_world(self, model: Model) -> World:
+    def _make_world(self, agent: Agent) -> World:
         """Makes the world, of one slot."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -126,9 +126,9 @@ class SingleDreamEnv(SingleEnv):
         self._asked_temperature = temperature
         super().__init__(task, model, render_mode)
 
-    def _make_world(self, model: Model) -> DreamEnv:
-        self.temperature = model.temperature if self._asked_temperature is None else self._asked_temperature
-        self._dream = DreamEnv(model.world_model, model.inputs, 1, self.temperature)
+    def _make_world(self, agent: Agent) -> DreamEnv:
+        self._dream = agent.dream(1, self._asked_temperature)
+        self.temperature = self._dream.temperature
         return self._dream
 
     def render(self) -> Frame | None:
@@ -169,10 +169,10 @@ class SingleLatentEnv(SingleEnv, EzPickle):
         self._official = official
         super().__init__(task, model, render_mode)
 
-    def _make_world(self, model: Model) -> LatentEnv:
+    def _make_world(self, agent: Agent) -> LatentEnv:
         kwargs = {} if self.render_mode is None else {"render_mode": self.render_mode}
-        self._env: gym.Env[Frame, Floats] = model.world_model.spec.make_env(self._official, **kwargs)
-        return LatentEnv(PixelEnvs([self._env]), model.world_model, model.inputs)
+        self._env: gym.Env[Frame, Floats] = agent.task.make_env(self._official, **kwargs)
+        return LatentEnv(PixelEnvs([self._env]), agent.world_model, agent.inputs)
 
     def render(self) -> Any:
         """Returns the game's picture, in render mode ``rgb_array``."""

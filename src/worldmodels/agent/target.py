@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from worldmodels.agent.files import Model, load_model
 from worldmodels.base import files
 from worldmodels.base.errors import UserError, nearest
-from worldmodels.config import AgentKind, World
 from worldmodels.envs import plugins
-from worldmodels.envs.task import Task, get_task, tasks
+from worldmodels.envs.task import tasks
 from worldmodels.runs.run import Run, nearest_run
 
 #: The agents that come with the package, a model's folder a task.
@@ -82,30 +79,3 @@ def open_run(target: str, needed: str) -> Run:
         mend = f"'worldmodels reproduce {target if target in tasks() else 'TASK'}' makes one"
         raise UserError(f"{target}: a model alone; {needed} are a run's: {mend}")
     return Run.open(path)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is evaluated: a task, with a model: the agent's, or that of chance's dream. Chance in reality has none."""
-
-    spec: Task
-    model: Model | None
-
-
-def load_target(target: str, agent: AgentKind, world: World = "real") -> Target:
-    """Finds what ``target`` means: a task (its shipped agent), a run's folder or a model's folder.
-
-    Raises:
-        UserError: it is none of them, or there is no finished agent.
-        BadFileError: a part of the model is damaged.
-    """
-    if agent == "random" and world == "real":
-        # Chance needs no model.
-        if target in tasks():
-            return Target(get_task(target), None)
-        path = target_path(target)
-        if (path / "episodes").is_dir():
-            return Target(get_task(Run.open(path).task), None)
-        return Target(load_model(model_folder(target)).world_model.spec, None)
-    model = load_model(model_folder(target))
-    return Target(model.world_model.spec, model)

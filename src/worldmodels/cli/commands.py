@@ -8,10 +8,10 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import tyro
 
+from worldmodels import api
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.cli.arguments import (
@@ -28,13 +28,9 @@ from worldmodels.cli.arguments import (
     VideoArgs,
 )
 from worldmodels.cli.parse import check_json, parse, write_result
-from worldmodels.config import (
-    Config,
-    check_rounds,
-    check_seed,
-)
+from worldmodels.config import check_rounds, check_seed
 from worldmodels.runs.lock import RunLock
-from worldmodels.runs.run import VERBS, Run, nearest_run
+from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
 from worldmodels.runtime.interrupt import loading
 
 
@@ -51,30 +47,11 @@ def _tasks(args: Sequence[str]) -> None:
     write_result(parsed.json, rows)
 
 
-def _open_run(path: Path, task: str, scale: str, seed: int, previous: Path | None = None) -> Run:
-    """Opens a run or plans one; refuses a folder that holds another run than the one asked for."""
-    with loading():
-        from worldmodels.envs.task import get_task
-
-    return Run.open_or_create(path, task, scale, seed, get_task(task).preset(scale), previous)
-
-
 def _reproduce(args: Sequence[str]) -> None:
     parsed = parse(ReproduceArgs, "reproduce", args)
     check_json(parsed.json)
-    check_seed(parsed.seed)
-    with loading():
-        from worldmodels.envs.task import get_task
-        from worldmodels.experiments.reproduce import reproduce
-        from worldmodels.models.precision import pick_device
-
-    get_task(parsed.task).preset(parsed.scale)
-    pick_device(parsed.device)
-    path = parsed.run or Path("runs") / f"{parsed.task}-{parsed.scale}"
-    with RunLock(path):
-        run = _open_run(path, parsed.task, parsed.scale, parsed.seed)
-        place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
-        write_result(parsed.json, reproduce(dataclasses.replace(run, preset=run.preset.on(**place))))
+    place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
+    write_result(parsed.json, api.reproduce(parsed.task, parsed.scale, parsed.run, parsed.seed, **place))
 
 
 def _stage(stage: str) -> Callable[[Sequence[str]], None]:
@@ -114,28 +91,20 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         if existing is None and stage != "collect":
             mend = f"'worldmodels collect --run {common.run} --task TASK' begins one"
             raise UserError(f"{common.run}: no run is here (no config.json){nearest_run(common.run)}; {mend}")
-        with loading():
-            from worldmodels.stages.pipeline import run_stage
+        if stage == "collect":
+            done = api.collect(
+                common.task, common.scale, common.run, common.seed, previous=common.previous, settings=parsed.settings
+            )
+        else:
+            with loading():
+                from worldmodels.stages.pipeline import make_stage
 
-        with RunLock(common.run):
-            run = _open_run(common.run, common.task, common.scale, common.seed, common.previous)
-            if parsed.settings != getattr(run.preset, stage):
-                run = _change_settings(run, stage, parsed.settings)
-            run_stage(run, stage, parsed.settings)
-            done = run.require(stage)
-        summary = {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
-        write_result(common.json, {"stage": stage, "run": str(common.run), **done})
-        print(f"{verb}: finished {run.stage_path(stage)}" + "".join(f", {k} {v}" for k, v in summary.items()))
+            done = make_stage(stage, common.run, common.task, common.scale, common.seed, common.previous, parsed.settings)
+        write_result(common.json, done)
+        facts = "".join(f", {k} {v}" for k, v in done.items() if k not in ("stage", "run", "outputs", "fingerprint"))
+        print(f"{verb}: finished {common.run / STAGES[stage]}{facts}")
 
     return command
-
-
-def _change_settings(run: Run, stage: str, settings: Config) -> Run:
-    """Returns the run with a stage's settings, given as flags, for its configuration; a stage that has begun keeps its own."""
-    stages: dict[str, Any] = {stage: settings}
-    preset = dataclasses.replace(run.preset, **stages)
-    run.refuse_other_settings(stage, settings)
-    return dataclasses.replace(run, preset=preset, unsaved=preset)
 
 
 def _evaluate(args: Sequence[str]) -> None:
@@ -144,14 +113,14 @@ def _evaluate(args: Sequence[str]) -> None:
     check_json(parsed.json)
     with loading():
         from worldmodels.agent.files import temperature_text
-        from worldmodels.agent.target import load_target
         from worldmodels.diagnostics.statistics import score_text
-        from worldmodels.stages.evaluate import evaluate, played_beside
+        from worldmodels.stages.evaluate import played_beside
 
     # Beside the file itself, wherever a link to it lies; a pipe keeps nothing for a second call.
     played = played_beside(parsed.json.resolve()) if parsed.json is not None and files.is_plain(parsed.json) else None
-    target = load_target(parsed.target, parsed.settings.agent, parsed.settings.world)
-    result = evaluate(parsed.settings, target, played)
+    settings = {field.name: getattr(parsed.settings, field.name) for field in dataclasses.fields(parsed.settings)}
+    who, task = (None, parsed.target) if settings.pop("agent") == "random" else (parsed.target, None)
+    result = api.evaluate(who, task, **settings, played=played)
     write_result(parsed.json, result)
     if played is not None:
         played.unlink(missing_ok=True)
@@ -182,19 +151,18 @@ def _table(args: Sequence[str]) -> None:
     check_json(parsed.json)
     check_seed(parsed.seed)
     with loading():
-        from worldmodels.agent.files import load_model
-        from worldmodels.agent.target import model_folder
+        from worldmodels.agent.load import load
         from worldmodels.experiments.table import check_table, make_table, to_markdown
 
     check_table(parsed.name)
-    model = load_model(model_folder(parsed.model))
-    spec = model.world_model.spec
+    agent = load(parsed.model)
+    spec = agent.task
     spec.preset(parsed.scale)
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}"
     with RunLock(path):
         result = make_table(
             parsed.name,
-            model,
+            agent,
             path,
             parsed.scale,
             parsed.seed,

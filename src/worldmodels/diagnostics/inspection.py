@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from worldmodels.agent.files import PARTS, load_model
+from worldmodels.agent.files import PARTS
+from worldmodels.agent.load import load_model
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.base.logs import each_row
@@ -159,10 +160,10 @@ def _model(path: Path) -> Facts:
     facts: Facts = {"weights": {name: _weights(path / f"{name}.safetensors") for name in PARTS}}
     faults = [fault for weights in facts["weights"].values() for fault in weights.pop("health")]
     try:
-        model = load_model(path)
-        facts |= {"task": model.world_model.spec.name, "controller_inputs": model.inputs, "temperature": model.temperature}
-        facts["sha256"] = model.sha256
-        facts["initial_latents"] = len(model.world_model.initial.mu)
+        agent = load_model(path)
+        facts |= {"task": agent.task.name, "controller_inputs": agent.inputs, "temperature": agent.temperature}
+        facts["sha256"] = agent.sha256
+        facts["initial_latents"] = len(agent.world_model.initial.mu)
     except WorldModelsError as error:
         faults.append(str(error))
         facts["task"] = get_task(config["task"]).name if isinstance(config, dict) and "task" in config else None

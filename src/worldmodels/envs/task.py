@@ -53,7 +53,18 @@ class PublishedScore:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: its environment, the sizes of V, M and C, and how random data is made."""
+    """A task: its environment, the sizes of V, M and C, and how random data is made.
+
+    Example:
+        >>> import worldmodels as wm
+        >>> task = wm.tasks()["car-racing"]
+        >>> isinstance(task, wm.Task), task.action_size, task.solved_at
+        (True, 3, 900)
+        >>> env = task.make_env()
+        >>> frame, _ = env.reset(seed=0)
+        >>> frame.shape, frame.dtype
+        ((64, 64, 3), dtype('uint8'))
+    """
 
     name: str
     """The task's name on the command line and in folders' names: letters, digits, ``-``, ``_`` and ``.``."""
@@ -149,6 +160,13 @@ def register(spec: Task) -> None:
 
     Raises:
         UserError: the name is taken by another task, or would not do in a path.
+
+    Example:
+        >>> import dataclasses, worldmodels as wm
+        >>> short = dataclasses.replace(wm.tasks()["car-racing"], name="car-racing-short", max_episode_steps=100)
+        >>> wm.register(short)
+        >>> "car-racing-short" in wm.tasks()
+        True
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
         raise UserError(f"a task's name is {spec.name!r}; use letters, digits, '-', '_' and '.'")
@@ -163,7 +181,13 @@ def register(spec: Task) -> None:
 
 
 def tasks() -> dict[str, Task]:
-    """Returns all tasks by name: ours, and those that installed packages announce. Broken packages are named and left out."""
+    """Returns all tasks by name: ours, and those that installed packages announce. Broken packages are named and left out.
+
+    Example:
+        >>> import worldmodels as wm
+        >>> {"car-racing", "take-cover"} <= set(wm.tasks())
+        True
+    """
     plugins.load()
     return dict(sorted(_registry.items()))
 

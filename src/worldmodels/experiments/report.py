@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from worldmodels.agent.files import Model, load_model
-from worldmodels.agent.parts import whole
+from worldmodels.agent.load import load_model
 from worldmodels.base import files
 from worldmodels.config import VideoConfig
 from worldmodels.diagnostics.statistics import score_text
@@ -23,11 +22,6 @@ from worldmodels.viewer.video import record
 
 #: The seed of the video's episode: the first held-out one.
 VIDEO_SEED = 0
-
-
-def record_video(model: Model, settings: VideoConfig, path: Path) -> None:
-    """Plays one held-out episode into an MP4: the screen, what V sees, what V keeps of it, and M dreaming on."""
-    record(whole(model), settings, path, one_episode=True)
 
 
 def draw_run_curve(run: Run, path: Path) -> None:
@@ -63,7 +57,7 @@ def print_table(spec: Task, evaluations: dict[str, dict[str, Any]]) -> None:
 def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
     """Makes the pictures and the video of a finished run, each once, prints the table, and returns the paths."""
     spec = get_task(run.task)
-    model = load_model(run.path / "model")
+    agent = load_model(run.path / "model")
     folder = run.path / "evaluation"
     paths = {
         "reconstructions": folder / "reconstructions.png",
@@ -72,7 +66,7 @@ def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
     }
     settings = VideoConfig("real", spec.max_episode_steps, VIDEO_SEED, 1, run.preset.controller.temperature)
     seen = {
-        "vae": model.sha256["vae"],
+        "vae": agent.sha256["vae"],
         "episodes": run.require("collect")["outputs"]["episodes"],
         "held_out_fraction": run.preset.vae.held_out_fraction,
         "seed": run.seed,
@@ -84,10 +78,10 @@ def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
         "scores": scores,
         "config": run.preset.controller.fingerprint_fields(),
     }
-    film = {"model": model.sha256, "env": spec.env_id, "config": settings.fingerprint_fields()}
-    make_once(paths["reconstructions"], seen, lambda path: save(draw_reconstructions(run, model.world_model.vae), path))
+    film = {"model": agent.sha256, "env": spec.env_id, "config": settings.fingerprint_fields()}
+    make_once(paths["reconstructions"], seen, lambda path: save(draw_reconstructions(run, agent.vae), path))
     make_once(paths["training curve"], curve, lambda path: draw_run_curve(run, path))
-    make_once(paths["video"], film, lambda path: record_video(model, settings, path))
+    make_once(paths["video"], film, lambda path: record(agent, settings, path, one_episode=True))
     print_table(spec, evaluations)
     for label, path in paths.items():
         print(f"{label}: {path}")

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from worldmodels.agent.files import Model
+from worldmodels.agent.agent import Agent
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
@@ -112,7 +112,7 @@ def check_table(name: str) -> None:
 
 def make_table(
     name: str,
-    model: Model,
+    agent: Agent,
     path: Path,
     scale: str,
     seed: int,
@@ -126,7 +126,7 @@ def make_table(
 
     Args:
         name: a key of `TABLES`.
-        model: its V, M and initial latents are what every row is evolved on; its C is not used.
+        agent: its V, M and initial latents are what every row is evolved on; its C is not used.
         scale: whose settings of the controller and of the evaluation are used.
         seed: of every row's evolution.
         num_generations: of every row's evolution; 0 is the scale's, or none with ``ppo_iterations``.
@@ -137,7 +137,7 @@ def make_table(
     Raises:
         UserError: a row in ``path`` was made with other settings or from another model, or cannot be made by PPO.
     """
-    spec = model.world_model.spec
+    spec = agent.task
     preset = spec.preset(scale).on(backend=backend, address=address)
     config = row_search(preset.controller, num_generations, ppo_iterations)
     config.validate()
@@ -147,7 +147,7 @@ def make_table(
         for row in rows:
             check_ppo(spec, row.config.inputs, ppo_iterations)
     keep_freed_memory()
-    found = [_make_row(row, model, path / row.name, scale, seed, asked) for row in rows]
+    found = [_make_row(row, agent, path / row.name, scale, seed, asked) for row in rows]
     asked = dataclasses.replace(asked, agent="random", world="real")
     chance = evaluate.run(asked, Run.open(path / rows[0].name), "random")
     result = {
@@ -156,7 +156,7 @@ def make_table(
         "scale": scale,
         "seed": seed,
         "env": chance["env"]["id"],
-        "model": {part: digest for part, digest in model.sha256.items() if part != "controller"},
+        "model": {part: digest for part, digest in agent.sha256.items() if part != "controller"},
         "versions": versions(),
         "random": _short(chance),
         "rows": found,
@@ -168,14 +168,14 @@ def make_table(
     return result
 
 
-def _make_row(row: Row, model: Model, path: Path, scale: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
+def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
     """Evolves one controller and scores it, or reads what an earlier call left."""
-    world_model = _with_memory(model.world_model, row.config, seed)
+    world_model = _with_memory(agent.world_model, row.config, seed)
     spec = world_model.spec
     preset = dataclasses.replace(spec.preset(scale), controller=row.config)
     run = Run.open_or_create(path, spec.name, scale, seed, preset)
     run.refuse_other_settings("controller", row.config)
-    inputs = {part: model.sha256[part] for part in ("vae", "rnn", "initial_latents")}
+    inputs = {part: agent.sha256[part] for part in ("vae", "rnn", "initial_latents")}
     print(f"{row.label}:", flush=True)
     start, begun, refused = time.monotonic(), False, False
     try:

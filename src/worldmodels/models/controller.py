@@ -41,6 +41,23 @@ def num_parameters(spec: Task, inputs: ControllerInputs) -> int:
     return sum(o * (i + int(spec.controller_bias)) for i, o in layer_sizes(spec, inputs))
 
 
+def named_weights(spec: Task, inputs: ControllerInputs, solution: Tensor) -> dict[str, Tensor]:
+    """Returns C's layers by name: ``weight`` [O, I] and, if the task has it, ``bias`` [O]; of two layers ``0.weight``, ….
+
+    Args:
+        solution: float [parameters]; of each layer first the biases, if the task has them, then the weights.
+    """
+    named, start, sizes = {}, 0, layer_sizes(spec, inputs)
+    for number, (size_in, size_out) in enumerate(sizes):
+        prefix = "" if len(sizes) == 1 else f"{number}."
+        if spec.controller_bias:
+            named[f"{prefix}bias"] = solution[start : start + size_out]
+            start += size_out
+        named[f"{prefix}weight"] = solution[start : start + size_out * size_in].view(size_out, size_in)
+        start += size_out * size_in
+    return named
+
+
 def features(mu: Tensor, z: Tensor, hidden: Tensor, cell: Tensor, inputs: ControllerInputs) -> Tensor:
     """Joins what C sees: ``"zh"`` → [N, Z + H], ``"zch"`` → [N, Z + 2H], in that order.
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from worldmodels.agent.files import load_model
-from worldmodels.agent.parts import find_parts
+from worldmodels.agent.load import load
 from worldmodels.agent.target import SHIPPED, is_model, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
@@ -28,14 +27,14 @@ def figures(run: Run) -> Iterator[tuple[str, Figure | None]]:
     yield "scores", draw_scores(run)
     if not (run.stage_path("vae") / "model.safetensors").exists():
         return
-    parts = find_parts(str(run.path))
+    agent = load(run.path, finished=False)
     if run.done("collect"):
-        yield "reconstructions", draw_reconstructions(run, parts.world_model.vae)
-        mu, _ = parts.world_model.vae.encode_frames(torch.from_numpy(sheet_frames(run)))
-        yield "traversals", draw_traversals(mu, parts.world_model.vae)
-    if parts.can_dream:
-        yield "open-loop", draw_open_loop(run, parts.world_model)
-        yield "open-loop-error", draw_open_loop_error(run, parts.world_model)
+        yield "reconstructions", draw_reconstructions(run, agent.vae)
+        mu, _ = agent.vae.encode_frames(torch.from_numpy(sheet_frames(run)))
+        yield "traversals", draw_traversals(mu, agent.vae)
+    if agent.can_dream:
+        yield "open-loop", draw_open_loop(run, agent.world_model)
+        yield "open-loop-error", draw_open_loop_error(run, agent.world_model)
 
 
 def plot(target: str, out: Path | None = None) -> list[Path]:
@@ -54,7 +53,7 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
     files.check_folder(out)
     drawn: dict[str, Figure]
     if is_model(path):
-        model = load_model(path).world_model
+        model = load(path).world_model
         drawn = {"traversals": draw_traversals(model.initial.mu, model.vae)}
     else:
         drawn = {name: figure for name, figure in figures(Run.open(path)) if figure is not None}

@@ -19,7 +19,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from worldmodels.agent.files import Model, load_model
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.load import load_model
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.base.files import link_folder, remove_leftovers
 from worldmodels.base.seeding import derive_seed
@@ -65,15 +66,15 @@ def play_episode(world: PixelEnvs, spec: Task, config: CollectConfig, seed: int,
 
 
 def drive_episodes(
-    envs: Sequence[gym.Env[Frame, Floats]], model: Model, config: CollectConfig, seed: int, indices: range
+    envs: Sequence[gym.Env[Frame, Floats]], agent: Agent, config: CollectConfig, seed: int, indices: range
 ) -> list[Episode]:
     """Has the agent play episodes ``indices`` of a run side by side; those that are too short are played again."""
-    spec, left = model.world_model.spec, list(indices)
+    spec, left = agent.task, list(indices)
     episodes: dict[int, Episode] = {}
     for attempt in range(MAX_ATTEMPTS):
         pixels = PixelEnvs(envs[: len(left)], spec.env_threads)
         try:
-            episodes |= play_driven(pixels, model, config, seed, left, attempt)
+            episodes |= play_driven(pixels, agent, config, seed, left, attempt)
         finally:
             pixels.release()
         left = [index for index in left if len(episodes[index].frames) <= config.max_short_steps]
@@ -83,19 +84,19 @@ def drive_episodes(
 
 
 _envs: list[gym.Env[Frame, Floats]] = []
-_model: Model | None = None
+_agent: Agent | None = None
 
 
 def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_envs: int) -> None:
     """Opens a worker's environments and, if an agent plays, reads it."""
-    global _model
+    global _agent
     torch.set_num_threads(1)
     spec = get_task(task)
     kwargs = dict(spec.start_anywhere_kwargs) if config.start_anywhere else {}
     if config.max_episode_steps:
         kwargs["max_episode_steps"] = config.max_episode_steps
     _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
-    _model = None if model is None else load_model(model)
+    _agent = None if model is None else load_model(model)
 
 
 def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, seed: int, indices: range) -> int:
@@ -126,8 +127,8 @@ def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, se
 
 def _play(task: str, config: CollectConfig, seed: int, indices: range) -> list[Episode]:
     """Plays the episodes of a shard with whatever this worker has been prepared for."""
-    if _model is not None:
-        return drive_episodes(_envs, _model, config, seed, indices)
+    if _agent is not None:
+        return drive_episodes(_envs, _agent, config, seed, indices)
     world = PixelEnvs(_envs)
     return [play_episode(world, get_task(task), config, seed, index) for index in indices]
 
@@ -236,13 +237,13 @@ def run(config: CollectConfig, run: Run) -> None:
 
 
 def play_driven(
-    pixels: PixelEnvs, model: Model, config: CollectConfig, seed: int, indices: Sequence[int], attempt: int
+    pixels: PixelEnvs, agent: Agent, config: CollectConfig, seed: int, indices: Sequence[int], attempt: int
 ) -> dict[int, Episode]:
     """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
-    world = LatentEnv(pixels, model.world_model, model.inputs)
-    spec = model.world_model.spec
-    agent = ControllerPolicy(spec, model.inputs, model.solution[None])
-    driver = NoisyDriver(world, agent, spec, config, seed, indices, attempt)
+    world = LatentEnv(pixels, agent.world_model, agent.inputs)
+    spec = agent.task
+    controller = ControllerPolicy(spec, agent.inputs, agent.needed_solution()[None])
+    driver = NoisyDriver(world, controller, spec, config, seed, indices, attempt)
     jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
     rollout(world, driver, jobs, on_step=driver)
     return {index: driver.recordings[index].episode(job.seed) for index, job in zip(indices, jobs, strict=True)}

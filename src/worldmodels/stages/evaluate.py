@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldmodels.agent.agent import Agent
 from worldmodels.agent.files import temperature_text
-from worldmodels.agent.target import Target, load_target
+from worldmodels.agent.load import load, task_of
 from worldmodels.base import files
+from worldmodels.base.errors import UserError
 from worldmodels.base.logs import MetricsLog, each_row
 from worldmodels.base.versions import versions
 from worldmodels.config import EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
+from worldmodels.envs.task import Task
 from worldmodels.models.precision import pick_device
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
+from worldmodels.search.outsider import Outsider, OutsiderEvaluator
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
 #: No seed is above it.
@@ -85,22 +89,29 @@ class PlayedEpisodes:
         self._log.write(**row, question=self._question)
 
 
-def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = None) -> dict[str, Any]:
+Player = Agent | Task | Outsider
+
+
+def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = None) -> dict[str, Any]:
     """Plays ``config.episodes`` episodes with seeds S, S + 1, … and returns the result as JSON values.
 
     Args:
+        player: who plays: an agent, with ``config.agent`` "random" chance in its dream or its task; a task alone: chance; or
+            somebody else's policy, which knows the real environment alone.
         played_path: where episodes are kept as they are played, for a call that is killed and made again; whoever has
             written the result removes it.
     """
-    spec, model, random = target.spec, target.model, config.agent == "random"
+    spec = player if isinstance(player, Task) else player.task
+    agent = player if isinstance(player, Agent) else None
+    random = config.agent == "random"
     if config.world == "real":
         check_task(spec)
     tally = Tally(range(config.seed, config.seed + config.episodes))
     played = None
-    if played_path is not None:
-        question = {**_asked(config, target), "task": spec.name, "versions": versions()}
+    if played_path is not None and not isinstance(player, Outsider):
+        question = {**_asked(config, agent), "task": spec.name, "versions": versions()}
         played = PlayedEpisodes(played_path, files.fingerprint(question), tally)
-    who = "random policy" if random else "agent"
+    who = "random policy" if random else "agent" if agent is not None else "policy"
     progress = Progress(f"evaluate {who}, {config.world}", config.episodes, "episodes", tally.num_played)
 
     def on_result(result: EpisodeResult) -> None:
@@ -109,21 +120,24 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
             played.add(result)
         progress.update(tally.num_played, f"mean {tally.mean:.1f}")
 
-    official, inputs = not config.fast, model.inputs if model is not None else "z"
+    official, inputs = not config.fast, agent.inputs if agent is not None else "z"
     temperature, own, where = None, None, ""
-    population: DreamEvaluator | RealEvaluator
+    population: DreamEvaluator | RealEvaluator | OutsiderEvaluator
     if config.world == "dream":
-        assert model is not None
-        own = model.temperature
+        if agent is None:
+            raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
+        own = agent.temperature
         temperature = config.temperature or own
         where = f"{temperature_text(temperature, own)}: "
         device = pick_device(config.device)
-        population = DreamEvaluator(model.world_model, inputs, temperature, config.num_slots, device, random)
+        population = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, random)
+    elif isinstance(player, Outsider):
+        population = OutsiderEvaluator(player, official)
     else:
-        world_model = None if model is None or random else model.world_model
+        world_model = None if agent is None or random else agent.world_model
         population = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
-        solutions = torch.zeros(1, 0) if model is None else model.solution[None]
+        solutions = torch.zeros(1, 0) if agent is None else agent.needed_solution()[None]
         block = max(BLOCK_EPISODES, config.num_slots)
         for first in range(0, config.episodes, block):
             left = np.flatnonzero(~tally.played[first : first + block]).tolist()
@@ -137,7 +151,7 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
     return {
         "task": spec.name,
         "world": config.world,
-        "agent": config.agent,
+        "agent": "policy" if isinstance(player, Outsider) else config.agent,
         "env": {
             "id": spec.dream_id if dream else spec.score_id(official),
             "settings": dict(spec.env_kwargs),
@@ -148,26 +162,26 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
         "seed": config.seed,
         "temperature": temperature,
         "own_temperature": own,
-        "controller_inputs": None if random else inputs,
-        "sha256": _hashes(config, target),
+        "controller_inputs": None if random or agent is None else inputs,
+        "sha256": _hashes(config, agent),
         "episodes": tally.rows(),
     }
 
 
-def _hashes(config: EvaluateConfig, target: Target) -> dict[str, str] | None:
+def _hashes(config: EvaluateConfig, agent: Agent | None) -> dict[str, str] | None:
     """Returns the hashes of the parts that play: of all, of the dream's alone where chance plays in it, or of none."""
-    if target.model is None or (config.agent == "random" and config.world == "real"):
+    if agent is None or (config.agent == "random" and config.world == "real"):
         return None
     unused = ("controller",) if config.agent == "random" else ()
-    return {part: digest for part, digest in target.model.sha256.items() if part not in unused}
+    return {part: digest for part, digest in agent.sha256.items() if part not in unused}
 
 
-def _asked(config: EvaluateConfig, target: Target) -> dict[str, Any]:
+def _asked(config: EvaluateConfig, agent: Agent | None) -> dict[str, Any]:
     """Returns what decides an evaluation's result within its task."""
     fields = config.fingerprint_fields()
-    if config.world == "dream" and target.model is not None:
-        fields["temperature"] = config.temperature or target.model.temperature
-    return {"config": fields, "sha256": _hashes(config, target)}
+    if config.world == "dream" and agent is not None:
+        fields["temperature"] = config.temperature or agent.temperature
+    return {"config": fields, "sha256": _hashes(config, agent)}
 
 
 def _same(found: Any, asked: dict[str, Any]) -> bool:
@@ -181,14 +195,15 @@ def _same(found: Any, asked: dict[str, Any]) -> bool:
 
 def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
-    target = load_target(str(run.path), config.agent, config.world)
+    chance = config.agent == "random" and config.world == "real"  # which needs no agent
+    player = task_of(run.path) if chance else load(run.path)
     path = run.path / "evaluation" / f"{name}.json"
-    asked = _asked(config, target)
+    asked = _asked(config, player if isinstance(player, Agent) else None)
     found = files.read_json(path) if path.exists() else None
     if isinstance(found, dict) and _same(found.get("asked"), asked):
         result = found
     else:
-        result = {**evaluate(config, target, played_beside(path)), "asked": asked}
+        result = {**evaluate(config, player, played_beside(path)), "asked": asked}
         files.write_json(path, result)
     played_beside(path).unlink(missing_ok=True)
     return result

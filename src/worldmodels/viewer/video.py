@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.agent.parts import Parts, find_parts
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.load import load
 from worldmodels.config import PlayConfig, VideoConfig
 from worldmodels.runtime.progress import Progress
 from worldmodels.viewer.encoder import check_ending, encoding
@@ -27,10 +28,10 @@ def write_video(settings: VideoConfig, target: str, out: Path) -> None:
         UserError: there is nothing to show, or no such kind of file.
     """
     check_ending(out)
-    record(find_parts(target), settings, out)
+    record(load(target, finished=False), settings, out)
 
 
-def record(parts: Parts, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
+def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
     """Records ``settings.steps`` steps, or until the first episode is over."""
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
     progress = Progress("video", settings.steps, "steps")
@@ -39,10 +40,10 @@ def record(parts: Parts, settings: VideoConfig, out: Path, one_episode: bool = F
         sessions: list[Session] = []
         for i in range(settings.grid):
             play = PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature, settings.device)
-            sessions.append(opened.enter_context(contextlib.closing(Session(parts, play))))
+            sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)
-        with encoding(out, (first.shape[1], first.shape[0]), parts.spec.render_fps / every) as encoder:
+        with encoding(out, (first.shape[1], first.shape[0]), agent.task.render_fps / every) as encoder:
             encoder.write(first)
             for step in range(1, settings.steps + 1):
                 for session in sessions:

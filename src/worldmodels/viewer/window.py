@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pygame
 
-from worldmodels.agent.parts import find_parts
+from worldmodels.agent.load import load
 from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.config import PlayConfig
 from worldmodels.viewer.panels import BACKGROUND, TEXT, Panels, to_array
@@ -250,7 +250,7 @@ def play(settings: PlayConfig, target: str) -> None:
         EnvironmentFailure: there is no display, or a recording failed.
     """
     open_display()
-    with one_thread(), contextlib.closing(Session(find_parts(target), settings)) as session:
+    with one_thread(), contextlib.closing(Session(load(target, finished=False), settings)) as session:
         window = Window(session, Path.cwd())
         try:
             window.run()
