@@ -12,7 +12,7 @@ from torch import Tensor
 from worldmodels.config import RNNConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.sampling import SequenceBatch, SequenceSampler, Split
-from worldmodels.models.mdn_rnn import MDNRNN, RNNState
+from worldmodels.models.mdn_rnn import MDNRNN, RNNState, Sequences
 
 #: Windows of held-out sequences that a validation reads at most.
 VALIDATION_WINDOWS = 32
@@ -69,7 +69,8 @@ class RNNTrainee:
         has_next, done, reward, valid = (
             torch.from_numpy(array).to(self._device) for array in (batch.has_next, ends, batch.reward, batch.valid)
         )
-        return self.model.loss(inputs, state, next_z, has_next, done, reward, valid, self._config.done_weight)
+        sequences = Sequences(inputs, next_z, has_next, done, reward, valid)
+        return self.model.loss(sequences, state, self._config.done_weight)
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a step's window."""
