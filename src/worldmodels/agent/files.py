@@ -23,6 +23,7 @@ from worldmodels.envs.task import Task, get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.vae_file import load_vae, save_vae
 from worldmodels.models.world_model import WorldModel, load_initial_latents, make_rnn, make_vae
+from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, MODEL, RNN, VAE
 from worldmodels.runs.run import Run
 
 FORMAT = 1
@@ -56,13 +57,13 @@ def save_model(
     """
     spec, initial = world_model.spec, world_model.initial
     files.remove_leftovers(folder)
-    save_vae(folder / "vae.safetensors", world_model.vae)
-    save_tensors(folder / "rnn.safetensors", dict(world_model.rnn.named_parameters()))
-    save_tensors(folder / "controller.safetensors", {"solution": solution.float()})
-    save_tensors(folder / "initial_latents.safetensors", {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
+    save_vae(folder / VAE, world_model.vae)
+    save_tensors(folder / RNN, dict(world_model.rnn.named_parameters()))
+    save_tensors(folder / CONTROLLER, {"solution": solution.float()})
+    save_tensors(folder / INITIAL_LATENTS, {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
     hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
     files.write_json(
-        folder / "config.json",
+        folder / CONFIG,
         {
             "format": FORMAT,
             "task": spec.name,
@@ -83,7 +84,7 @@ def load_model(folder: Path) -> Model:
         UserError: no model is there, it is another format's or task's, or its parts do not belong together.
         BadFileError: a part is damaged.
     """
-    file = folder / "config.json"
+    file = folder / CONFIG
     if not file.exists():
         raise UserError(f"{folder}: no model is here (no config.json)")
     config: Any = files.read_json(file)
@@ -107,15 +108,15 @@ def load_model(folder: Path) -> Model:
                 f"it is a part of another model"
             )
     vae, rnn = make_vae(spec), make_rnn(spec)
-    load_vae(folder / "vae.safetensors", vae)
-    load_module(folder / "rnn.safetensors", rnn)
-    solution = load_tensors(folder / "controller.safetensors").get("solution")
+    load_vae(folder / VAE, vae)
+    load_module(folder / RNN, rnn)
+    solution = load_tensors(folder / CONTROLLER).get("solution")
     wanted = num_parameters(spec, inputs)
     if solution is None or solution.shape != (wanted,):
         raise UserError(f"{folder}/controller.safetensors: not a controller of {wanted} parameters")
     if not torch.isfinite(solution).all():
         raise BadFileError(f"{folder}/controller.safetensors: 'solution' holds a value that is not finite")
-    initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
+    initial = load_initial_latents(folder / INITIAL_LATENTS, spec)
     vae.eval()
     rnn.eval()
     temperature = _own_temperature(file, config, spec)
@@ -127,7 +128,7 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
     this is, or, for a folder by itself, that of the task's first scale. Raises `BadFileError` for what is none."""
     if "temperature" not in config:
         run = file.parent.parent
-        if file.parent.name == "model" and all((run / name).exists() for name in ("config.json", "controller/STARTED")):
+        if file.parent.name == MODEL and all((run / name).exists() for name in (CONFIG, "controller/STARTED")):
             return Run.open(run).preset.controller.temperature
         return next(iter(spec.presets.values())).controller.temperature
     found = config["temperature"]

@@ -16,7 +16,7 @@ from worldmodels.envs.task import Task, get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents, make_rnn, make_vae
-from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.layout import BEST, INITIAL_LATENTS, MODEL, WEIGHTS
 from worldmodels.runs.run import Run
 
 
@@ -60,7 +60,7 @@ def _parts_of_run(run: Run) -> Parts:
     """Takes each part from the stage that makes it: its newest checkpoint while it is being trained."""
     spec = get_task(run.task)
     if run.done("controller"):
-        return whole(load_model(run.path / "model"))
+        return whole(load_model(run.path / MODEL))
     weights = run.stage_path("vae") / WEIGHTS
     if not weights.exists():
         raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
@@ -72,8 +72,8 @@ def _parts_of_run(run: Run) -> Parts:
     initial, solution = InitialLatents(none, none), None
     if memory.exists():
         load_module(memory, rnn)
-        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
-        best = run.stage_path("controller") / "best.safetensors"
+        initial = load_initial_latents(run.stage_path("encode") / INITIAL_LATENTS, spec)
+        best = run.stage_path("controller") / BEST
         if best.exists():
             found = load_tensors(best).get("solution")
             if found is None or found.shape != (num_parameters(spec, run.preset.controller.inputs),):

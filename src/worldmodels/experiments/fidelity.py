@@ -13,6 +13,7 @@ from worldmodels.config import FidelityConfig
 from worldmodels.diagnostics.fidelity import measure
 from worldmodels.diagnostics.hits import FORESEEN, WINDOW_STEPS
 from worldmodels.plots.fidelity import draw
+from worldmodels.runs.layout import EVALUATION, FIDELITY, FIDELITY_PICTURE
 from worldmodels.runs.run import Run
 
 
@@ -39,9 +40,9 @@ def print_table(result: dict[str, Any]) -> None:
 def run(config: FidelityConfig, run: Run) -> dict[str, Any]:
     """Measures a finished run's dream into ``evaluation/fidelity.json`` and ``evaluation/fidelity.png``."""
     result = measure(config, run)
-    folder = run.path / "evaluation"
-    files.write_json(folder / "fidelity.json", result)
-    draw(result, folder / "fidelity.png")
+    folder = run.path / EVALUATION
+    files.write_json(folder / FIDELITY, result)
+    draw(result, folder / FIDELITY_PICTURE)
     print_table(result)
     print(f"picture: {folder / 'fidelity.png'}")
     return result

@@ -33,6 +33,7 @@ from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.policies.noisy import NoisyDriver
 from worldmodels.policies.random_nets import RandomNets
 from worldmodels.policies.recorder import Recorder
+from worldmodels.runs.layout import DONE, MODEL, STARTED
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.workers import make_workers
@@ -113,7 +114,7 @@ def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, se
             write_shard(shard, _play(task, config, seed, indices))
             store.put(shard)
             return Shard(shard).num_frames
-    found = folder.parent / "STARTED"
+    found = folder.parent / STARTED
     if not found.exists() or found.read_text(encoding="utf-8") != started:
         raise EnvironmentFailure(
             f"{folder.parent}: not on {socket.gethostname()}; put the run into a folder that all machines share, "
@@ -179,7 +180,7 @@ def run(config: CollectConfig, run: Run) -> None:
         if run.previous is None:
             raise UserError("policy agent needs a run to go on from; name it with --previous")
         inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
-        model = run.previous.path / "model"
+        model = run.previous.path / MODEL
     begun = run.begin("collect", config, inputs)
     # Other machines may share the folder, and have other working directories.
     folder = run.stage_path("collect").absolute()
@@ -192,7 +193,7 @@ def run(config: CollectConfig, run: Run) -> None:
     every = [*linked, *plan]
     if not begun and _is_whole(every, run):
         return
-    (folder / "DONE").unlink(missing_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
     for path in plan:
         _set_aside_if_damaged(path)
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
@@ -200,7 +201,7 @@ def run(config: CollectConfig, run: Run) -> None:
     progress = Progress("collect", config.num_episodes, "episodes", num_done)
     num_frames = 0
     if missing:
-        started = (folder / "STARTED").read_text(encoding="utf-8")
+        started = (folder / STARTED).read_text(encoding="utf-8")
         store = None
         if config.episodes_url:
             store = ShardStore(config.episodes_url)

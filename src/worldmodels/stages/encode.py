@@ -27,7 +27,7 @@ from worldmodels.models.precision import device_of, pick_device
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import make_vae
-from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.layout import INITIAL_LATENTS, POSITION, WEIGHTS
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.side_by_side import side_by_side
@@ -73,7 +73,7 @@ def run(config: EncodeConfig, run: Run) -> None:
     # What is written, from which frame on, and whether as a mirror shows it.
     parts: tuple[tuple[tuple[str, ...], int, bool], ...] = (("mu", "logvar"), 0, False), (tuple(MIRRORED), first_mirrored, True)
     num_all = sum(total - first for _, first, _ in parts)
-    position = folder / "position.json"
+    position = folder / POSITION
     start = _position(position, num_all) if position.exists() else 0
     arrays = _open_arrays(folder, shapes, start)
     if arrays is None:
@@ -178,7 +178,7 @@ def _write_initial_latents(folder: Path) -> None:
     store = LatentStore(folder)
     first = store.offsets[:-1]
     save_tensors(
-        folder / "initial_latents.safetensors",
+        folder / INITIAL_LATENTS,
         {"mu": torch.from_numpy(np.array(store.mu[first])), "logvar": torch.from_numpy(np.array(store.logvar[first]))},
     )
-    load_tensors(folder / "initial_latents.safetensors")
+    load_tensors(folder / INITIAL_LATENTS)

@@ -17,9 +17,10 @@ from worldmodels.config import EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
 from worldmodels.models.precision import pick_device
+from worldmodels.runs.layout import EVALUATION
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
-from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
+from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
 #: No seed is above it.
@@ -111,26 +112,26 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
 
     official, inputs = not config.fast, model.inputs if model is not None else "z"
     temperature, own, where = None, None, ""
-    population: DreamEvaluator | RealEvaluator
+    evaluator: Evaluator
     if config.world == "dream":
         assert model is not None
         own = model.temperature
         temperature = config.temperature or own
         where = f"{temperature_text(temperature, own)}: "
         device = pick_device(config.device)
-        population = DreamEvaluator(model.world_model, inputs, temperature, config.num_slots, device, random)
+        evaluator = DreamEvaluator(model.world_model, inputs, temperature, config.num_slots, device, random)
     else:
         world_model = None if model is None or random else model.world_model
-        population = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
         solutions = torch.zeros(1, 0) if model is None else model.solution[None]
         block = max(BLOCK_EPISODES, config.num_slots)
         for first in range(0, config.episodes, block):
             left = np.flatnonzero(~tally.played[first : first + block]).tolist()
             if left:
-                population.evaluate(solutions, [EpisodeJob(0, config.seed + first + index) for index in left], on_result)
+                evaluator.evaluate(solutions, [EpisodeJob(0, config.seed + first + index) for index in left], on_result)
     finally:
-        population.close()
+        evaluator.close()
     summary = summarise(tally.returns)
     progress.finish(f"{where}{score_text(summary, 1)}")
     dream = config.world == "dream"
@@ -182,7 +183,7 @@ def _same(found: Any, asked: dict[str, Any]) -> bool:
 def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
     target = load_target(str(run.path), config.agent, config.world)
-    path = run.path / "evaluation" / f"{name}.json"
+    path = run.path / EVALUATION / f"{name}.json"
     asked = _asked(config, target)
     found = files.read_json(path) if path.exists() else None
     if isinstance(found, dict) and _same(found.get("asked"), asked):

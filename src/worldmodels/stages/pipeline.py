@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.config import Config
+from worldmodels.runs.layout import STARTED
 from worldmodels.runs.run import Run
 from worldmodels.runs.timings import note_time
 from worldmodels.runtime.memory import keep_freed_memory
@@ -43,5 +44,5 @@ def run_stage(run: Run, stage: str, config: Config) -> None:
         refused = True
         raise
     finally:
-        if not (finished or refused) and (run.stage_path(stage) / "STARTED").exists():
+        if not (finished or refused) and (run.stage_path(stage) / STARTED).exists():
             note_time(run, stage, time.monotonic() - start)
