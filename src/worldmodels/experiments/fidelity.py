@@ -30,10 +30,10 @@ def print_table(result: dict[str, Any]) -> None:
     said = "undefined (all policies score the same in one world)" if correlation is None else f"{correlation:.2f}"
     print(f"rank correlation {said}; the dream is {result['bias']:+.0f} too high on average")
     hits = result.get("hits")
-    if hits and hits["foreseen"] is not None:
+    if hits and hits["hit_recall"] is not None:
         print(
             f"{hits['num_hits']:,} hits in {hits['num_steps']:,} held-out steps, M expected {hits['expected_hits']:.1f}; "
-            f"{hits['foreseen']:.0%} were seen coming: M's chances within {WINDOW_STEPS} steps add up to {FORESEEN:g} or more"
+            f"{hits['hit_recall']:.0%} were seen coming: M's chances within {WINDOW_STEPS} steps add up to {FORESEEN:g} or more"
         )
 
 

@@ -11,7 +11,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class DenseAdam:
-    """Adam on views of the parameters that lie in memory as they are numbered: torch's fused kernel copies all others.
+    """Adam on contiguous views of the parameters: torch's fused kernel copies all others.
 
     Args:
         parameters: by name; V's are channels last.
