@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.models import mdn_rnn
+from worldmodels.models import stepper
 from worldmodels.models import stepper_cpu as stepping
 from worldmodels.models.mixture_nll import LOG_STD_RANGE
 
@@ -21,7 +21,7 @@ def numbers(dtype, *shape, scale=4.0):
 def test_advance(dtype, num_slots, size):
     gates, cell = numbers(dtype, num_slots, 4 * size), numbers(torch.float32, num_slots, size, scale=1.0)
     gates[0, :4] = torch.tensor([-200.0, 200.0, -1e30, 1e30])
-    for found, expected in zip(stepping.advance(gates, cell), mdn_rnn.advance(gates, cell), strict=True):
+    for found, expected in zip(stepping.advance(gates, cell), stepper.advance(gates, cell), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -34,7 +34,7 @@ def test_draw(dtype, num_heads, temperature):
     uniform = torch.rand(num_slots, latent, generator=torch.Generator().manual_seed(1))
     normal = numbers(torch.float32, num_slots, latent, scale=1.0)
     asked = (outputs, num_heads, uniform, normal, temperature, LOG_STD_RANGE)
-    found, expected = stepping.draw(*asked), mdn_rnn.draw(*asked)
+    found, expected = stepping.draw(*asked), stepper.draw(*asked)
     near = torch.isclose(found, expected, rtol=1e-4, atol=1e-5)
     # A uniform number that falls onto the border of two mixtures may choose either.
     assert near.float().mean() > 0.999
@@ -62,7 +62,7 @@ def test_join_rounds_as_torch_does(values, dtype):
     last = part.flip(1)[:, 1:]  # not contiguous
     rows = [torch.full((len(part), 6), 7.0, dtype=dtype) for _ in range(2)]
     stepping.join([part, last], rows[0])
-    mdn_rnn.join([part, last], rows[1])
+    stepper.join([part, last], rows[1])
     assert torch.equal(rows[0].isnan(), rows[1].isnan())
     assert torch.equal(rows[0].nan_to_num(), rows[1].nan_to_num())
     assert (rows[0][:, 5] == 7).all()
