@@ -29,9 +29,9 @@ assert main(["--help"]) == 0
 assert main(["tasks"]) == 0
 import torch
 from worldmodels.envs.car_racing import drawing
-from worldmodels.models import controller, stepper_cpu as stepping
+from worldmodels.models import controller_kernels, stepper_cpu as stepping
 x = torch.ones(2, 5)
-assert (controller.products(x, 3 * torch.ones(1, 4, 5), torch.zeros(2, dtype=torch.int64)) == 3).all()
+assert (controller_kernels.products(x, 3 * torch.ones(1, 4, 5), torch.zeros(2, dtype=torch.int64)) == 3).all()
 """
 #: A user of no list, as in containers; without root's rights we are one ourselves, but for our home.
 STRANGER = 54_321 if os.getuid() == 0 else os.getuid()

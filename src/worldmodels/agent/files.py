@@ -19,6 +19,7 @@ from worldmodels.config import ControllerInputs
 from worldmodels.models.controller import named_weights
 from worldmodels.models.vae_file import save_vae
 from worldmodels.models.world_model import WorldModel
+from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, RNN, VAE
 
 #: Format 1 had C's weights in one row, ``solution``; it is still read.
 FORMAT, OLD_FORMAT = 2, 1
@@ -40,13 +41,13 @@ def save_model(
     """
     spec, initial = world_model.spec, world_model.initial
     files.remove_leftovers(folder)
-    save_vae(folder / "vae.safetensors", world_model.vae)
-    save_tensors(folder / "rnn.safetensors", dict(world_model.rnn.named_parameters()))
-    save_tensors(folder / "controller.safetensors", named_weights(spec, inputs, solution.float()))
-    save_tensors(folder / "initial_latents.safetensors", {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
+    save_vae(folder / VAE, world_model.vae)
+    save_tensors(folder / RNN, dict(world_model.rnn.named_parameters()))
+    save_tensors(folder / CONTROLLER, named_weights(spec, inputs, solution.float()))
+    save_tensors(folder / INITIAL_LATENTS, {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
     hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
     files.write_json(
-        folder / "config.json",
+        folder / CONFIG,
         {
             "format": FORMAT,
             "task": spec.name,

@@ -12,7 +12,7 @@ from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import get_task
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents, make_rnn, make_vae
-from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.layout import INITIAL_LATENTS, WEIGHTS
 from worldmodels.runs.run import Run
 
 
@@ -32,7 +32,7 @@ def load_world_model(run: Run, memory: Memory, store: LatentStore) -> WorldModel
 
 def open_initial_latents(run: Run, store: LatentStore) -> InitialLatents:
     """Opens where dreams begin, compared to the run's opened latents. Raises `BadFileError` or `UserError`."""
-    path = run.stage_path("encode") / "initial_latents.safetensors"
+    path = run.stage_path("encode") / INITIAL_LATENTS
     initial = load_initial_latents(path, get_task(run.task))
     first = store.offsets[:-1]
     for name, found, made in (("mu", initial.mu, store.mu), ("logvar", initial.logvar, store.logvar)):

@@ -8,6 +8,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.envs import plugins
 from worldmodels.envs.task import tasks
+from worldmodels.runs.layout import CONFIG, DONE, MODEL, VAE
 from worldmodels.runs.run import Run, nearest_run
 
 #: The agents that come with the package, a model's folder a task.
@@ -36,20 +37,20 @@ def target_path(target: str) -> Path:
         files.check_folder(path.parent)
         near = nearest_run(path) or nearest(target, found)
         raise UserError(f"{target}: no such folder and no such task{near}; give a run, a model or a task")
-    return path if (path / "config.json").exists() else _newest_round(path) or path
+    return path if (path / CONFIG).exists() else _newest_round(path) or path
 
 
 def _newest_round(path: Path) -> Path | None:
     """Returns the newest finished round of `worldmodels iterate` in a folder, the newest if none is finished, or None."""
     rounds = [found.parent for found in path.glob("round-*/config.json") if found.parent.name[len("round-") :].isdecimal()]
     rounds.sort(key=lambda folder: int(folder.name[len("round-") :]))
-    finished = [folder for folder in rounds if (folder / "controller" / "DONE").exists()]
+    finished = [folder for folder in rounds if (folder / "controller" / DONE).exists()]
     return finished[-1] if finished else rounds[-1] if rounds else None
 
 
 def is_model(path: Path) -> bool:
     """Returns whether a path is the folder of a model alone, without the stages of a run."""
-    return (path / "vae.safetensors").exists()
+    return (path / VAE).exists()
 
 
 def model_folder(target: str) -> Path:
@@ -62,7 +63,7 @@ def model_folder(target: str) -> Path:
     if is_model(path):
         return path
     Run.open(path).require("controller")
-    return path / "model"
+    return path / MODEL
 
 
 def open_run(target: str, needed: str) -> Run:

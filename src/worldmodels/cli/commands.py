@@ -29,6 +29,7 @@ from worldmodels.cli.arguments import (
 )
 from worldmodels.cli.parse import check_json, parse, write_result
 from worldmodels.config import check_rounds, check_seed
+from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
 from worldmodels.runtime.interrupt import loading
@@ -68,7 +69,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         with loading():
             from worldmodels.envs.task import get_task
 
-        existing = Path(known.run) if known.run and (Path(known.run) / "config.json").exists() else None
+        existing = Path(known.run) if known.run and (Path(known.run) / CONFIG).exists() else None
         if existing is not None:
             run = Run.open(existing)
             base = RunArgs(run=existing, task=run.task, scale=run.scale, seed=run.seed)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.runs.layout import FRAMES, SHARD, STEPS
 
 FRAME_SHAPE = (64, 64, 3)
 CHUNK_FRAMES = 128
@@ -149,27 +150,27 @@ def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
         temporary.mkdir(parents=True)
         frames = np.concatenate([e.frames for e in episodes])
         chunks = [_compress(frames[i : i + CHUNK_FRAMES]) for i in range(0, len(frames), CHUNK_FRAMES)]
-        (temporary / "frames.bin").write_bytes(b"".join(chunks))
+        (temporary / FRAMES).write_bytes(b"".join(chunks))
         np.savez(
-            temporary / "steps.npz",
+            temporary / STEPS,
             action=np.concatenate([e.actions for e in episodes]),
             reward=np.concatenate([e.rewards for e in episodes]),
             terminated=np.concatenate([e.terminated for e in episodes]),
             damage=np.concatenate([e.damage for e in episodes]),
         )
         files.write_json(
-            temporary / "shard.json",
+            temporary / SHARD,
             {
                 "episodes": [{"seed": e.seed, "length": len(e.frames)} for e in episodes],
                 "chunk_bytes": [len(chunk) for chunk in chunks],
-                "frames_sha256": files.sha256_of(temporary / "frames.bin"),
-                "steps_sha256": hashlib.sha256(_npz_content(temporary / "steps.npz")).hexdigest(),
+                "frames_sha256": files.sha256_of(temporary / FRAMES),
+                "steps_sha256": hashlib.sha256(_npz_content(temporary / STEPS)).hexdigest(),
             },
         )
         temporary.rename(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if (folder / "shard.json").exists():
+        if (folder / SHARD).exists():
             return  # a worker that was given up for dead has written it meanwhile
         raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
 
@@ -192,7 +193,7 @@ def _npz_content(path: Path) -> bytes:
 
 def shard_sha256(folder: Path) -> str:
     """Returns the hash of a shard's manifest, which covers its content. Raises `BadFileError` if it is missing."""
-    path = folder / "shard.json"
+    path = folder / SHARD
     if not path.is_file():
         raise BadFileError(f"{path}: missing{_MEND}")
     return files.sha256_of(path)
@@ -213,7 +214,7 @@ class Shard:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            manifest = files.read_json(folder / "shard.json")
+            manifest = files.read_json(folder / SHARD)
         except BadFileError as error:
             raise BadFileError(f"{error}{_MEND}") from None
         try:
@@ -227,7 +228,7 @@ class Shard:
         except (KeyError, TypeError, ValueError):
             raise BadFileError(f"{folder}/shard.json: not a shard's manifest{_MEND}") from None
         self.num_frames = sum(self.lengths)
-        self._file = folder / "frames.bin"
+        self._file = folder / FRAMES
         if min(self.lengths, default=0) < 1 or len(self._chunk_ends) - 1 != -(-self.num_frames // CHUNK_FRAMES):
             raise BadFileError(f"{folder}/shard.json: {len(self._chunk_ends) - 1} chunks for {self.num_frames} frames{_MEND}")
         size = self._file.stat().st_size if self._file.exists() else 0
@@ -263,7 +264,7 @@ class Shard:
     def steps(self) -> dict[str, NDArray[Any]]:
         """Reads action float32 [T, A], reward float32 [T], terminated bool [T] and damage float32 [T]."""
         self._verify_once()
-        path = self.folder / "steps.npz"
+        path = self.folder / STEPS
         try:
             with np.load(path, allow_pickle=False) as archive:
                 steps = {name: archive[name] for name in _STEPS}
@@ -280,7 +281,7 @@ class Shard:
 
     def verify(self) -> None:
         """Reads everything and compares checksums. Raises `BadFileError`."""
-        steps = self.folder / "steps.npz"
+        steps = self.folder / STEPS
         for path, wanted in ((self._file, self._frames_sha256), (steps, self._steps_sha256)):
             try:
                 found = files.sha256_of(path) if path == self._file else hashlib.sha256(_npz_content(path)).hexdigest()

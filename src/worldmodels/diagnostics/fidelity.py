@@ -25,7 +25,7 @@ from worldmodels.diagnostics.statistics import rank_correlation, summarise
 from worldmodels.envs.task import get_task
 from worldmodels.models.precision import pick_device
 from worldmodels.policies.blind import BlindPolicy, blind_policies
-from worldmodels.runs.layout import BEST
+from worldmodels.runs.layout import BEST, HISTORY
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
@@ -46,7 +46,7 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
     found = {f"C, iteration {iteration} of PPO": start_after(config, run, iteration) for iteration in kept_iterations(config)}
-    history = folder / "history.jsonl"
+    history = folder / HISTORY
     rows = read_jsonl(history, "generation")
     search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
@@ -87,15 +87,15 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         finally:
             pixels.close()
         note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
-    asleep = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device)
-    awake = RealEvaluator(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
+    dream_evaluator = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device)
+    real_evaluator = RealEvaluator(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
     try:
         for name, solution in evolved.items():
             weights = torch.from_numpy(solution)[None]
-            dreamt, played = asleep.evaluate(weights, dream_jobs), awake.evaluate(weights, real_jobs)
+            dreamt, played = dream_evaluator.evaluate(weights, dream_jobs), real_evaluator.evaluate(weights, real_jobs)
             note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
     finally:
-        awake.close()
+        real_evaluator.close()
     store = LatentStore(run.stage_path("encode"))
     _, held_out = split_run(run, store.num_episodes, run.preset.rnn.held_out_fraction)
     dreams, reals = [row["dream"]["mean"] for row in rows], [row["real"]["mean"] for row in rows]

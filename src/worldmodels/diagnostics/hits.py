@@ -30,17 +30,17 @@ class Foresight:
         num_steps: steps looked at.
         num_hits: steps with a hit.
         expected_hits: the sum of M's chances; that of an M which is right on average is ``num_hits``.
-        foreseen: the share of hits around which M's chances, over `WINDOW_STEPS` steps to either side, add up to `FORESEEN` or
-            more; None where there was no hit, or nothing else.
-        explained: how much of the entropy of hits M takes away: 0 is knowing no more than how many there are, 1 knowing each
-            one's step; None where ``foreseen`` is.
+        hit_recall: the share of hits around which M's chances, over `WINDOW_STEPS` steps to either side, add up to `FORESEEN`
+            or more; None where there was no hit, or nothing else.
+        entropy_explained: the share of the entropy of hits that M explains: 0 is knowing no more than how many there are, 1
+            knowing each one's step; None where ``hit_recall`` is.
     """
 
     num_steps: int
     num_hits: int
     expected_hits: float
-    foreseen: float | None
-    explained: float | None
+    hit_recall: float | None
+    entropy_explained: float | None
 
 
 @torch.no_grad()
@@ -64,9 +64,9 @@ def hits_foreseen(world_model: WorldModel, store: LatentStore, episodes: NDArray
     window = np.ones(2 * WINDOW_STEPS + 1)
     around = np.concatenate([np.convolve(part, window)[WINDOW_STEPS:-WINDOW_STEPS] for part in np.split(chance, ends)])
     num_hits, rate = int(hit.sum()), hit.mean()
-    foreseen = explained = None
+    hit_recall = entropy_explained = None
     if 0 < rate < 1:
-        foreseen = float((around[hit] >= FORESEEN).mean())
+        hit_recall = float((around[hit] >= FORESEEN).mean())
         entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
-        explained = float(1 - np.logaddexp(0, np.where(hit, -logit, logit)).mean() / entropy)
-    return Foresight(len(hit), num_hits, float(chance.sum()), foreseen, explained)
+        entropy_explained = float(1 - np.logaddexp(0, np.where(hit, -logit, logit)).mean() / entropy)
+    return Foresight(len(hit), num_hits, float(chance.sum()), hit_recall, entropy_explained)

@@ -19,6 +19,7 @@ from worldmodels.data.episodes import EpisodeStore, Shard
 from worldmodels.data.latents import LatentStore
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import get_task
+from worldmodels.runs.layout import BEST, CONFIG, DONE, EVALUATION, SHARD, STARTED, VAE, WEIGHTS
 from worldmodels.runs.run import STAGES, Run, read_done
 
 Facts = dict[str, Any]
@@ -45,12 +46,12 @@ def inspect_path(path: Path) -> Facts:
 def _kind_of(path: Path) -> tuple[str, Callable[[Path], Facts]]:
     """Recognises a path by what lies in it. Raises `UserError` with what is understood."""
     known: list[tuple[bool, str, Callable[[Path], Facts]]] = [
-        ((path / "vae.safetensors").exists(), "model", _model),
-        ((path / "config.json").exists(), "run", _run),
-        ((path / "shard.json").exists(), "episode shard", _shard),
+        ((path / VAE).exists(), "model", _model),
+        ((path / CONFIG).exists(), "run", _run),
+        ((path / SHARD).exists(), "episode shard", _shard),
         (any(path.glob("shard-*/shard.json")), "episodes", _episodes),
         ((path / "lengths.npy").exists(), "latents", _latents),
-        ((path / "STARTED").exists() or (path / "DONE").exists(), "stage", _stage),
+        ((path / STARTED).exists() or (path / DONE).exists(), "stage", _stage),
         (path.suffix == ".safetensors", "weights", _weights),
         (path.suffix == ".jsonl", "log", _log),
         (path.suffix == ".json", "result", _result),
@@ -72,13 +73,13 @@ def _run(path: Path) -> Facts:
     for stage in STAGES:
         folder = run.stage_path(stage)
         done = run.done(stage)
-        state = "finished" if done is not None else "begun" if (folder / "STARTED").exists() else "missing"
+        state = "finished" if done is not None else "begun" if (folder / STARTED).exists() else "missing"
         stages[stage] = {"state": state, "bytes": _size(folder) if folder.exists() else 0}
         if done is not None:
             stages[stage] |= {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
             health += _changed(folder, done["outputs"])
-    config = files.read_json(path / "config.json")
-    scores = {f.stem: score_text(r, 1) for f in sorted((path / "evaluation").glob("*.json")) if (r := _score(f))}
+    config = files.read_json(path / CONFIG)
+    scores = {f.stem: score_text(r, 1) for f in sorted((path / EVALUATION).glob("*.json")) if (r := _score(f))}
     return {
         "task": run.task, "scale": run.scale, "seed": run.seed, "versions": config["versions"],
         "stages": stages, "scores": scores, "health": health,
@@ -94,7 +95,7 @@ def _changed(folder: Path, outputs: dict[str, str]) -> list[str]:
     """Returns a sentence for every weight file that is not what its stage wrote."""
     faults = []
     for name, digest in outputs.items():
-        candidates = {"vae": "model.safetensors", "rnn": "model.safetensors", "controller": "best.safetensors"}
+        candidates = {"vae": WEIGHTS, "rnn": WEIGHTS, "controller": BEST}
         file = folder / (candidates.get(name) or f"{name.removeprefix('latents/')}.npy")
         if name == "episodes":
             continue  # every shard has checksums of its own
@@ -106,7 +107,7 @@ def _changed(folder: Path, outputs: dict[str, str]) -> list[str]:
 
 
 def _stage(path: Path) -> Facts:
-    started, done = path / "STARTED", path / "DONE"
+    started, done = path / STARTED, path / DONE
     facts: Facts = {"state": "finished" if done.exists() else "begun"}
     if started.exists():
         found = files.read_json(started)
@@ -156,7 +157,7 @@ def _latents(path: Path) -> Facts:
 
 
 def _model(path: Path) -> Facts:
-    config: Any = files.read_json(path / "config.json")
+    config: Any = files.read_json(path / CONFIG)
     facts: Facts = {"weights": {name: _weights(path / f"{name}.safetensors") for name in PARTS}}
     faults = [fault for weights in facts["weights"].values() for fault in weights.pop("health")]
     try:

@@ -1,4 +1,6 @@
-"""M left alone: told the beginning of recorded episodes, then fed with its own predictions and the recorded actions."""
+"""Open-loop prediction after a warm-up: M reads the beginning of recorded episodes, then its own predictions and the recorded
+actions.
+"""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from worldmodels.config import FidelityConfig
 from worldmodels.diagnostics.fidelity import measure
 from worldmodels.diagnostics.hits import FORESEEN, WINDOW_STEPS
 from worldmodels.plots.fidelity import draw
+from worldmodels.runs.layout import EVALUATION, FIDELITY, FIDELITY_PICTURE
 from worldmodels.runs.run import Run
 
 
@@ -29,19 +30,19 @@ def print_table(result: dict[str, Any]) -> None:
     said = "undefined (all policies score the same in one world)" if correlation is None else f"{correlation:.2f}"
     print(f"rank correlation {said}; the dream is {result['bias']:+.0f} too high on average")
     hits = result.get("hits")
-    if hits and hits["foreseen"] is not None:
+    if hits and hits["hit_recall"] is not None:
         print(
             f"{hits['num_hits']:,} hits in {hits['num_steps']:,} held-out steps, M expected {hits['expected_hits']:.1f}; "
-            f"{hits['foreseen']:.0%} were seen coming: M's chances within {WINDOW_STEPS} steps add up to {FORESEEN:g} or more"
+            f"{hits['hit_recall']:.0%} were seen coming: M's chances within {WINDOW_STEPS} steps add up to {FORESEEN:g} or more"
         )
 
 
 def run(config: FidelityConfig, run: Run) -> dict[str, Any]:
     """Measures a finished run's dream into ``evaluation/fidelity.json`` and ``evaluation/fidelity.png``."""
     result = measure(config, run)
-    folder = run.path / "evaluation"
-    files.write_json(folder / "fidelity.json", result)
-    draw(result, folder / "fidelity.png")
+    folder = run.path / EVALUATION
+    files.write_json(folder / FIDELITY, result)
+    draw(result, folder / FIDELITY_PICTURE)
     print_table(result)
     print(f"picture: {folder / 'fidelity.png'}")
     return result

@@ -21,6 +21,7 @@ from worldmodels.config import Backend, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import Task, get_task
 from worldmodels.experiments.reproduce import reproduce
+from worldmodels.runs.layout import CONFIG, METRICS, ROUNDS
 from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 
@@ -54,9 +55,9 @@ def iterate(
         rows.append(_row(number, run, reproduce(placed)))
         previous = folder
         result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.solved_at, "rounds": rows}
-        if number + 1 < rounds and (path / f"round-{number + 1}" / "config.json").exists():
+        if number + 1 < rounds and (path / f"round-{number + 1}" / CONFIG).exists():
             continue  # an earlier call has come farther
-        make_once(path / "rounds.json", result, partial(files.write_json, value=result))
+        make_once(path / ROUNDS, result, partial(files.write_json, value=result))
         make_once(path / "rounds.md", result, partial(files.write_bytes, data=to_markdown(result).encode()))
     return result
 
@@ -64,7 +65,7 @@ def iterate(
 def _row(number: int, run: Run, summary: dict[str, Any]) -> dict[str, Any]:
     """Returns a round's figures: its data, how well V and M do on what was held out, and the scores."""
     collected = run.require("collect")
-    last = {stage: read_jsonl(run.stage_path(stage) / "metrics.jsonl")[-1] for stage in ("vae", "rnn")}
+    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
     return {
         "round": number,
         "episodes": collected["num_episodes"],

@@ -16,6 +16,7 @@ from worldmodels.envs.task import Task, get_task
 from worldmodels.plots.evolution import draw_curve
 from worldmodels.plots.figures import save
 from worldmodels.plots.vision import draw_reconstructions
+from worldmodels.runs.layout import CURVE, EVALUATION, HISTORY, MODEL, PPO_LOG, RECONSTRUCTIONS, SCORES, VIDEO
 from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 from worldmodels.viewer.video import record
@@ -57,12 +58,12 @@ def print_table(spec: Task, evaluations: dict[str, dict[str, Any]]) -> None:
 def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
     """Makes the pictures and the video of a finished run, each once, prints the table, and returns the paths."""
     spec = get_task(run.task)
-    agent = load_model(run.path / "model")
-    folder = run.path / "evaluation"
+    agent = load_model(run.path / MODEL)
+    folder = run.path / EVALUATION
     paths = {
-        "reconstructions": folder / "reconstructions.png",
-        "training curve": folder / "curve.png",
-        "video": folder / "episode-000.mp4",
+        "reconstructions": folder / RECONSTRUCTIONS,
+        "training curve": folder / CURVE,
+        "video": folder / VIDEO,
     }
     settings = VideoConfig("real", spec.max_episode_steps, VIDEO_SEED, 1, run.preset.controller.temperature)
     seen = {
@@ -71,7 +72,7 @@ def run(run: Run, evaluations: dict[str, dict[str, Any]]) -> dict[str, Path]:
         "held_out_fraction": run.preset.vae.held_out_fraction,
         "seed": run.seed,
     }
-    logs = [run.stage_path("controller") / name for name in ("history.jsonl", "scores.jsonl", "ppo.jsonl")]
+    logs = [run.stage_path("controller") / name for name in (HISTORY, SCORES, PPO_LOG)]
     scores = {name: row["mean"] for name, row in evaluations.items()}
     curve = {
         "logs": {log.name: files.sha256_of(log) for log in logs if log.exists()},

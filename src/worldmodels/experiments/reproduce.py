@@ -11,6 +11,7 @@ from worldmodels.base import files
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import get_task
 from worldmodels.experiments import report
+from worldmodels.runs.layout import EVALUATION, RESULTS
 from worldmodels.runs.made_once import read_table
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.timings import note_time, stage_seconds
@@ -47,7 +48,7 @@ def reproduce(run: Run) -> dict[str, Any]:
         },
         "files": {label: str(Path(path).relative_to(run.path)) for label, path in paths.items()},
     }
-    results = run.path / "evaluation" / "results.json"
+    results = run.path / EVALUATION / RESULTS
     found = read_table(results)
     if {name: value for name, value in found.items() if name != "seconds"} == summary and "seconds" in found:
         return found  # nothing was left to do

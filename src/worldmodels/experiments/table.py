@@ -29,6 +29,7 @@ from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.world_model import WorldModel, make_rnn
 from worldmodels.plots.table import draw_ablation, draw_temperatures
+from worldmodels.runs.layout import TABLE, TABLE_PICTURE
 from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 from worldmodels.runs.timings import note_time, stage_seconds
@@ -162,9 +163,9 @@ def make_table(
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
-    make_once(path / "table.json", result, lambda table: files.write_json(table, result))
+    make_once(path / TABLE, result, lambda table: files.write_json(table, result))
     make_once(path / "table.md", result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
-    make_once(path / "table.png", result, lambda picture: DRAW[name](result, picture))
+    make_once(path / TABLE_PICTURE, result, lambda picture: DRAW[name](result, picture))
     return result
 
 

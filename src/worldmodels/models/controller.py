@@ -1,19 +1,18 @@
 """C, the controller: action = tanh(W · features + b) (paper, section 2.3), or the same with one hidden layer.
 
+The features are [z, h], or what `ControllerInputs` names. What makes C fast is in `controller_kernels`.
+
 Shapes: P population, N slots, F features, A action, I and O a layer's inputs and outputs.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodels.base.types import Floats
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task
-from worldmodels.runtime.compiled import compiled
+from worldmodels.models.controller_kernels import products
 
 #: Units of the hidden layer of ``"z+hidden"`` (the paper's "V model with a hidden layer").
 HIDDEN_UNITS = 40
@@ -72,30 +71,15 @@ def _memory(inputs: ControllerInputs) -> str:
     return inputs.split("+")[0].removeprefix("z").removeprefix("mu")
 
 
-def products(x: Tensor, weight: Tensor, candidate: Tensor) -> Tensor:
-    """Returns each slot's inputs times its candidate's weights, float32 [N, O, I]: their sum over I is a layer's output.
-
-    On a CPU a compiled loop finds the weights where they are, which the caches hold; gathered for all slots they would not fit.
+def layer(x: Tensor, weight: Tensor, bias: Tensor | None, candidate: Tensor) -> Tensor:
+    """One layer of C, tanh(W x + b), each slot with the weights of its own candidate: [N, I] → [N, O].
 
     Args:
         x: float32 [N, I].
         weight: float32 [P, O, I].
+        bias: float32 [P, O], if there is one.
         candidate: int64 [N].
     """
-    if x.device.type != "cpu":
-        return x[:, None] * weight.index_select(0, candidate)
-    # What is compiled checks nothing; whose weights there are is checked as the episodes begin.
-    if x.shape != (len(candidate), weight.shape[2]):
-        raise ValueError(f"inputs {tuple(x.shape)} of {len(candidate)} slots for weights {tuple(weight.shape)}")
-    out = torch.empty(len(x), *weight.shape[1:])
-    _multiply(x.contiguous().numpy(), weight.numpy(), candidate.numpy(), out.numpy())
-    return out
-
-
-@compiled(nogil=True)
-def _multiply(x: Floats, weight: Floats, candidate: NDArray[np.int64], out: Floats) -> None:
-    for slot in range(x.shape[0]):
-        for unit in range(weight.shape[1]):
-            inputs, weights, found = x[slot], weight[candidate[slot], unit], out[slot, unit]
-            for i in range(inputs.shape[0]):
-                found[i] = inputs[i] * weights[i]
+    # Not a matrix product, also where all slots have the same weights: its sums depend on how many slots there are.
+    out = products(x, weight, candidate).sum(2)
+    return torch.tanh(out if bias is None else out + bias.index_select(0, candidate))

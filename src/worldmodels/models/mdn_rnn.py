@@ -1,4 +1,12 @@
-"""M, the MDN-RNN: an LSTM whose output is a mixture of Gaussians over the next latent (paper, appendix A.2).
+"""M, the MDN-RNN: an LSTM whose output is a mixture of Gaussians over the next latent (paper, section 2.2 and appendix A.2).
+
+    h_t+1, c_t+1 = LSTM([z_t, a_t], h_t, c_t)
+    p(z_t+1 | h_t+1) = Π_i Σ_k π_ik N(z_i; μ_ik, σ_ik)      (i: latents; k: mixtures; π, μ, σ linear in h_t+1)
+    loss = -log p(z_t+1) / Z, mean over steps
+         + weighted cross-entropy of the done head          (where there is one)
+         + half the squared error of the reward head        (where there is one; not the paper's)
+
+The likelihood with its gradient is in `mixture_nll`; M one step at a time, for the dream, in `stepper`.
 
 Shapes: B batch, T time, N slots, Z latent, A action, H hidden, K mixtures, R = T·B rows.
 
@@ -8,6 +16,7 @@ mixtures first, so that one mixture of all latents is contiguous. (The original 
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +34,23 @@ class RNNState(NamedTuple):
 
     hidden: Tensor
     cell: Tensor
+
+
+class Sequences(NamedTuple):
+    """A batch of sequences, and what M is to predict along them.
+
+    ``inputs`` float32 [B, T, I], from `MDNRNN.inputs`; ``next_z`` float32 [B, T, Z], the latents to predict; ``has_next``
+    bool [B, T], False where the episode ended and nothing follows; ``done`` bool [B, T], termination (or a hit, see
+    `RNNSizes.hits`) at this step; ``reward`` float32 [B, T], of this step; ``valid`` bool [B, T], False where an episode is
+    padded.
+    """
+
+    inputs: Tensor
+    next_z: Tensor
+    has_next: Tensor
+    done: Tensor
+    reward: Tensor
+    valid: Tensor
 
 
 @dataclass(frozen=True)
@@ -98,29 +124,24 @@ class MDNRNN(nn.Module):
         """Returns the done head's logit: [..., H] → [...]."""
         return hidden @ self.weight_out[0] + self.bias_out[0]
 
+    def outputs(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the other heads' columns, float32 [R, heads], and the mixtures', [R, 3·K·Z], of hidden states [R, H].
+
+        Two products: one with an odd number of columns takes up to twice as long.
+        """
+        num = self.sizes.num_heads
+        heads = F.linear(hidden, self.weight_out[:num], self.bias_out[:num]).float()
+        return heads, F.linear(hidden, self.weight_out[num:], self.bias_out[num:])
+
     def loss(
-        self,
-        inputs: Tensor,
-        state: RNNState,
-        next_z: Tensor,
-        has_next: Tensor,
-        done: Tensor,
-        reward: Tensor,
-        valid: Tensor,
-        done_weight: float,
-        counts: tuple[int, int] | None = None,
+        self, batch: Sequences, state: RNNState, done_weight: float, counts: tuple[int, int] | None = None
     ) -> tuple[Tensor, dict[str, Tensor], RNNState]:
         """Negative log-likelihood per latent of the next z, plus the done head's weighted cross-entropy, plus half the squared
         error of the reward.
 
         Args:
-            inputs: [B, T, I], from `inputs`.
-            state: the state before the first step.
-            next_z: [B, T, Z], the latents to predict.
-            has_next: bool [B, T]; False where the episode ended and nothing follows.
-            done: bool [B, T], termination (or a hit, see `RNNSizes.hits`) at this step.
-            reward: float32 [B, T], of this step.
-            valid: bool [B, T]; False where an episode is padded.
+            batch: the sequences.
+            state: the state before their first step.
             done_weight: weight of the steps with done = 1.
             counts: of a slice of a batch, how many steps of the whole batch have a next and how many are valid: what is
                 returned is then the slice's share.
@@ -129,35 +150,37 @@ class MDNRNN(nn.Module):
             The loss; its parts ``nll`` (nats per latent, mean over steps that have a next), ``done_loss`` and ``reward_loss``
             (means over valid steps, where M has those heads); the last state.
         """
-        first = self.sizes.num_heads
         with autocast(device_of(self)):
-            hidden, state = self(inputs, state)
-            hidden = time_major(hidden)
-            # Apart: products with an odd number of columns take up to twice as long.
-            heads = F.linear(hidden, self.weight_out[:first], self.bias_out[:first]).float()  # [R, heads]
-            mixtures = F.linear(hidden, self.weight_out[first:], self.bias_out[first:])  # [R, 3·K·Z]
-        rows = time_major(has_next).float()
-        counted = time_major(valid).float()
-        num_next, num_counted = (max(1, count) for count in counts or (int(has_next.sum()), int(valid.sum())))
-        total = MixtureNLL.apply(mixtures, time_major(next_z), rows, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
-        nll = total / (num_next * self.sizes.latent_size)
-        metrics = {"nll": nll.detach()}
-        loss = nll
+            hidden, state = self(batch.inputs, state)
+            heads, mixtures = self.outputs(time_major(hidden))
+        has_next, valid = time_major(batch.has_next).float(), time_major(batch.valid).float()
+        num_next, num_valid = (max(1, count) for count in counts or (int(batch.has_next.sum()), int(batch.valid.sum())))
+
+        target = time_major(batch.next_z)
+        total = MixtureNLL.apply(mixtures, target, has_next, self.sizes.num_mixtures)  # type: ignore[no-untyped-call]
+        parts = {"nll": total / (num_next * self.sizes.latent_size)}
         if self.sizes.done_head:
-            logit, target = heads[:, 0], time_major(done).float()
-            if self.sizes.hits:
-                # The weight inflates the odds that the loss is content with; the head's own logit is free of it.
-                logit = logit + math.log(done_weight)
-            weight = (1 + (done_weight - 1) * target) * counted
-            done_loss = F.binary_cross_entropy_with_logits(logit, target, weight, reduction="sum") / num_counted
-            metrics["done_loss"] = done_loss.detach()
-            loss = loss + done_loss
+            errors = self._done_errors(heads[:, 0], time_major(batch.done).float(), valid, done_weight)
+            parts["done_loss"] = errors / num_valid
         if self.sizes.reward_head:
-            error = heads[:, first - 1] - time_major(reward)
-            reward_loss = 0.5 * (error.square() * counted).sum() / num_counted
-            metrics["reward_loss"] = reward_loss.detach()
-            loss = loss + reward_loss
-        return loss, metrics, RNNState(state.hidden.detach(), state.cell.detach())
+            error = heads[:, -1] - time_major(batch.reward)
+            parts["reward_loss"] = 0.5 * (error.square() * valid).sum() / num_valid
+
+        loss = functools.reduce(torch.add, parts.values())
+        detached = {name: part.detach() for name, part in parts.items()}
+        return loss, detached, RNNState(state.hidden.detach(), state.cell.detach())
+
+    def _done_errors(self, logit: Tensor, done: Tensor, valid: Tensor, done_weight: float) -> Tensor:
+        """The cross-entropy of the done head summed over the valid steps, those with done = 1 counted ``done_weight`` times.
+
+        Args:
+            logit, done, valid: float32 [R].
+        """
+        if self.sizes.hits:
+            # The weight inflates the odds that the loss is content with; the head's own logit is free of it.
+            logit = logit + math.log(done_weight)
+        weight = (1 + (done_weight - 1) * done) * valid
+        return F.binary_cross_entropy_with_logits(logit, done, weight, reduction="sum")
 
 
 def time_major(x: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """The likelihood of the next latent under M's mixtures, with its gradient written down.
 
+M without this file: torch's distributions and autograd, which keep several float32 arrays as large as the outputs.
+
 Shapes: R rows, K mixtures, Z latent.
 """
 

@@ -1,5 +1,8 @@
 """M one step at a time, its weights laid out for one matrix product a layer: in the dream, and beside the real environment.
 
+The dream without this file: `MDNRNN.forward` on sequences of one step, and the mixture's draw in separate operations, with
+products for the input, the hidden state and the bias each.
+
 Shapes: N slots, Z latent, A action, H hidden.
 """
 

@@ -1,5 +1,7 @@
 """M's step on a CPU, but for its matrix products: loops over a slot's own numbers, which stay in the first-level cache.
 
+Without this file: `join`, `advance` and `draw` of `stepper`, as a GPU has them; the results agree up to rounding.
+
 The same arithmetic as torch's whole-array operations (`MDNStepper`, where a GPU takes them), each of which goes through memory
 once more. Numbers of bfloat16 come in as their bits, int16, and are shifted up by 16 to be float32's; those of float32 by 0.
 """

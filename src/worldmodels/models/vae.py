@@ -1,4 +1,9 @@
-"""V, the convolutional variational autoencoder (Ha & Schmidhuber 2018, appendix A.1).
+"""V, the convolutional variational autoencoder (Ha & Schmidhuber 2018, section 2.1 and appendix A.1).
+
+    μ, log σ² = encoder(x),    z = μ + σ ε with ε ~ N(0, 1),    y = decoder(z)
+    loss = Σ (y - x)² + max(KL(N(μ, σ²) ‖ N(0, 1)), tolerance · Z), mean over frames
+
+What makes it fast is in `vae_kernels`, which also says what it costs to do without.
 
 Shapes: B batch, Z latent. Frames are [B, 3, 64, 64] in [0, 1] inside and uint8 [B, 64, 64, 3] outside.
 """
@@ -12,7 +17,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodels.models.precision import autocast, compute_dtype, device_of, enough_rows, first_rows
-from worldmodels.models.vae_kernels import PictureError, add_bias, convolve_small, from_blocks, relu, to_blocks, to_input
+from worldmodels.models.vae_kernels import (
+    PictureError,
+    add_bias,
+    convolve_small,
+    deconvolve_point,
+    deconvolve_to_blocks,
+    from_blocks,
+    relu,
+    to_blocks,
+    to_input,
+)
 
 #: Pictures of at most this many rows are convolved as one matrix product: of many frames, and of the few that games show.
 PRODUCT_SIZE, FEW_FRAMES_PRODUCT_SIZE = 6, 14
@@ -54,24 +69,10 @@ class VAE(nn.Module):
     def decode_logits(self, z: Tensor) -> Tensor:
         """Returns the frames before the sigmoid, of latents [B, Z], in blocks of 2×2 pixels: [B, 32, 32, 12] (`to_blocks`)."""
         first, *others, last = (layer for layer in self.decoder if isinstance(layer, nn.ConvTranspose2d))
-        # On a 1×1 input a deconvolution is a matrix product.
-        weight = first.weight.permute(0, 2, 3, 1)
-        size, channels = weight.shape[2:]
-        assert first.bias is not None
-        x = relu(F.linear(self.expand(z), weight.flatten(1).T, first.bias.repeat(size * size)))
-        x = x.view(-1, size, size, channels).permute(0, 3, 1, 2)
+        x = relu(deconvolve_point(self.expand(z), first))  # [B, 128, 5, 5]
         for layer in others:
             x = relu(add_bias(F.conv_transpose2d(x, layer.weight, stride=2), layer))
-        # Three channels are too few for a processor's registers: the last deconvolution, of 6×6 pixels and stride 2, is one
-        # of 3×3 blocks and stride 1.
-        channels, size = last.weight.shape[1], last.weight.shape[2] // 2
-        weight = last.weight.permute(0, 2, 3, 1).reshape(-1, size, 2, size, 2, channels)
-        weight = weight.transpose(2, 3).reshape(-1, size, size, 4 * channels)  # rows, columns, then as in a block
-        x = F.conv_transpose2d(x, weight.permute(0, 3, 1, 2))
-        assert last.bias is not None
-        x = x.permute(0, 2, 3, 1)
-        # Whole rows: twelve numbers are too few to be added fast.
-        return (x.flatten(2) + last.bias.repeat(4 * x.shape[2]).to(x.dtype)).view_as(x)
+        return deconvolve_to_blocks(x, last)
 
     def loss(
         self, frames: Tensor, noise: Tensor, kl_tolerance: float, quartic_weight: float = 0.0

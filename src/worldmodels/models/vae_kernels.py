@@ -1,4 +1,5 @@
-"""What makes V fast: its pixels' error with its gradient, small convolutions as products, ReLU by the bits, blocks of pixels.
+"""What makes V fast: its pixels' error with its gradient, small convolutions and the first deconvolution as products, the last
+deconvolution in blocks of pixels, ReLU by the bits.
 
 V without this file: plain torch layers and autograd, at about half the speed (``make bench`` has both).
 """
@@ -95,6 +96,30 @@ def convolve_small(x: Tensor, layer: nn.Conv2d) -> Tensor:
         windows = pieces.reshape(frames, size * size, 16 * channels)
     y = F.linear(windows, layer.weight.permute(0, 2, 3, 1).flatten(1), layer.bias)  # [B, S'², O]
     return y.view(-1, size, size, y.shape[2]).permute(0, 3, 1, 2)
+
+
+def deconvolve_point(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """A deconvolution of single pixels, which is a matrix product: [B, I] → [B, O, S, S] with a kernel of S×S."""
+    weight = layer.weight.permute(0, 2, 3, 1)
+    size, channels = weight.shape[2:]
+    assert layer.bias is not None
+    x = F.linear(x, weight.flatten(1).T, layer.bias.repeat(size * size))
+    return x.view(-1, size, size, channels).permute(0, 3, 1, 2)
+
+
+def deconvolve_to_blocks(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
+    """A deconvolution of stride 2, its output in blocks of 2×2 pixels (`to_blocks`): [B, I, S, S] → [B, S', S', 4·O].
+
+    Three channels are too few for a processor's registers: 6×6 pixels and stride 2 are 3×3 blocks and stride 1.
+    """
+    channels, size = layer.weight.shape[1], layer.weight.shape[2] // 2
+    weight = layer.weight.permute(0, 2, 3, 1).reshape(-1, size, 2, size, 2, channels)
+    weight = weight.transpose(2, 3).reshape(-1, size, size, 4 * channels)  # rows, columns, then as in a block
+    x = F.conv_transpose2d(x, weight.permute(0, 3, 1, 2))
+    assert layer.bias is not None
+    x = x.permute(0, 2, 3, 1)
+    # Whole rows: twelve numbers are too few to be added fast.
+    return (x.flatten(2) + layer.bias.repeat(4 * x.shape[2]).to(x.dtype)).view_as(x)
 
 
 def to_input(frames: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

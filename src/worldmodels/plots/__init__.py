@@ -16,6 +16,7 @@ from worldmodels.plots.evolution import draw_curve, draw_scores
 from worldmodels.plots.figures import save
 from worldmodels.plots.memory import draw_open_loop, draw_open_loop_error
 from worldmodels.plots.vision import draw_losses, draw_reconstructions, draw_traversals, sheet_frames
+from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
 
 
@@ -25,7 +26,7 @@ def figures(run: Run) -> Iterator[tuple[str, Figure | None]]:
     yield "rnn-losses", draw_losses(run, "rnn", ("nll", "done_loss", "reward_loss"))
     yield "curve", draw_curve(run)
     yield "scores", draw_scores(run)
-    if not (run.stage_path("vae") / "model.safetensors").exists():
+    if not (run.stage_path("vae") / WEIGHTS).exists():
         return
     agent = load(run.path, finished=False)
     if run.done("collect"):

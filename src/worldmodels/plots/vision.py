@@ -14,6 +14,7 @@ from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.run_data import split_run
 from worldmodels.data.sampling import held_out_frames
 from worldmodels.models.vae import VAE
+from worldmodels.runs.layout import METRICS
 from worldmodels.runs.run import Run
 
 #: Frames on a sheet, and latents that are traversed.
@@ -22,7 +23,7 @@ SHEET_COLUMNS, TRAVERSED = 10, 6
 
 def draw_losses(run: Run, stage: str, names: tuple[str, ...]) -> Figure | None:
     """Draws a stage's training and held-out losses against gradient steps; None before there are any."""
-    rows = rows_so_far(run.stage_path(stage) / "metrics.jsonl")
+    rows = rows_so_far(run.stage_path(stage) / METRICS)
     names = tuple(name for name in names if any(name in row for row in rows))
     if not names:
         return None

@@ -13,7 +13,7 @@ from torch import Tensor
 from worldmodels.base.types import Floats, Mask
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task
-from worldmodels.models.controller import layer_sizes, products
+from worldmodels.models.controller import layer, layer_sizes
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -61,7 +61,5 @@ class ControllerPolicy:
         """Features float32 [N, F] → the environment's actions, float32 [N, A]."""
         x = torch.as_tensor(obs, device=self._candidate.device)
         for bias, weight in self._layers:
-            # Not a matrix product, also where all slots have the same weights: its sums depend on how many slots there are.
-            out = products(x, weight, self._candidate).sum(2)
-            x = torch.tanh(out if bias is None else out + bias.index_select(0, self._candidate))
+            x = layer(x, weight, bias, self._candidate)
         return self._squash(x.cpu().numpy())

@@ -70,4 +70,5 @@ class NoisyDriver:
         """Remembers a step of every slot that is playing."""
         for slot in np.flatnonzero(running):
             recording = self.recordings[self._slots[slot][0]]
-            recording.add(self._frames[slot], actions[slot], *step.of(int(slot)))
+            reward, terminated, info = step.of(int(slot))
+            recording.add(self._frames[slot], actions[slot], reward, terminated, info["damage"])

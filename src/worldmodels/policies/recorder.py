@@ -30,4 +30,5 @@ class Recorder:
 
     def __call__(self, running: Mask, obs: Any, actions: Floats, step: Step) -> None:
         """Remembers a step."""
-        self.recording.add(obs[0], actions[0], *step.of(0))
+        reward, terminated, info = step.of(0)
+        self.recording.add(obs[0], actions[0], reward, terminated, info["damage"])

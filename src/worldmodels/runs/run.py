@@ -22,6 +22,7 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import Config, Preset, check_seed
+from worldmodels.runs.layout import CONFIG, DONE, STARTED
 
 FORMAT = 1
 #: The stages in the order of the data's flow, with the folder that each writes.
@@ -79,7 +80,7 @@ class Run:
         Raises:
             UserError: a run is there already, the seed is out of range, or ``previous`` is none to go on from.
         """
-        if (path / "config.json").exists():
+        if (path / CONFIG).exists():
             raise UserError(f"{path}: holds a run already")
         check_seed(seed)
         earlier = None if previous is None else cls.open(previous)
@@ -93,7 +94,7 @@ class Run:
     @classmethod
     def open_or_create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
         """Opens a run, whatever its settings, or plans it. Raises `UserError` if another one than asked for is there."""
-        if not (path / "config.json").exists():
+        if not (path / CONFIG).exists():
             return cls.plan(path, task, scale, seed, preset, previous)
         run = cls.open(path)
         run.warn_of_other_versions()
@@ -117,7 +118,7 @@ class Run:
             UserError: there is no run at ``path``, or its configuration holds an unknown key or a bad value.
             BadFileError: its config.json is not JSON, or the runs before it go in a circle.
         """
-        file = path / "config.json"
+        file = path / CONFIG
         if not file.exists():
             files.check_folder(path)
             mend = f"'worldmodels reproduce TASK --run {path}' makes one"
@@ -155,11 +156,11 @@ class Run:
         if self.previous is not None:
             # Relative: the folder of all rounds may be moved.
             config["previous"] = os.path.relpath(self.previous.path.resolve(), self.path.resolve())
-        files.write_json(self.path / "config.json", config)
+        files.write_json(self.path / CONFIG, config)
 
     def warn_of_other_versions(self) -> None:
         """Says so if the run was made with other versions of what its results depend on."""
-        made_with = files.read_json(self.path / "config.json")["versions"]
+        made_with = files.read_json(self.path / CONFIG)["versions"]
         here = versions()
         if not isinstance(made_with, dict):
             raise BadFileError(f"{self.path}/config.json: 'versions' must be a table")
@@ -184,7 +185,7 @@ class Run:
 
     def done(self, stage: str) -> dict[str, Any] | None:
         """Returns the content of a stage's DONE file, or None while the stage is unfinished."""
-        path = self.stage_path(stage) / "DONE"
+        path = self.stage_path(stage) / DONE
         return read_done(path) if path.exists() else None
 
     def require(self, stage: str) -> dict[str, Any]:
@@ -197,7 +198,7 @@ class Run:
 
     def _refuse_mixed(self, stage: str) -> None:
         """Raises `UserError`, naming both hashes, if a stage was made from something else than what lies in the run now."""
-        started = self.stage_path(stage) / "STARTED"
+        started = self.stage_path(stage) / STARTED
         if not started.exists():
             return
         made_from = _read_started(started)["inputs"]
@@ -258,7 +259,7 @@ class Run:
         """
         folder = self.stage_path(stage)
         fingerprint = self.stage_fingerprint(stage, config, inputs)
-        started = folder / "STARTED"
+        started = folder / STARTED
         if started.exists():
             self.refuse_other_settings(stage, config)
             found = _read_started(started)
@@ -269,7 +270,7 @@ class Run:
                     f"remove the folder to make it anew, or use another --run"
                 )
         if self.unsaved is not None:
-            if not (self.path / "config.json").exists():
+            if not (self.path / CONFIG).exists():
                 made = f"task {self.task}, scale {self.scale}, seed {self.seed}"
                 print(f"{self.path}: a new run: {made}", file=sys.stderr, flush=True)
             self.save()
@@ -287,13 +288,13 @@ class Run:
     def nothing_left_if_refused(self, stage: str) -> Iterator[None]:
         """Inside, a stage may begin. Where it is refused after that and before it has written anything, what `begin` has
         written is taken back."""
-        config, folder = self.path / "config.json", self.stage_path(stage)
+        config, folder = self.path / CONFIG, self.stage_path(stage)
         before = config.read_bytes() if config.exists() else None
-        begun = (folder / "STARTED").exists()
+        begun = (folder / STARTED).exists()
         try:
             yield
         except (UserError, BadFileError):
-            if not begun and folder.is_dir() and {path.name for path in folder.iterdir()} <= {"STARTED"}:
+            if not begun and folder.is_dir() and {path.name for path in folder.iterdir()} <= {STARTED}:
                 shutil.rmtree(folder)
                 if before is None:
                     config.unlink(missing_ok=True)
@@ -303,7 +304,7 @@ class Run:
 
     def refuse_other_settings(self, stage: str, config: Config) -> None:
         """Raises `UserError`, naming them, if a stage has begun with settings that give another result."""
-        started = self.stage_path(stage) / "STARTED"
+        started = self.stage_path(stage) / STARTED
         if not started.exists():
             return
         found, wanted = _read_started(started), config.fingerprint_fields()
@@ -320,8 +321,8 @@ class Run:
 
     def finish(self, stage: str, outputs: Mapping[str, str], **summary: Any) -> None:
         """Marks a stage as complete; ``outputs`` maps a part's name to its SHA-256."""
-        fingerprint = files.read_json(self.stage_path(stage) / "STARTED")["fingerprint"]
-        files.write_json(self.stage_path(stage) / "DONE", {"fingerprint": fingerprint, "outputs": dict(outputs), **summary})
+        fingerprint = files.read_json(self.stage_path(stage) / STARTED)["fingerprint"]
+        files.write_json(self.stage_path(stage) / DONE, {"fingerprint": fingerprint, "outputs": dict(outputs), **summary})
 
 
 def _read_started(path: Path) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 from worldmodels.base.logs import read_jsonl
+from worldmodels.runs.layout import TIMINGS
 from worldmodels.runs.run import Run
-
-TIMINGS = "timings.jsonl"
 
 
 def note_time(run: Run, stage: str, seconds: float) -> None:

@@ -38,11 +38,11 @@ try:
 except ImportError as error:
     raise UserError(f"the backend ray needs Ray ({error}): pip install 'worldmodels-vmc[ray]'") from None
 
-#: So long a cluster is waited for.
+#: Timeout for connecting to a cluster, in seconds.
 CONNECT_SECONDS = 20.0
-#: So long nobody works before it is given up; a cluster that grows on demand takes minutes to bring up a node.
+#: Timeout without a live worker, in seconds; a cluster that grows on demand takes minutes to bring up a node.
 WAIT_SECONDS = 300.0
-#: After so long the user is told.
+#: The user is told of a wait after so many seconds.
 TELL_SECONDS = 15.0
 
 

@@ -62,7 +62,7 @@ def side_by_side(works: Sequence[Callable[[Callable[[], None]], Result]]) -> lis
     """Does each work in a thread of its own, and returns their results in order; torch's threads are shared out evenly.
 
     Args:
-        works: each is given a function to be called now and then, which ends it when another has failed, or on an interrupt.
+        works: each is given ``check``, to be called periodically: it ends the work when another has failed, or on an interrupt.
 
     Raises:
         The first error of a work, after all have ended.

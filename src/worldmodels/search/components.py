@@ -1,9 +1,9 @@
 """Coordinates for the search of C in which what C sees has one scale: its principal components.
 
-M's hidden and cell states say much the same many times over, and little of what matters loudly: a step of one size in every
-weight turns C's mind about what is loud, and hardly about the rest. Along the principal components of the features, each
-scaled to a second moment of 1, a step of one size changes C's output by as much whatever it is about, and components that hold
-next to nothing can be left out. C stays what it was, linear in its features; only the search's coordinates change.
+M's hidden and cell states are highly correlated, and their variances differ widely: isotropic steps in the weights mostly
+affect high-variance features. Along the principal components of the features, each scaled to a second moment of 1, steps of
+one size change C's output equally, and components with almost no variance can be left out. C is still linear in its features;
+only the search's coordinates change.
 
 F features, K components, O outputs.
 """

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,7 +30,24 @@ OnResult = Callable[[EpisodeResult], None]
 MIN_THREAD_SLOTS = 256
 
 
-class DreamEvaluator:
+class Evaluator(Protocol):
+    """Scores candidates: what the search and the evaluation know of a world."""
+
+    def evaluate(
+        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
+    ) -> list[EpisodeResult]:
+        """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
+
+        Args:
+            on_result: told each result as it comes, for progress.
+            patience_steps: as in `rollout`; ignored in dreams.
+        """
+
+    def close(self) -> None:
+        """Ends what `evaluate` has started."""
+
+
+class DreamEvaluator(Evaluator):
     """Plays candidates' episodes in M's dream, in this process, side by side and shared out over its threads.
 
     Args:
@@ -57,7 +75,7 @@ class DreamEvaluator:
     ) -> list[EpisodeResult]:
         """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
 
-        Dreams know no impatience: their steps are cheap.
+        ``patience_steps`` is ignored: a dream's steps are cheap.
         """
         num_slots = min(self._num_slots, len(jobs))
         num_threads = torch.get_num_threads() if self._device == "cpu" else 1
@@ -88,7 +106,7 @@ class DreamEvaluator:
         """Nothing is open."""
 
 
-class RealEvaluator:
+class RealEvaluator(Evaluator):
     """Plays candidates' episodes in the real environment: chunk by chunk, in a pool of workers with their own environments,
     V and M. A single chunk, or a single worker of this machine, needs no pool.
 

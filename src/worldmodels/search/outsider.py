@@ -29,9 +29,13 @@ class OutsiderEvaluator:
         self._policy = OutsiderPolicy(outsider.policy, self._pixels.single_action_space)
 
     def evaluate(
-        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: Callable[[EpisodeResult], None] | None = None
+        self,
+        solutions: Tensor,
+        jobs: Sequence[EpisodeJob],
+        on_result: Callable[[EpisodeResult], None] | None = None,
+        patience_steps: int = 0,
     ) -> list[EpisodeResult]:
-        """Plays every job once; ``solutions`` are of no use to it."""
+        """Plays every job once and to its end; ``solutions`` and ``patience_steps`` are of no use to it."""
         return rollout(self._pixels, self._policy, jobs, on_result=on_result)
 
     def close(self) -> None:

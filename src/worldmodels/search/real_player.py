@@ -18,6 +18,7 @@ from worldmodels.envs.task import Task, get_task
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
 from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.runs.layout import RNN, VAE
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult, rollout
@@ -89,8 +90,8 @@ def prepare_worker(weights: Path | None, task: str, official: bool, inputs: Cont
     world_model = None
     if weights is not None:
         vae, rnn = make_vae(spec), make_rnn(spec)
-        load_module(weights / "vae.safetensors", vae)
-        load_module(weights / "rnn.safetensors", rnn)
+        load_module(weights / VAE, vae)
+        load_module(weights / RNN, rnn)
         # Only dreams begin somewhere.
         none = torch.zeros(0, spec.latent_size)
         world_model = WorldModel(spec, vae.eval(), rnn.eval(), InitialLatents(none, none))

@@ -24,7 +24,7 @@ from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import WorldModel
-from worldmodels.runs.layout import BEST
+from worldmodels.runs.layout import BEST, COMPONENTS, PPO_LOG, PPO_STATE
 from worldmodels.runs.run import Run
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
@@ -33,8 +33,6 @@ from worldmodels.search.cma_es import CMAES
 from worldmodels.search.components import principal_components, recorded_features
 from worldmodels.training.optim import DenseAdam
 
-COMPONENTS = "components.safetensors"
-PPO_STATE = "ppo_state.safetensors"
 #: Iterations between two checkpoints: what a kill can lose.
 CHECKPOINT_ITERATIONS = 10
 
@@ -76,7 +74,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     adam = DenseAdam(net, ppo.LEARNING_RATE)
     done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
     search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, last, seed)
-    log = MetricsLog(folder / "ppo.jsonl", "iteration", done)
+    log = MetricsLog(folder / PPO_LOG, "iteration", done)
     progress = Progress("train-controller, PPO", last, "iterations", done)
     with interrupt.deferred():
         while done < last and not interrupt.requested():

@@ -34,6 +34,7 @@ from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.policies.noisy import NoisyDriver
 from worldmodels.policies.random_nets import RandomNets
 from worldmodels.policies.recorder import Recorder
+from worldmodels.runs.layout import DONE, MODEL, STARTED
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.workers import make_workers
@@ -114,7 +115,7 @@ def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, se
             write_shard(shard, _play(task, config, seed, indices))
             store.put(shard)
             return Shard(shard).num_frames
-    found = folder.parent / "STARTED"
+    found = folder.parent / STARTED
     if not found.exists() or found.read_text(encoding="utf-8") != started:
         raise EnvironmentFailure(
             f"{folder.parent}: not on {socket.gethostname()}; put the run into a folder that all machines share, "
@@ -174,61 +175,94 @@ def run(config: CollectConfig, run: Run) -> None:
         check_task(spec)
     if config.start_anywhere and not spec.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
-    # Episodes of two versions of an environment must not mix.
-    inputs, model = {"env": spec.env_id, **run.inherited("collect")}, None
-    if config.policy == "agent":
-        if run.previous is None:
-            raise UserError("policy agent needs a run to go on from; name it with --previous")
-        inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
-        model = run.previous.path / "model"
+    inputs, model = _inputs(config, run, spec)
     begun = run.begin("collect", config, inputs)
     # Other machines may share the folder, and have other working directories.
     folder = run.stage_path("collect").absolute()
     linked = [] if run.previous is None else _link_shards(run.previous.stage_path("collect"), folder)
-    per_shard = config.episodes_per_shard
-    plan = {
-        folder / f"shard-{len(linked) + first // per_shard:05d}": range(first, min(first + per_shard, config.num_episodes))
-        for first in range(0, config.num_episodes, per_shard)
-    }
+    plan = _plan(config, folder, len(linked))
     every = [*linked, *plan]
     if not begun and _is_whole(every, run):
         return
-    (folder / "DONE").unlink(missing_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
     for path in plan:
         _set_aside_if_damaged(path)
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
-    num_done = config.num_episodes - sum(map(len, missing.values()))
-    progress = Progress("collect", config.num_episodes, "episodes", num_done)
-    num_frames = 0
+    progress = Progress("collect", config.num_episodes, "episodes", config.num_episodes - sum(map(len, missing.values())))
     if missing:
-        started = (folder / "STARTED").read_text(encoding="utf-8")
-        store = None
-        if config.episodes_url:
-            store = ShardStore(config.episodes_url)
-            store.claim(run.stage_fingerprint("collect", config, inputs))
-        num_envs = 1 if model is None else per_shard
-        place = (config.backend, config.address, config.num_workers)
-        workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
-        tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
-        try:
-            for index, frames in workers.map_unordered(_play_shard, tasks):
-                num_frames += frames
-                num_done += len(tasks[index][-1])
-                progress.update(num_done, f"{num_frames:,} frames")
-        finally:
-            workers.close()
-            # Of workers that were ended in the middle of a shard.
-            remove_leftovers(folder)
-        if store is not None:
-            with ThreadPoolExecutor(FETCH_THREADS) as threads:
-                list(threads.map(store.fetch, missing))
-    shards = [Shard(path) for path in every]
+        _play_missing(config, run, spec, model, missing, run.stage_fingerprint("collect", config, inputs), progress)
+    _finish(run, every, progress)
+
+
+def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str], Path | None]:
+    """Returns what the collection builds on, for its fingerprint, and the folder of the agent that plays, if one does.
+
+    Raises:
+        UserError: an agent is to play, and there is no previous run that has one.
+    """
+    # Episodes of two versions of an environment must not mix.
+    inputs = {"env": spec.env_id, **run.inherited("collect")}
+    if config.policy != "agent":
+        return inputs, None
+    if run.previous is None:
+        raise UserError("policy agent needs a run to go on from; name it with --previous")
+    inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
+    return inputs, run.previous.path / MODEL
+
+
+def _plan(config: CollectConfig, folder: Path, num_linked: int) -> dict[Path, range]:
+    """Returns the shards to play, numbered after the linked ones, and the episodes of each."""
+    size, total = config.episodes_per_shard, config.num_episodes
+    return {
+        folder / f"shard-{num_linked + first // size:05d}": range(first, min(first + size, total))
+        for first in range(0, total, size)
+    }
+
+
+def _play_missing(
+    config: CollectConfig,
+    run: Run,
+    spec: Task,
+    model: Path | None,
+    missing: dict[Path, range],
+    fingerprint: str,
+    progress: Progress,
+) -> None:
+    """Has workers play the shards that are missing, and brings those that are kept at a URL."""
+    folder = run.stage_path("collect").absolute()
+    started = (folder / STARTED).read_text(encoding="utf-8")
+    store = None
+    if config.episodes_url:
+        store = ShardStore(config.episodes_url)
+        store.claim(fingerprint)
+    num_envs = 1 if model is None else config.episodes_per_shard
+    place = (config.backend, config.address, config.num_workers)
+    workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
+    tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
+    num_done, num_frames = config.num_episodes - sum(map(len, missing.values())), 0
+    try:
+        for index, frames in workers.map_unordered(_play_shard, tasks):
+            num_frames += frames
+            num_done += len(tasks[index][-1])
+            progress.update(num_done, f"{num_frames:,} frames")
+    finally:
+        workers.close()
+        # Of workers that were ended in the middle of a shard.
+        remove_leftovers(folder)
+    if store is not None:
+        with ThreadPoolExecutor(FETCH_THREADS) as threads:
+            list(threads.map(store.fetch, missing))
+
+
+def _finish(run: Run, paths: Sequence[Path], progress: Progress) -> None:
+    """Checks all shards, and marks the collection as complete."""
+    shards = [Shard(path) for path in paths]
     for shard in shards:
         shard.verify()
     lengths = [n for shard in shards for n in shard.lengths]
     run.finish(
         "collect",
-        {"episodes": shards_sha256(every)},
+        {"episodes": shards_sha256(paths)},
         num_episodes=len(lengths),
         num_frames=sum(lengths),
         mean_length=sum(lengths) / len(lengths),

@@ -20,9 +20,10 @@ from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import Task
 from worldmodels.models.precision import pick_device
+from worldmodels.runs.layout import EVALUATION
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
-from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
+from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
 from worldmodels.search.outsider import Outsider, OutsiderEvaluator
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
@@ -122,7 +123,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
 
     official, inputs = not config.fast, agent.inputs if agent is not None else "z"
     temperature, own, where = None, None, ""
-    population: DreamEvaluator | RealEvaluator | OutsiderEvaluator
+    evaluator: Evaluator
     if config.world == "dream":
         if agent is None:
             raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
@@ -130,21 +131,21 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         temperature = config.temperature or own
         where = f"{temperature_text(temperature, own)}: "
         device = pick_device(config.device)
-        population = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, random)
+        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, random)
     elif isinstance(player, Outsider):
-        population = OutsiderEvaluator(player, official)
+        evaluator = OutsiderEvaluator(player, official)
     else:
         world_model = None if agent is None or random else agent.world_model
-        population = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
         solutions = torch.zeros(1, 0) if agent is None else agent.needed_solution()[None]
         block = max(BLOCK_EPISODES, config.num_slots)
         for first in range(0, config.episodes, block):
             left = np.flatnonzero(~tally.played[first : first + block]).tolist()
             if left:
-                population.evaluate(solutions, [EpisodeJob(0, config.seed + first + index) for index in left], on_result)
+                evaluator.evaluate(solutions, [EpisodeJob(0, config.seed + first + index) for index in left], on_result)
     finally:
-        population.close()
+        evaluator.close()
     summary = summarise(tally.returns)
     progress.finish(f"{where}{score_text(summary, 1)}")
     dream = config.world == "dream"
@@ -197,7 +198,7 @@ def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
     chance = config.agent == "random" and config.world == "real"  # which needs no agent
     player = task_of(run.path) if chance else load(run.path)
-    path = run.path / "evaluation" / f"{name}.json"
+    path = run.path / EVALUATION / f"{name}.json"
     asked = _asked(config, player if isinstance(player, Agent) else None)
     found = files.read_json(path) if path.exists() else None
     if isinstance(found, dict) and _same(found.get("asked"), asked):

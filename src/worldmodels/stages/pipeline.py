@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.config import Config, check_seed
 from worldmodels.envs.task import get_task
+from worldmodels.runs.layout import STARTED
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import Run
 from worldmodels.runs.timings import note_time
@@ -47,7 +48,7 @@ def run_stage(run: Run, stage: str, config: Config) -> None:
         refused = True
         raise
     finally:
-        if not (finished or refused) and (run.stage_path(stage) / "STARTED").exists():
+        if not (finished or refused) and (run.stage_path(stage) / STARTED).exists():
             note_time(run, stage, time.monotonic() - start)
 
 

@@ -26,7 +26,7 @@ from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_module, load_tensors, save_tensors
 from worldmodels.config import GradientConfig
 from worldmodels.models.precision import compute_dtype, device_of
-from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.layout import METRICS, TENSORBOARD, TRAINING_STATE, WEIGHTS
 from worldmodels.runs.run import VERBS, Run
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
@@ -35,7 +35,6 @@ from worldmodels.training.optim import DenseAdam, falling_rate
 
 #: Gradient steps between two rows of training metrics.
 LOG_EVERY_STEPS = 50
-STATE = Path("training_state") / "state.safetensors"
 
 
 class Trainee(Protocol):
@@ -115,14 +114,14 @@ def train(
         KeyboardInterrupt: the user stopped it; everything up to the last whole step is saved.
     """
     folder = run.stage_path(stage)
-    state_path = folder / STATE
+    state_path = folder / TRAINING_STATE
     parameters = dict(trainee.model.named_parameters())
     optimizer = DenseAdam(trainee.model, config.learning_rate, compute_dtype(device_of(trainee.model)))
     step, sums = 0, _Sums()
     if state_path.exists():
         step = _restore(state_path, trainee, optimizer, parameters, sums)
-    log = MetricsLog(folder / "metrics.jsonl", "step", step)
-    board = SummaryWriter(str(run.path / "tensorboard" / stage), purge_step=step)
+    log = MetricsLog(folder / METRICS, "step", step)
+    board = SummaryWriter(str(run.path / TENSORBOARD / stage), purge_step=step)
     progress = Progress(VERBS[stage], config.num_steps * unit_per_step, unit, step * unit_per_step)
     generator = torch.Generator()
     trainee.model.train()
@@ -205,7 +204,7 @@ def _save(
         state |= {f"sum/{name}": tensor for name, tensor in sums.parts.items()}
         metadata["summed_steps"] = str(sums.num_steps)
     state |= {f"weight/{name}": parameter for name, parameter in parameters.items()} | optimizer.moments()
-    save_tensors(folder / STATE, state, metadata)
+    save_tensors(folder / TRAINING_STATE, state, metadata)
     save_tensors(folder / WEIGHTS, parameters)
 
 

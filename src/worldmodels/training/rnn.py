@@ -13,7 +13,7 @@ from torch import Tensor
 from worldmodels.config import RNNConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.sampling import SequenceBatch, SequenceSampler, Split
-from worldmodels.models.mdn_rnn import MDNRNN, RNNState
+from worldmodels.models.mdn_rnn import MDNRNN, RNNState, Sequences
 from worldmodels.runtime.slices import Slice, cut, measured
 
 #: Windows of held-out sequences that a validation reads at most.
@@ -74,8 +74,8 @@ class RNNTrainee:
                     before = RNNState(before.hidden * goes_on, before.cell * goes_on)
                 inputs = rnn.inputs(z, here(batch.action), restart)
                 has_next, done, reward, valid = (here(array) for array in (batch.has_next, ends, batch.reward, batch.valid))
-                known = (has_next, done, reward, valid, self._config.done_weight)
-                loss, parts, after = rnn.loss(inputs, before, next_z, *known, counts)
+                sequences = Sequences(inputs, next_z, has_next, done, reward, valid)
+                loss, parts, after = rnn.loss(sequences, before, self._config.done_weight, counts)
                 state_after.hidden[rows], state_after.cell[rows] = after
                 return loss, parts
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import FULL_HEALTH, Floats, Frame, Mask, Seeds
 from worldmodels.config import ControllerInputs
+from worldmodels.envs.action_space import action_space_of
 from worldmodels.envs.gym_rules import admitted
 from worldmodels.models.controller import feature_size, features
 from worldmodels.models.precision import device_of
@@ -79,10 +80,8 @@ class DreamEnv(World):
             # One number more decides whether there is a hit and what it costs.
             self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
             self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
-        env = spec.make_env()
-        action_space = env.action_space
-        env.close()
-        self._set_spaces(spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32), action_space, num_envs)
+        obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
+        self._set_spaces(obs_space, action_space_of(spec), num_envs)
 
     @with_its_threads
     def features(self) -> Floats | Tensor:
@@ -154,12 +153,12 @@ class DreamEnv(World):
 
     @with_its_threads
     def moment(self) -> WorldState:
-        """Returns where all slots are, to go back to (`begin_at`)."""
+        """Returns the state of all slots, for `begin_at` to restore."""
         return copy_state(WorldState(self.z, self._state, self._restart, self._num_steps, self._health))
 
     @with_its_threads
     def begin_at(self, moment: WorldState, seeds: Sequence[int | None]) -> None:
-        """Goes on from a moment of this or of the real world, with dice of the slots' ``seeds``."""
+        """Restores a state of this or of the real world and reseeds each slot with its one of ``seeds``."""
         here = copy_state(moment)
         self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
         self._state = type(here.state)(*(part.to(self._device) for part in here.state))

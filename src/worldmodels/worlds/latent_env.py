@@ -102,7 +102,7 @@ class LatentEnv(World):
 
     @with_its_threads
     def moment(self) -> WorldState:
-        """Returns where all slots are; a dream can go on from there (`DreamEnv.begin_at`)."""
+        """Returns the state of all slots, from which a dream can go on (`DreamEnv.begin_at`)."""
         return copy_state(WorldState(self.z.cpu(), self._state, self._restart, self._num_steps, self._health))
 
     @with_its_threads

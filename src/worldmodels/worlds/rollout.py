@@ -57,9 +57,10 @@ class Step(NamedTuple):
     terminated: Mask
     infos: dict[str, Any]
 
-    def of(self, slot: int) -> tuple[float, bool, float]:
-        """Returns a slot's reward, whether it terminated, and what the step cost of its health (see `PixelEnvs`)."""
-        return float(self.rewards[slot]), bool(self.terminated[slot]), float(self.infos["damage"][slot])
+    def of(self, slot: int) -> tuple[float, bool, dict[str, float]]:
+        """Returns a slot's reward, whether it terminated, and its info."""
+        info = {name: float(values[slot]) for name, values in self.infos.items()}
+        return float(self.rewards[slot]), bool(self.terminated[slot]), info
 
 
 class Listener(Protocol):
@@ -81,7 +82,7 @@ def rollout(
     """Plays every job once and returns the results in the jobs' order.
 
     Args:
-        world: its slots may be more or fewer than the jobs; it comes back shrunk.
+        world: its slots may be more or fewer than the jobs; idle slots are removed on return.
         policy: acts for all slots.
         jobs: what to play.
         patience_steps: an episode ends after this many steps without a positive reward, and its return is what it would have

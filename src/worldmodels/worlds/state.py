@@ -28,20 +28,22 @@ class WorldState:
     health: Tensor
 
     def only(self, which: slice | NDArray[np.bool_] | NDArray[np.int64]) -> WorldState:
-        """Returns the moment of some slots: a slice, a mask bool [N] or numbers int64 [M]."""
+        """Returns the state of some slots: a slice, a mask bool [N] or numbers int64 [M]."""
         where = which if isinstance(which, slice) else torch.as_tensor(which, device=self.z.device)
         state = RNNState(*(part[where] for part in self.state))
         return WorldState(self.z[where], state, self.restart[where], self.num_steps[which], self.health[where])
 
     @staticmethod
-    def joined(moments: Sequence[WorldState]) -> WorldState:
-        """Returns the slots of several moments as one's."""
-        state = RNNState(*(torch.cat(parts) for parts in zip(*(moment.state for moment in moments), strict=True)))
-        z, restart, health = (torch.cat([getattr(moment, name) for moment in moments]) for name in ("z", "restart", "health"))
-        return WorldState(z, state, restart, np.concatenate([moment.num_steps for moment in moments]), health)
+    def joined(states: Sequence[WorldState]) -> WorldState:
+        """Concatenates states along the slots."""
+        state = RNNState(*(torch.cat(parts) for parts in zip(*(each.state for each in states), strict=True)))
+        z, restart, health = (torch.cat([getattr(each, name) for each in states]) for name in ("z", "restart", "health"))
+        return WorldState(z, state, restart, np.concatenate([each.num_steps for each in states]), health)
 
 
-def copy_state(moment: WorldState) -> WorldState:
-    """Returns a moment that nobody else changes."""
-    state = RNNState(*(part.clone() for part in moment.state))
-    return WorldState(moment.z.clone(), state, moment.restart.clone(), moment.num_steps.copy(), moment.health.clone())
+def copy_state(world_state: WorldState) -> WorldState:
+    """Returns a deep copy."""
+    state = RNNState(*(part.clone() for part in world_state.state))
+    return WorldState(
+        world_state.z.clone(), state, world_state.restart.clone(), world_state.num_steps.copy(), world_state.health.clone()
+    )
