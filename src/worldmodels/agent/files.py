@@ -23,7 +23,7 @@ from worldmodels.envs.task import Task, get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.vae_file import load_vae, save_vae
 from worldmodels.models.world_model import WorldModel, load_initial_latents, make_rnn, make_vae
-from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, MODEL, RNN, VAE
+from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, MODEL, RNN, STARTED, VAE
 from worldmodels.runs.run import Run
 
 FORMAT = 1
@@ -128,7 +128,7 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
     this is, or, for a folder by itself, that of the task's first scale. Raises `BadFileError` for what is none."""
     if "temperature" not in config:
         run = file.parent.parent
-        if file.parent.name == MODEL and all((run / name).exists() for name in (CONFIG, "controller/STARTED")):
+        if file.parent.name == MODEL and all((run / name).exists() for name in (CONFIG, f"controller/{STARTED}")):
             return Run.open(run).preset.controller.temperature
         return next(iter(spec.presets.values())).controller.temperature
     found = config["temperature"]
