@@ -20,8 +20,8 @@ FOLDERS = sorted(SHIPPED.iterdir())
 
 
 def test_every_card_is_what_its_json_says():
-    check = [sys.executable, str(ROOT / "docs" / "ship_model.py"), "--check"]
-    result = subprocess.run(check, capture_output=True, text=True, timeout=120, check=False)
+    check = [sys.executable, "-m", "tools.ship_model", "--check"]
+    result = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
