@@ -1,1 +1,1 @@
-"""CMA-ES and where its candidates are scored."""
+"""The search of C: CMA-ES, PPO in the dream, and the evaluators that score candidates."""
