@@ -60,7 +60,7 @@ def test_a_recording_is_named_and_shows_every_step(window, tmp_path):
     press_r(window)
     play(window, 30)
     press_r(window)
-    play(window, 5000, lambda: window.recorded)
+    play(window, 60_000, lambda: window.recorded)
     assert window.recorded == [tmp_path / "toy-1.mp4"]
     assert "recorded toy-1.mp4" in window._note
     assert names(tmp_path) == ["toy-1.mp4"]
@@ -84,7 +84,7 @@ def test_no_recording_takes_the_place_of_another(window, tmp_path):
         play(window, 3)
         press_r(window)
     assert free_name(tmp_path, "toy") == tmp_path / "toy-4.mp4"
-    play(window, 5000, lambda: len(window.recorded) == 2)
+    play(window, 60_000, lambda: len(window.recorded) == 2)
     assert (tmp_path / "toy-2.mp4").read_bytes() == b"mine"
     assert [len(iio.imread(tmp_path / f"toy-{number}.mp4")) for number in (1, 3)] == [3, 3]
 
@@ -105,10 +105,10 @@ def test_a_folder_that_cannot_be_written_is_said_and_the_play_goes_on(session, t
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_an_encoder_that_dies_is_said_and_the_play_goes_on(window, tmp_path, signum):
     press_r(window)
-    play(window, 5000, lambda: len(encoders()) == 1)
+    play(window, 60_000, lambda: len(encoders()) == 1)
     [encoder] = encoders()
     encoder.send_signal(signum)
-    play(window, 5000, lambda: window.failures)
+    play(window, 60_000, lambda: window.failures)
     [why] = window.failures
     assert f"{tmp_path / 'toy-1.mp4'}: the video encoder failed" in why
     assert "not recorded: toy-1.mp4: the video encoder failed" in window._note
@@ -116,7 +116,7 @@ def test_an_encoder_that_dies_is_said_and_the_play_goes_on(window, tmp_path, sig
     press_r(window)
     play(window, 3)
     press_r(window)
-    play(window, 5000, lambda: window.recorded)
+    play(window, 60_000, lambda: window.recorded)
     assert names(tmp_path) == ["toy-1.mp4"]
 
 
