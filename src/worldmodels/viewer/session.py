@@ -7,10 +7,8 @@ left.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,17 +35,6 @@ from worldmodels.worlds.state import WorldState
 TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
 #: Seeds are below it; after the last one comes 0.
 NUM_SEEDS = 2**31
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes on one thread: a single slot's V and M gain nothing from more, and lose by waiting for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

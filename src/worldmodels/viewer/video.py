@@ -13,9 +13,10 @@ from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.config import PlayConfig, VideoConfig
 from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.encoder import check_ending, encoding
 from worldmodels.viewer.panels import Panels, to_array
-from worldmodels.viewer.session import Session, one_thread
+from worldmodels.viewer.session import Session
 
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.
 GIF_EVERY_STEPS = 2
@@ -36,7 +37,7 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
     progress = Progress("video", settings.steps, "steps")
     with contextlib.ExitStack() as opened:
-        opened.enter_context(one_thread())
+        opened.enter_context(threads_for(1))
         sessions: list[Session] = []
         for i in range(settings.grid):
             play = PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature, settings.device)

@@ -14,9 +14,10 @@ import pygame
 from worldmodels.agent.load import load
 from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.config import PlayConfig
+from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.panels import BACKGROUND, TEXT, Panels, to_array
 from worldmodels.viewer.recording import Recording, free_name
-from worldmodels.viewer.session import Session, one_thread
+from worldmodels.viewer.session import Session
 
 WITHOUT_DISPLAY = "'worldmodels video TARGET --out FILE.mp4' makes a video without one"
 #: Where a display of Linux is named, and SDL's driver for it.
@@ -250,7 +251,7 @@ def play(settings: PlayConfig, target: str) -> None:
         EnvironmentFailure: there is no display, or a recording failed.
     """
     open_display()
-    with one_thread(), contextlib.closing(Session(load(target, finished=False), settings)) as session:
+    with threads_for(1), contextlib.closing(Session(load(target, finished=False), settings)) as session:
         window = Window(session, Path.cwd())
         try:
             window.run()
