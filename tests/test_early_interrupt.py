@@ -33,7 +33,10 @@ run()
 
 
 def listening():
+    """As in a terminal, whatever the tests themselves were started with."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for kind in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
 
 
 def is_quiet(code, err, words):
@@ -85,6 +88,6 @@ def test_an_ignored_signal_stays_ignored(tmp_path):
 def test_other_signals_at_an_import(tmp_path, kind):
     words = ["evaluate", "take-cover", "--world", "dream"]
     command = [sys.executable, "-c", AT_AN_IMPORT, "300", str(int(kind)), *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60, preexec_fn=listening)
     assert done.returncode in (130, -kind)
     assert "Traceback" not in done.stderr

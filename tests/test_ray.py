@@ -79,6 +79,12 @@ def actors():
     return found
 
 
+def listening():
+    """In a child: as in a terminal, whatever the tests themselves were started with."""
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
+
+
 def no_actor_is_left(seconds=30):
     deadline = time.monotonic() + seconds
     while actors() and time.monotonic() < deadline:
@@ -185,7 +191,7 @@ def test_an_interrupted_command_leaves_no_worker(cluster, tmp_path):
         [sys.executable, "-m", "worldmodels", *command, "--backend", "ray", "--address", cluster.address],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        preexec_fn=listening,
     )
     deadline = time.monotonic() + 180
     while not list((run / "episodes").glob("shard-*/shard.json")) and time.monotonic() < deadline:
