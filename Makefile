@@ -1,5 +1,7 @@
 # The two commands of the README, and what contributors use. Everything happens in .venv.
 #   make reproduce [TASK=take-cover] [SCALE=smoke|laptop|paper] [RUN=folder] [SEED=0]
+#   make shipped [TASK=take-cover]     the shipped agent again, by the commands of its card
+#   make figures                       whatever has gone stale of the pictures and notebooks
 #   make test
 #   make demo [SERVE=0]
 TASK ?= take-cover
@@ -12,10 +14,16 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: demo page reproduce test lint faults bench scaling install install-dev clean
+.PHONY: demo page reproduce shipped figures test lint faults bench scaling install install-dev look clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
+
+shipped: install
+	$(BIN)/python -m tools.make_again $(TASK)
+
+figures: install-dev
+	$(BIN)/python -m tools.made_by
 
 test: install-dev
 	$(BIN)/python -m pytest -n logical --dist loadfile
@@ -31,14 +39,14 @@ faults: install-dev
 	FUZZ_EXAMPLES=20 $(BIN)/python -m pytest tests/test_fuzz.py
 
 bench: install
-	$(BIN)/worldmodels bench --json results/bench.json
-	$(BIN)/python docs/tables.py
-	$(BIN)/python docs/draw.py
+	$(BIN)/python -m benchmarks.stages --json results/bench.json
+	$(BIN)/python -m tools.tables
+	$(BIN)/python -m tools.draw
 
 scaling: install
-	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
-	$(BIN)/python docs/tables.py
-	$(BIN)/python docs/draw.py
+	$(BIN)/python -m benchmarks.scaling --json results/scaling.json
+	$(BIN)/python -m tools.tables
+	$(BIN)/python -m tools.draw
 
 # The page of both shipped agents in site/; SERVE=0 only builds it.
 demo: install page
@@ -53,11 +61,25 @@ page:
 install: .venv/installed
 install-dev: .venv/installed-dev
 
-.venv/bin/python:
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python {v[0]}.{v[1]}: worldmodels needs 3.11 or 3.12; try make PYTHON=python3.12")'
-	$(PYTHON) -m venv .venv
+# What .venv is: a Python that starts, with the whole of pip (its list of files is written last), in this folder. And what it should
+# be: without PYTHON on the command line or in the environment, the Python that it has will do.
+VENV_IS := $(BIN)/python -c 'import importlib.metadata as m, platform, sys; assert m.files("pip"); print(platform.python_version(), sys.prefix)'
+ifeq ($(origin PYTHON),file)
+VENV_SHOULD := $(VENV_IS)
+else
+VENV_SHOULD := $(PYTHON) -c 'import os, platform; print(platform.python_version(), os.path.join(os.getcwd(), ".venv"))'
+endif
 
-.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+# Looked at every time: one that was cut off, or moved with its folder, is made anew.
+.venv/made: look
+	@if is="$$($(VENV_IS) 2>/dev/null)" && [ "$$is" = "$$($(VENV_SHOULD))" ] && [ "$$is" = "$$(cat $@ 2>/dev/null || echo "$$is")" ]; then \
+		[ -e $@ ] || echo "$$is" > $@; \
+	else \
+		$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python {v[0]}.{v[1]}: worldmodels needs 3.11 or 3.12; try make PYTHON=python3.12")' && \
+		echo "making .venv" && rm -rf .venv && $(PYTHON) -m venv .venv && $(VENV_IS) > .venv/making && mv .venv/making $@; \
+	fi
+
+.venv/installed: .venv/made pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@

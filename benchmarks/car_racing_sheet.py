@@ -1,6 +1,6 @@
 """The fast CarRacing beside the official one, as a picture: official above, ours below it, their difference last.
 
-    python benchmarks/car_racing_sheet.py [--out car_racing_sheet.png] [--json FILE] [--seeds 20] [--steps 1000] [--every 7]
+    python -m benchmarks.car_racing_sheet [--out car_racing_sheet.png] [--json FILE] [--seeds 20] [--steps 1000] [--every 7]
 
 Plays the mixed driving in both, prints how far the pictures differ, and draws the ten frames that differ most and thirty
 spread evenly over the play. The differences are shown four times as strong. It takes the processor about a minute.
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from worldmodels.envs.car_racing.comparison import Pair, play_both
+from benchmarks.car_racing.comparison import Pair, play_both
 
 COLUMNS, ROWS, ENLARGED, GAP = 10, 4, 2, 4
 

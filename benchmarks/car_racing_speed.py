@@ -1,6 +1,6 @@
 """Steps per second of the fast CarRacing and of Gymnasium's own, in the same run, on one core.
 
-    python benchmarks/car_racing_speed.py [--seconds 20] [--json FILE]
+    python -m benchmarks.car_racing_speed [--seconds 20] [--json FILE]
 
 What is counted is the processor's time of this process, so that other work on the machine does not count as ours; it
 still costs caches and clock rate, which the ratio mostly cancels, because the environments take turns. Actions are

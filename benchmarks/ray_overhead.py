@@ -1,6 +1,6 @@
 """Agent steps per second of `train-controller` in the real environments: the Ray backend beside the local pool.
 
-    python benchmarks/ray_overhead.py [--rounds 5] [--workers 2] [--json results/ray-overhead.json]
+    python -m benchmarks.ray_overhead [--rounds 5] [--workers 2] [--json results/ray-overhead.json]
 
 Both pools are open at once, with as many workers each, and take turns at the same generation, so that both play the same steps
 and other work on the machine meets both alike. The ratio is the median over the rounds of a round's two times. V, M and C have
@@ -18,15 +18,15 @@ from typing import Any
 
 import torch
 
-from worldmodels.bench import describe_machine
+from benchmarks.stages.bench import describe_machine
+from worldmodels.base.files import write_json
+from worldmodels.base.versions import versions
 from worldmodels.config import Backend
-from worldmodels.envs.spec import get_task
-from worldmodels.evolution.population import RealPopulation
-from worldmodels.files import write_json
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
-from worldmodels.rollout import EpisodeJob
-from worldmodels.run import versions
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.worlds.rollout import EpisodeJob
 
 TASKS = ("car-racing", "take-cover")
 BACKENDS: tuple[Backend, Backend] = ("local", "ray")
@@ -43,7 +43,7 @@ def measure(task: str, rounds: int, num_workers: int) -> dict[str, Any]:
     inputs = spec.preset("laptop").controller.inputs
     solutions = 0.1 * torch.randn(CANDIDATES, num_parameters(spec, inputs))
     jobs = [EpisodeJob(candidate, seed) for candidate in range(CANDIDATES) for seed in range(EPISODES)]
-    pools = {name: RealPopulation(spec, world_model, inputs, False, num_workers, name) for name in BACKENDS}
+    pools = {name: RealEvaluator(spec, world_model, inputs, False, num_workers, name) for name in BACKENDS}
     seconds: dict[str, list[float]] = {name: [] for name in BACKENDS}
     try:
         # Opens all environments and compiles.

@@ -1,6 +1,6 @@
 """How cost grows: with the population, the workers, the episodes, C's size and the data; results/scaling.json.
 
-    python benchmarks/scaling.py [--scale 1.0] [--json results/scaling.json]
+    python -m benchmarks.scaling [--scale 1.0] [--json results/scaling.json]
 
 Everything is measured through the project's own code with weights that were never trained. Episodes are short (the dream's
 end after 100 steps, the real ones after 100 steps without a reward), so that whole generations can be timed; what a generation
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,17 @@ import numpy as np
 import torch
 from cma.restricted_gaussian_sampler import GaussVDSampler, GaussVkDSampler
 
-import scaling_data
-from worldmodels.allocator import keep_freed_memory
-from worldmodels.bench import describe_machine
-from worldmodels.bench.plan import Bench
-from worldmodels.envs.spec import get_task
-from worldmodels.evolution.cma_es import CMAES
-from worldmodels.evolution.population import DreamPopulation, RealPopulation
-from worldmodels.evolution.real_player import RealPlayer
-from worldmodels.files import write_json
+from benchmarks import scaling_data
+from benchmarks.stages.bench import describe_machine
+from benchmarks.stages.plan import Bench
+from worldmodels.base.files import write_json
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
-from worldmodels.rollout import EpisodeJob
+from worldmodels.runtime.memory import keep_freed_memory
+from worldmodels.search.cma_es import CMAES
+from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
+from worldmodels.search.real_player import RealPlayer
+from worldmodels.worlds.rollout import EpisodeJob
 
 DREAM_EPISODE_STEPS = 100
 PATIENCE_STEPS = 100
@@ -63,7 +64,7 @@ def measure_dream_generations(bench: Bench, scale: float) -> list[dict[str, Any]
     spec = dataclasses.replace(bench.spec, max_episode_steps=DREAM_EPISODE_STEPS)
     model = dataclasses.replace(bench.model(), spec=spec)
     preset = bench.preset.controller
-    population = DreamPopulation(model, preset.inputs, preset.temperature, preset.num_slots)
+    population = DreamEvaluator(model, preset.inputs, preset.temperature, preset.num_slots)
     rows = []
     every = torch.get_num_threads()
     for candidates, episodes in DREAM_GENERATIONS:
@@ -91,7 +92,7 @@ def measure_real_generations(bench: Bench, scale: float) -> list[dict[str, Any]]
     spec, inputs = bench.spec, bench.preset.controller.inputs
     model, rows = bench.model(), []
     for num_workers in sorted({workers for workers, _, _ in REAL_GENERATIONS}):
-        population = RealPopulation(spec, model, inputs, official=False, num_workers=num_workers)
+        population = RealEvaluator(spec, model, inputs, official=False, num_workers=num_workers)
         try:
             for workers, candidates, episodes in REAL_GENERATIONS:
                 if workers != num_workers or candidates * episodes > 256 * scale:
@@ -117,13 +118,14 @@ def measure_chunks(bench: Bench, seconds: float) -> list[dict[str, Any]]:
     """Agent steps/s of one core in CarRacing, against how many episodes it plays side by side."""
     spec, inputs = bench.spec, bench.preset.controller.inputs
     player = RealPlayer(spec, False, bench.model(), inputs)
-    solutions = 0.1 * torch.randn(1, num_parameters(spec, inputs)).numpy()
-    rows = []
+    solutions = np.asarray(0.1 * torch.randn(1, num_parameters(spec, inputs)), np.float32)
+    rows: list[dict[str, Any]] = []
     try:
         for size in CHUNKS:
             jobs = [EpisodeJob(0, seed) for seed in range(size)]
             player.play(solutions, jobs, patience_steps=5)
-            rates, end = [], time.perf_counter() + seconds
+            rates: list[float] = []
+            end = time.perf_counter() + seconds
             while not rates or time.perf_counter() < end:
                 start = time.perf_counter()
                 steps = sum(result.length for result in player.play(solutions, jobs, patience_steps=PATIENCE_STEPS))
@@ -148,12 +150,17 @@ def _generations(strategy: Any, ask: Callable[[], Any], tell: Callable[[Any, Any
     return {"seconds": sum(counted) / len(counted), "generations": len(counted), "decomposed_every": gap}
 
 
+def _tell(search: CMAES, asked: Any, fitness: list[float]) -> None:
+    """Our search knows what it has asked."""
+    search.tell(np.array(fitness))
+
+
 def measure_cma(scale: float) -> list[dict[str, Any]]:
     """Seconds of a generation's ask and tell, without playing, against C's size."""
     rows = []
     for size in FULL_SIZES if scale >= 1 else FULL_SIZES[:2]:
         search = CMAES(np.zeros(size), 0.1, POPULATION, 0)
-        found = _generations(search._strategy, search.ask, lambda _, f, s=search: s.tell(np.array(f)), 2 * scale)
+        found = _generations(search._strategy, search.ask, partial(_tell, search), 2 * scale)
         rows.append({"variant": "full", "parameters": size, **found})
     variants: dict[str, dict[str, Any]] = {
         "separable": {"CMA_diagonal": True},

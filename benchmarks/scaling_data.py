@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import psutil
 
+from worldmodels.base.files import link_folder
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.data.sampling import FrameSampler, SequenceSampler, split_episodes
-from worldmodels.envs.spec import get_task
-from worldmodels.files import link_folder
-from worldmodels.run import Run
+from worldmodels.envs.task import get_task
+from worldmodels.runs.run import Run
 from worldmodels.stages import collect
 
 #: Episodes that are collected of TakeCover.

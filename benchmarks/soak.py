@@ -1,7 +1,7 @@
 """Watches a running command and all its children for hours: do memory, file handles, processes and shared memory stay flat?
 
-    python benchmarks/soak.py --pid PID [--seconds 3600] [--every 5] [--json results/soak-….json]
-    python benchmarks/soak.py [--seconds 3600] [--json FILE] -- worldmodels train-controller --run runs/mine
+    python -m benchmarks.soak --pid PID [--seconds 3600] [--every 5] [--json results/soak-….json]
+    python -m benchmarks.soak [--seconds 3600] [--json FILE] -- worldmodels train-controller --run runs/mine
 
 The first form attaches to what runs already and leaves it running; the second starts the command and, when the time is up,
 ends it as SIGTERM does. Either ends early when the command does. Linux only: the numbers come from ``/proc``.
@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from worldmodels.files import write_json
-from worldmodels.run import versions
+from worldmodels.base.files import write_json
+from worldmodels.base.versions import versions
 
 SHARED = Path("/dev/shm")
 #: What is sampled, and its unit.

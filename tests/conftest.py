@@ -20,7 +20,7 @@ from hypothesis import settings  # noqa: E402
 
 from worldmodels.cli import main  # noqa: E402
 from worldmodels.data.latents import ARRAYS, DIMENSIONS, LatentStore  # noqa: E402
-from worldmodels.envs.spec import EnvSpec, get_task  # noqa: E402
+from worldmodels.envs.task import Task, get_task  # noqa: E402
 from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae  # noqa: E402
 
 torch.set_num_threads(1)
@@ -28,7 +28,7 @@ settings.register_profile("suite", deadline=None, max_examples=25, derandomize=T
 settings.load_profile("suite")
 
 
-def random_world_model(spec: EnvSpec, seed: int = 0) -> WorldModel:
+def random_world_model(spec: Task, seed: int = 0) -> WorldModel:
     """V and M with random weights, large enough that their outputs differ visibly."""
     torch.manual_seed(seed)
     vae, rnn = make_vae(spec).eval(), make_rnn(spec).eval()

@@ -398,9 +398,9 @@ def main() -> int:
     asked = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent / "plugin"))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH", "")]))
-    import worldmodels.cli
-    import worldmodels.stages.iterate
-    import worldmodels.stages.table  # noqa: F401 (so that no attempt has to)
+    import worldmodels.cli.commands
+    import worldmodels.experiments.iterate
+    import worldmodels.experiments.table  # noqa: F401 (so that no attempt has to)
 
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -408,8 +408,8 @@ def main() -> int:
             for row in hurt_task(task, asked.kills, asked.commands, asked.faults, Path(folder)):
                 rows.append(row)
                 if asked.json is not None:
-                    from worldmodels.files import write_json
-                    from worldmodels.run import versions
+                    from worldmodels.base.files import write_json
+                    from worldmodels.base.versions import versions
 
                     write_json(asked.json, {"versions": versions(), "rows": rows})
     return 0 if all(row["survived"] == row["tried"] for row in rows) else 1

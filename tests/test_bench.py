@@ -1,14 +1,18 @@
 """What the bench makes of its measurements, and that its work is the stages' own."""
 
+import time
+
+import psutil
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from worldmodels.bench import bounds, timing
-from worldmodels.bench.plan import Bench
-from worldmodels.bench.playing import DREAM_STEPS, measure_cma_es
-from worldmodels.bench.timing import ROUNDS, Row, best_of, rates
-from worldmodels.envs.spec import get_task
+from benchmarks.stages import bounds, timing
+from benchmarks.stages.plan import Bench
+from benchmarks.stages.playing import DREAM_STEPS, measure_cma_es
+from benchmarks.stages.timing import ROUNDS, Row, best_of, rates
+from worldmodels.envs.task import get_task
+from worldmodels.models.stepper import MDNStepper
 from worldmodels.models.world_model import make_rnn, make_vae
 
 
@@ -30,6 +34,32 @@ def test_every_work_gets_its_turns_and_the_best_round_counts(monkeypatch):
     steady = [9.0, 2.0, 2.0, 2.0]
     assert rates([work("disturbed", disturbed), work("steady", steady)], [2.0 * ROUNDS, 2.0 * ROUNDS]) == [2.0, 1.0]
     assert done == ["disturbed", "steady", "disturbed", "steady", "disturbed", "disturbed", "steady", "disturbed", "steady"]
+
+
+def test_a_work_beside_busy_processes():
+    """They compute while the work goes on, and are gone after it, whatever comes."""
+    mine, seen = psutil.Process(), []
+    before = set(mine.children())
+
+    def work():
+        if not seen:
+            seen.extend(set(mine.children()) - before)
+        time.sleep(0.1)
+        return 3.0
+
+    assert 0 < timing.rate_beside(2, work, 0.5) <= 30
+    assert len(seen) == 2
+    assert not any(process.is_running() for process in seen)
+
+    def fails():
+        seen[:] = [(process, process.cpu_times().user) for process in set(mine.children()) - before]
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011
+        timing.rate_beside(1, fails, 0.5)
+    ((process, seconds),) = seen
+    assert seconds > 0
+    assert not process.is_running()
 
 
 def test_the_best_of_several_rows():
@@ -54,7 +84,7 @@ def test_the_operations_are_those_that_torch_counts(task):
     frames, z = torch.zeros(1, 3, 64, 64), torch.zeros(1, spec.latent_size)
     assert bounds.encoder_operations(vae) == counted(lambda: vae.encode(frames))
     assert bounds.vae_operations(vae) == counted(lambda: (vae.encode(frames), vae.decode_logits(z)))
-    state, stepper = rnn.initial_state(8), rnn.stepper(torch.float32)
+    state, stepper = rnn.initial_state(8), MDNStepper(rnn, torch.float32)
     noise = torch.zeros(8, spec.latent_size)
 
     def step():

@@ -15,11 +15,11 @@ from gymnasium.envs.box2d.car_racing import PLAYFIELD, CarRacing
 from gymnasium.utils.env_checker import check_env
 
 import worldmodels as _registers  # noqa: F401
+from benchmarks.car_racing.comparison import Pair, play_both
+from worldmodels.base.errors import UserError
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.car_racing.comparison import Pair, play_both
 from worldmodels.envs.car_racing.drawing import Drawing
 from worldmodels.envs.car_racing.env import CarRacingEnv
-from worldmodels.errors import UserError
 
 SEEDS = int(os.environ.get("CAR_RACING_SEEDS", "4"))
 STEPS = int(os.environ.get("CAR_RACING_STEPS", "300"))

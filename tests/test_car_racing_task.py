@@ -1,25 +1,27 @@
 """CarRacing as a task: what training plays and what scores are taken on agree, and every option of C and of the data works."""
 
+import dataclasses
 import json
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from conftest import random_world_model
 from gymnasium.utils.env_checker import check_env
 
-from conftest import random_world_model
+from worldmodels.agent.files import save_model
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.spec import get_task
-from worldmodels.evolution.population import RealPopulation
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
-from worldmodels.models.random_nets import RandomNets
-from worldmodels.models.world_model import make_rnn, make_vae, save_model
-from worldmodels.rollout import EpisodeJob, rollout
-from worldmodels.worlds import PixelEnvs
+from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.policies.random_nets import RandomNets
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
 
 SPEC = get_task("car-racing")
 
@@ -50,16 +52,15 @@ def test_scores_are_taken_on_the_official_environment():
     assert np.abs(frame.astype(int) - mine).mean() < 1
 
 
-def test_one_agents_scores_agree_on_both_environments(world_model, monkeypatch):
+def test_one_agents_scores_agree_on_both_environments(world_model):
     """Seed by seed, over the first 200 steps: the pixels differ by a tenth of a level, the driving follows them closely."""
-    for name in ("CarRacing-v3", "worldmodels/CarRacing-v3"):
-        monkeypatch.setattr(gym.registry[name], "max_episode_steps", 200)
+    spec = dataclasses.replace(SPEC, max_episode_steps=200)
     solution = 0.02 * torch.randn(1, num_parameters(SPEC, "zh"), generator=torch.Generator().manual_seed(2))
     solution[0, 1] = -0.5  # gas of about a quarter
     solution[0, 2] = -2  # no brake
     scores = []
     for official in (False, True):
-        population = RealPopulation(SPEC, world_model, "zh", official=official, num_workers=1)
+        population = RealEvaluator(spec, world_model, "zh", official=official, num_workers=1)
         try:
             results = population.evaluate(solution, [EpisodeJob(0, seed) for seed in range(4)])
         finally:
@@ -72,7 +73,7 @@ def test_one_agents_scores_agree_on_both_environments(world_model, monkeypatch):
 
 
 def test_the_dream_is_an_environment_of_its_own(world_model, tmp_path):
-    save_model(tmp_path / "model", world_model, "zh", torch.zeros(num_parameters(SPEC, "zh")))
+    save_model(tmp_path / "model", world_model, "zh", torch.zeros(num_parameters(SPEC, "zh")), 1.0)
     env = gym.make("worldmodels/CarRacingDream-v0", model=tmp_path / "model", temperature=0.5, render_mode="rgb_array")
     assert env.observation_space.shape == (288,)
     assert env.unwrapped.metadata["render_fps"] == 50
@@ -84,7 +85,7 @@ def test_the_dream_is_an_environment_of_its_own(world_model, tmp_path):
 
 
 def test_the_models_folder_remembers_what_c_sees(world_model, tmp_path):
-    save_model(tmp_path, world_model, "z+hidden", torch.zeros(num_parameters(SPEC, "z+hidden")))
+    save_model(tmp_path, world_model, "z+hidden", torch.zeros(num_parameters(SPEC, "z+hidden")), 1.0)
     env = gym.make("worldmodels/CarRacingDream-v0", model=tmp_path)
     assert env.observation_space.shape == (32,)
 

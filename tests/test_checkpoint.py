@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from worldmodels.checkpoint import load_metadata, load_module, load_tensors, save_tensors
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.tensors import load_metadata, load_module, load_tensors, save_tensors
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import psutil
-
 from kill_loop import left_over, shared_memory_of, words_of
+
 from worldmodels.cli import main
 
 
@@ -25,7 +25,9 @@ def program(*command):
 
 
 def games_of(process):
-    return [p for p in process.children(recursive=True) if "+viz_instance_id" in words_of(p)]
+    """The games of the workers; a child's is the one that is looked at before the work."""
+    children = process.children()
+    return [p for p in process.children(recursive=True) if p not in children and "+viz_instance_id" in words_of(p)]
 
 
 def wait_for_games(process, number):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from worldmodels.evolution.cma_es import CMAES
+from worldmodels.search.cma_es import CMAES
 
 
 def sphere(x):

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 import torch
-
 from conftest import latent_store
-from worldmodels.checkpoint import load_tensors
+
+from worldmodels.base.errors import UserError
+from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import UserError
-from worldmodels.evolution.cma_es import CMAES
-from worldmodels.evolution.components import principal_components, recorded_features
-from worldmodels.models.controller import ControllerPolicy, num_parameters
-from worldmodels.rollout import EpisodeJob
+from worldmodels.envs.task import get_task
+from worldmodels.models.controller import num_parameters
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.search.cma_es import CMAES
+from worldmodels.search.components import principal_components, recorded_features
+from worldmodels.worlds.rollout import EpisodeJob
 
 
 def outputs(spec, inputs, solutions, seen):

@@ -8,18 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.config import (
-    FIRST_TRAINING_SEED,
-    CollectConfig,
-    ControllerConfig,
-    EncodeConfig,
-    EvaluateConfig,
-    Preset,
-    RNNConfig,
-    VAEConfig,
-)
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import UserError, nearest
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.seeding import FIRST_TRAINING_SEED
+from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.envs.task import get_task
 
 KINDS = [CollectConfig, VAEConfig, EncodeConfig, RNNConfig, ControllerConfig, EvaluateConfig]
 
@@ -89,6 +81,7 @@ def test_a_preset_names_stages():
         (CollectConfig, "num_workers", -1),
         (VAEConfig, "num_steps", 0),
         (VAEConfig, "batch_size", 10**9),
+        (RNNConfig, "num_slices", 0),
         (VAEConfig, "learning_rate", 0.0),
         (VAEConfig, "learning_rate", float("nan")),
         (VAEConfig, "kl_tolerance", -0.5),

@@ -8,17 +8,11 @@ import pytest
 import torch
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.spec import get_task
-from worldmodels.models.controller import (
-    ControllerPolicy,
-    feature_size,
-    features,
-    layer_sizes,
-    num_parameters,
-    products,
-    uses_memory,
-)
-from worldmodels.rollout import EpisodeJob
+from worldmodels.envs.task import get_task
+from worldmodels.models.controller import feature_size, features, layer_sizes, num_parameters, uses_memory
+from worldmodels.models.controller_kernels import products
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.worlds.rollout import EpisodeJob
 
 
 @pytest.mark.parametrize(

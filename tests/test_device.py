@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-
 from conftest import run_cli
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import UserError
+
+from worldmodels.base.errors import UserError
+from worldmodels.envs.task import get_task
 from worldmodels.models.precision import pick_device
 
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -23,8 +23,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu():
     "command",
     [
         ("reproduce", "toy", "--device", "cuda", "--run", "RUN"),
-        ("train-vae", "--device", "cuda", "--run", "RUN", "--task", "toy", "--scale", "smoke"),
-        ("bench", "--device", "cuda"),
+        ("evaluate", "car-racing", "--world", "dream", "--device", "cuda"),
     ],
 )
 def test_a_gpu_that_is_not_there_is_one_line(tmp_path, command):

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from kill_loop import result_of
-from worldmodels.checkpoint import load_tensors
+
+from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.run import STAGES, VERBS
+from worldmodels.runs.run import STAGES, VERBS
 
 
 def mount(*arguments):
@@ -84,6 +84,15 @@ def test_a_disk_that_fills_up_while_v_trains(toy_run, disk, capfd):
     filler.unlink()
     assert main(["train-vae", "--run", str(run)]) == 0
     assert (run / "vae" / "DONE").read_bytes() == (toy_run / "vae" / "DONE").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["mp4", "gif"])
+def test_a_video_on_a_full_disk(toy_run, disk, capfd, ending):
+    fill(disk, 8192)
+    assert main(["video", str(toy_run), "--steps", "100", "--out", str(disk / f"video.{ending}")]) == 4
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"worldmodels: {disk / f'video.{ending}'}: the video encoder failed (")
+    assert [path.name for path in disk.iterdir()] == ["filler"]
 
 
 def test_a_read_only_disk_is_found_at_the_start(toy_run, disk, capfd):

@@ -7,12 +7,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from conftest import random_world_model
 from gymnasium.utils.env_checker import check_env
 
-from conftest import random_world_model
-from worldmodels.dream_env import DreamEnv, SingleDreamEnv
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, UserError
+from worldmodels.agent.gym_envs import SingleDreamEnv
+from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.envs.task import get_task
+from worldmodels.worlds.dream_env import DreamEnv
 
 NO_PUSH = np.zeros((1, 1), np.float32)
 
@@ -182,3 +183,12 @@ def test_a_world_model_is_copied_only_to_another_device(toy_world_model):
     elsewhere = toy_world_model.on("meta")
     assert {str(p.device) for p in (*elsewhere.vae.parameters(), *elsewhere.rnn.parameters())} == {"meta"}
     assert {str(p.device) for p in (*toy_world_model.vae.parameters(), *toy_world_model.rnn.parameters())} == {"cpu"}
+
+
+def test_dreams_ask_the_environment_for_its_actions_once(toy_world_model, monkeypatch):
+    first, second = (DreamEnv(toy_world_model, "zh", 1, 1.0) for _ in range(2))
+    monkeypatch.setattr(gym, "make", lambda *_, **__: pytest.fail("an environment is made"))
+    third = DreamEnv(toy_world_model, "zh", 1, 1.0)
+    assert first.single_action_space == second.single_action_space == third.single_action_space
+    # Each has dice of its own.
+    assert first.single_action_space is not second.single_action_space

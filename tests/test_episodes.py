@@ -16,17 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.data.episodes import (
-    CHUNK_FRAMES,
-    Episode,
-    EpisodeStore,
-    Shard,
-    _npz_content,
-    shard_sha256,
-    write_shard,
-)
-from worldmodels.errors import BadFileError, EnvironmentFailure
-from worldmodels.files import sha256_of
+from worldmodels.base.errors import BadFileError, EnvironmentFailure
+from worldmodels.base.files import sha256_of
+from worldmodels.data.episodes import CHUNK_FRAMES, Episode, EpisodeStore, Shard, _npz_content, shard_sha256, write_shard
 
 
 def make_episode(length, seed):

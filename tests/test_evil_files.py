@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodels.base.files import MAX_JSON_BYTES
 from worldmodels.cli import main
-from worldmodels.files import MAX_JSON_BYTES
 
 
 class Canary:

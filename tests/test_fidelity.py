@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from conftest import follow_the_action, latent_store, random_world_model
+
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
-from worldmodels.foresight import hits_foreseen
-from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
-from worldmodels.stages.fidelity import rank_correlation
+from worldmodels.diagnostics.hits import hits_foreseen
+from worldmodels.diagnostics.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
+from worldmodels.diagnostics.statistics import rank_correlation
+from worldmodels.envs.task import get_task
 
 
 def test_rank_correlation_is_spearmans():
@@ -75,9 +75,9 @@ def test_an_m_that_knows_every_hit_has_foreseen_all(tmp_path):
     damage[[3, 39, 46, 47, 90]] = 1  # first steps, last steps, and in the middle
     model, store = a_world_with_hits(tmp_path, (0.0, 9.0), lengths, damage)
     found = hits_foreseen(model, store, np.array([2, 0, 1]), 0)
-    assert (found.num_steps, found.num_hits, found.foreseen) == (107, 5, 1.0)
+    assert (found.num_steps, found.num_hits, found.hit_recall) == (107, 5, 1.0)
     assert found.expected_hits == pytest.approx(5, abs=0.1)
-    assert found.explained > 0.99
+    assert found.entropy_explained > 0.99
 
 
 def test_an_m_that_knows_the_rate_alone_explains_nothing(tmp_path):
@@ -88,9 +88,9 @@ def test_an_m_that_knows_the_rate_alone_explains_nothing(tmp_path):
     model, store = a_world_with_hits(tmp_path, (math.log(rate / (1 - rate)), 0.0), lengths, damage)
     found = hits_foreseen(model, store, np.arange(2), 0)
     assert found.expected_hits == pytest.approx(10, rel=1e-3)
-    assert found.explained == pytest.approx(0, abs=1e-4)
+    assert found.entropy_explained == pytest.approx(0, abs=1e-4)
     # 13 · 0.05 is enough; at the ends there are 7 steps, and 12 around step 5
-    assert found.foreseen == 0.6
+    assert found.hit_recall == 0.6
     only_second = hits_foreseen(model, store, np.array([1]), 0)
     assert (only_second.num_hits, only_second.num_steps) == (5, 100)
 
@@ -98,5 +98,5 @@ def test_an_m_that_knows_the_rate_alone_explains_nothing(tmp_path):
 def test_without_hits_there_is_nothing_to_foresee(tmp_path):
     model, store = a_world_with_hits(tmp_path, (-3.0, 0.0), np.array([9]), np.zeros(9))
     found = hits_foreseen(model, store, np.array([0]), 0)
-    assert (found.num_hits, found.foreseen, found.explained) == (0, None, None)
+    assert (found.num_hits, found.hit_recall, found.entropy_explained) == (0, None, None)
     assert found.expected_hits == pytest.approx(9 / (1 + math.exp(3)), rel=1e-3)

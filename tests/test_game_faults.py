@@ -7,10 +7,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from worldmodels.envs import process_guard
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.worlds import MAX_FAILURES, PixelEnvs
+from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.envs.take_cover import process_guard
+from worldmodels.envs.task import get_task
+from worldmodels.worlds.pixel_envs import MAX_FAILURES, PixelEnvs
 
 NUM_STEPS = 70
 
@@ -20,7 +20,7 @@ def make_world(num_slots=2):
 
 
 def hurt(world, slot, kind):
-    os.kill(world.envs[slot].unwrapped._process, kind)
+    os.kill(world.envs[slot].unwrapped._running.process, kind)
 
 
 def play(world, faults):
@@ -72,7 +72,7 @@ class Mortal(gym.Wrapper):
     """Its game is killed before every step."""
 
     def step(self, action):
-        os.kill(self.unwrapped._process, signal.SIGKILL)
+        os.kill(self.unwrapped._running.process, signal.SIGKILL)
         return super().step(action)
 
 

@@ -22,7 +22,7 @@ def inspect(path, tmp_path):
         ("latents", "latents", {"episodes": 12, "latent_size": 4}),
         ("rnn", "stage", {"state": "finished"}),
         ("model", "model", {"task": "toy", "controller_inputs": "zh", "initial_latents": 12}),
-        ("model/controller.safetensors", "weights", {"tensors": 1, "numbers": 13, "types": ["float32"]}),
+        ("model/controller.safetensors", "weights", {"tensors": 2, "numbers": 13, "types": ["float32"]}),
         ("evaluation/real.json", "result", {"world": "real", "episodes": 6}),
         ("controller/history.jsonl", "log", {"rows": 4}),
     ],

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from kill_loop import left_over, result_of
-from worldmodels.checkpoint import load_metadata
+
+from worldmodels.base.tensors import load_metadata
 from worldmodels.cli import main
-from worldmodels.progress import Progress
+from worldmodels.runtime.progress import Progress
 
 
 def listen():

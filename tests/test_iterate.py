@@ -10,15 +10,16 @@ import pytest
 import torch
 from worldmodels_toy import MovingDot
 
-from worldmodels.checkpoint import load_tensors
+from worldmodels.agent.load import load_model
+from worldmodels.base.seeding import derive_seed
+from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import split_run
-from worldmodels.models.world_model import load_model
-from worldmodels.run import Run, derive_seed
+from worldmodels.data.run_data import split_run
+from worldmodels.runs.run import Run
+from worldmodels.search.start import begin_search
 from worldmodels.stages.collect import drive_episodes
-from worldmodels.stages.search_start import begin_search
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,16 @@ def test_killed_moved_and_called_again_it_ends_the_same(rounds, tmp_path):
 
 def collect(path, *more):
     return main(["collect", "--run", str(path), "--task", "toy", "--scale", "smoke", *more])
+
+
+def test_finished_rounds_are_left_as_they_are(rounds):
+    def state():
+        found = [path for path in rounds.rglob("*") if path.is_file() and path.name != ".lock"]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+    before = state()
+    assert main(["iterate", "toy", "--rounds", "2", "--run", str(rounds)]) == 0
+    assert state() == before
 
 
 def test_what_cannot_be_gone_on_from(toy_run, tmp_path, capsys):

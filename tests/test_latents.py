@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from worldmodels.base.errors import BadFileError
 from worldmodels.data.latents import LatentStore
-from worldmodels.errors import BadFileError
 
 LENGTHS = [3, 5, 2]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes, RNNState
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes, RNNState, Sequences
 
 TAKE_COVER = RNNSizes(64, 1, 512, 5, restart_input=True, done_head=True)
 CAR_RACING = RNNSizes(32, 3, 256, 5, False, False)
@@ -72,7 +72,7 @@ def test_done_weight_is_the_definition(model):
     has_next, zeros, valid = ~done, torch.zeros(3, 6), torch.ones(3, 6, dtype=torch.bool)
     losses = {}
     for weight in (1.0, 10.0):
-        loss, parts, _ = model.loss(x, model.initial_state(3), next_z, has_next, done, zeros, valid, weight)
+        loss, parts, _ = model.loss(Sequences(x, next_z, has_next, done, zeros, valid), model.initial_state(3), weight)
         torch.testing.assert_close(loss.detach(), parts["nll"] + parts["done_loss"])
         losses[weight] = parts["done_loss"]
 
@@ -95,7 +95,7 @@ def test_a_hits_logit_is_free_of_its_weight():
         with torch.no_grad():
             model.bias_out[0] = logit
         model.zero_grad()
-        model.loss(x, model.initial_state(1), torch.zeros(1, 8, 1), valid, done, zeros, valid, 10.0)[0].backward()
+        model.loss(Sequences(x, torch.zeros(1, 8, 1), valid, done, zeros, valid), model.initial_state(1), 10.0)[0].backward()
         return float(model.bias_out.grad[0])
 
     assert slope(math.log(2 / 6)) == pytest.approx(0, abs=0.01)
@@ -109,13 +109,13 @@ def test_nll_is_per_latent_over_the_steps_that_go_on(model):
     done = torch.zeros(2, 5, dtype=torch.bool)
     has_next, zeros, valid = torch.ones(2, 5, dtype=torch.bool), torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.bool)
     has_next[0, 2] = False
-    nll = model.loss(x, model.initial_state(2), next_z, has_next, done, zeros, valid, 10.0)[1]["nll"]
+    nll = model.loss(Sequences(x, next_z, has_next, done, zeros, valid), model.initial_state(2), 10.0)[1]["nll"]
     next_z[0, 2] = 1e3  # what follows the end of an episode is meaningless, and must not count
-    again = model.loss(x, model.initial_state(2), next_z, has_next, done, zeros, valid, 10.0)[1]["nll"]
+    again = model.loss(Sequences(x, next_z, has_next, done, zeros, valid), model.initial_state(2), 10.0)[1]["nll"]
     assert torch.equal(nll, again)
     one = torch.zeros(2, 5, dtype=torch.bool)
     one[1, 4] = True
-    alone = model.loss(x, model.initial_state(2), next_z, one, done, zeros, valid, 10.0)[1]["nll"]
+    alone = model.loss(Sequences(x, next_z, one, done, zeros, valid), model.initial_state(2), 10.0)[1]["nll"]
     hidden, _ = model(x, model.initial_state(2))
     outputs = F.linear(hidden[1, 4], model.weight_out, model.bias_out)[1:].detach()
     logits, mean, log_std = outputs.view(3, 4, 3)
@@ -133,7 +133,7 @@ def test_reward_loss_is_half_the_squared_error_over_valid_steps():
     valid[0, 3:] = False
 
     def parts():
-        return model.loss(x, model.initial_state(2), next_z, valid, done, reward, valid, 10.0)[:2]
+        return model.loss(Sequences(x, next_z, valid, done, reward, valid), model.initial_state(2), 10.0)[:2]
 
     loss, found = parts()
     torch.testing.assert_close(loss.detach(), found["nll"] + found["done_loss"] + found["reward_loss"])

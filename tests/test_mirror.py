@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
+from worldmodels.data.run_data import open_episodes, open_latents
+from worldmodels.envs.task import get_task
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import make_vae
-from worldmodels.run import Run
+from worldmodels.runs.run import Run
 from worldmodels.stages import encode
-from worldmodels.stages.collect import open_episodes
-from worldmodels.stages.encode import open_latents
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-
 from kill_loop import result_of
+
+from worldmodels.base.files import sha256_of
 from worldmodels.cli import main
-from worldmodels.files import sha256_of
 
 #: The stages after each one.
 LATER = {
@@ -72,7 +72,7 @@ def test_another_runs_controller_is_refused(toy_copy, tmp_path, other_run, capsy
 
 
 def test_another_tasks_weights_are_refused_with_both_shapes(toy_copy, capsys):
-    from worldmodels.models.shipped import model_folder
+    from worldmodels.agent.target import model_folder
 
     forget_later(toy_copy, "vae")
     shutil.copy(model_folder("take-cover") / "vae.safetensors", toy_copy / "vae" / "model.safetensors")

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from worldmodels.models import mdn_rnn
-from worldmodels.models.mdn_rnn import LOG_STD_RANGE, MixtureNLL
+from worldmodels.models.mixture_nll import LIKELIHOOD_ROWS, LOG_STD_RANGE, MixtureNLL
 
 
 def reference(outputs, target, row_weight, num_mixtures):
@@ -45,7 +44,7 @@ def test_value_and_gradient(rows, latent, mixtures, seed):
 
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_rows_around_the_size_of_a_piece(extra):
-    compare(*draw(mdn_rnn.LIKELIHOOD_ROWS + extra, 3, 5, 0), 5)
+    compare(*draw(LIKELIHOOD_ROWS + extra, 3, 5, 0), 5)
 
 
 def test_clipped_log_std_has_no_gradient():

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+from tools.notebooks import executed
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
 
 
 def kinds_of_output(cell):
@@ -21,12 +23,7 @@ def kinds_of_output(cell):
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_clean_run_gives_what_is_committed(path):
     committed = nbformat.read(path, as_version=4)
-    fresh = nbformat.read(path, as_version=4)
-    for cell in fresh.cells:
-        cell.pop("outputs", None)
-        if cell.cell_type == "code":
-            cell.outputs = []
-    NotebookClient(fresh, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    fresh = executed(path)
     pictures = 0
     for old, new in zip(committed.cells, fresh.cells, strict=True):
         assert kinds_of_output(old) == kinds_of_output(new), old.source

@@ -11,18 +11,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-
 from conftest import random_world_model
 from kill_loop import result_of
+
 from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, EpisodeStore, write_shard
-from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import get_task
-from worldmodels.models.controller import ControllerPolicy, num_parameters
+from worldmodels.envs.task import get_task
+from worldmodels.models.controller import num_parameters
 from worldmodels.models.vae import VAE
-from worldmodels.rollout import EpisodeJob
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.runtime.workers import available_cores
 from worldmodels.stages.encode import encode_into
-from worldmodels.workers import available_cores
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.rollout import EpisodeJob
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process to cores")

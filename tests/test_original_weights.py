@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worldmodels.models.mdn_rnn import LOG_STD_RANGE, MDNRNN, RNNSizes
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.mixture_nll import LOG_STD_RANGE
+from worldmodels.models.stepper import MDNStepper
 
 FILE = Path(__file__).parents[1] / ".." / "shared" / "reference" / "original" / "carracing" / "rnn.json"
 Z, K, H = 32, 5, 256
@@ -57,7 +59,7 @@ def test_shapes_are_car_racings(original):
 def test_steps_and_mixtures_agree(original):
     weight_out, bias_out, kernel, bias = original
     model = convert(original)
-    stepper = model.stepper(torch.float32)
+    stepper = MDNStepper(model, torch.float32)
     rng = np.random.default_rng(0)
     state, hidden, cell = model.initial_state(3), np.zeros((3, H)), np.zeros((3, H))
     for _ in range(40):
@@ -94,7 +96,7 @@ def test_its_first_prediction_is_near_the_first_frame(original):
     mu = torch.tensor(json.loads((FILE.parent / "initial_z.json").read_text())[0]).float() / 10_000
     model = convert(original)
     straight_on = torch.tensor([[0.0, 1.0, 0.0]])
-    state = model.stepper(torch.float32).step(mu, straight_on, torch.zeros(1), model.initial_state(1))
+    state = MDNStepper(model, torch.float32).step(mu, straight_on, torch.zeros(1), model.initial_state(1))
     logits, mean, log_std = F.linear(state.hidden, model.weight_out, model.bias_out).detach().view(3, K, Z)
     predicted = (logits.softmax(0) * mean).sum(0)
     assert np.corrcoef(predicted.numpy(), mu[0].numpy())[0, 1] > 0.4

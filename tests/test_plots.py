@@ -8,7 +8,7 @@ from PIL import Image
 
 from worldmodels.cli import main
 from worldmodels.plots.evolution import draw_curve
-from worldmodels.run import Run
+from worldmodels.runs.run import Run
 
 EARLY = {"vae-losses", "reconstructions", "traversals"}
 ALL = EARLY | {"rnn-losses", "curve", "scores"}  # the toy's episodes are too short to leave M alone in

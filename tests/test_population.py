@@ -11,12 +11,12 @@ import psutil
 import pytest
 import torch
 
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.evolution.population import RealPopulation
-from worldmodels.local_workers import MAX_FAILURES, LocalWorkers
+from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
-from worldmodels.rollout import EpisodeJob
+from worldmodels.runtime.local_workers import MAX_FAILURES, LocalWorkers
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.worlds.rollout import EpisodeJob
 
 # More jobs than two chunks hold, candidates that straddle chunks, and one that plays only once.
 JOBS = [EpisodeJob(candidate, 100 + seed) for candidate in (4, 0, 2) for seed in range(13)] + [EpisodeJob(1, 7)]
@@ -29,7 +29,7 @@ def solutions():
 
 
 def play(world_model, solutions, num_workers, on_result=None):
-    population = RealPopulation(get_task("toy"), world_model, "zh", official=True, num_workers=num_workers)
+    population = RealEvaluator(get_task("toy"), world_model, "zh", official=True, num_workers=num_workers)
     try:
         return population.evaluate(solutions, JOBS, on_result), population
     finally:
@@ -158,7 +158,7 @@ def test_a_worker_may_die_while_a_task_is_handed_out(monkeypatch):
 
     monkeypatch.setattr(ProcessPoolExecutor, "__init__", init_with_books)
     # The first task is done before the second one is handed out: no other task's failure tells of the death.
-    monkeypatch.setattr("worldmodels.local_workers.TASKS_AHEAD", 1)
+    monkeypatch.setattr("worldmodels.runtime.local_workers.TASKS_AHEAD", 1)
     check_that_work_is_done(killed, 1)
 
 
@@ -175,7 +175,7 @@ def test_workers_that_always_die_are_given_up():
 
 def test_the_random_agent_draws_from_the_action_space():
     spec = get_task("car-racing")
-    population = RealPopulation(spec, None, "z", official=False, num_workers=1)
+    population = RealEvaluator(spec, None, "z", official=False, num_workers=1)
     try:
         first, second, again = population.evaluate(torch.zeros(1, 0), [EpisodeJob(0, seed) for seed in (1, 2, 1)])
     finally:

@@ -1,12 +1,14 @@
 """An episode's noise depends on its seed alone: not on when it begins, nor on what plays beside it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.randomness import BLOCK_STEPS, EpisodeNoise
+from worldmodels.worlds.noise import BLOCK_STEPS, EpisodeNoise
 
 SIZE = 3
 
@@ -74,3 +76,36 @@ def test_numbers_are_uniform_and_normal():
 
 def test_seeds_differ():
     assert not torch.equal(alone(0, 5), alone(1, 5))
+
+
+def test_a_beginning_costs_no_more_for_the_slots_beside_it():
+    """Counted in memory: the numbers of 2,000 slots are 12 MB, and are not copied because one of them begins anew."""
+    num_slots, size = 2000, 25
+    noise = EpisodeNoise(num_slots, size)
+    noise.begin(np.ones(num_slots, np.bool_), list(range(num_slots)))
+    noise.next()
+    seeds = [None] * num_slots
+    tracemalloc.start()
+    try:
+        for seed in range(5000, 5003):
+            mask = np.arange(num_slots) == seed - 5000
+            seeds[seed - 5000] = seed
+            noise.begin(mask, seeds)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * num_slots * BLOCK_STEPS * size * 4 / 10
+
+
+def test_rows_that_nobody_draws_from_are_used_again_and_dropped():
+    """However many episodes have begun, there are no more streams than slots; fewer once slots share them."""
+    noise = EpisodeNoise(8, SIZE)
+    for first in range(0, 400, 8):
+        noise.begin(np.ones(8, np.bool_), list(range(first, first + 8)))
+        noise.next()
+    for seed in range(400, 800):
+        noise.begin(np.arange(8) == seed % 8, [seed] * 8)
+        noise.next()
+    assert len(noise._generators) == noise._numbers.shape[1] == 8
+    noise.begin(np.ones(8, np.bool_), [1] * 8)
+    assert len(noise._generators) == 1

@@ -20,16 +20,17 @@ import ray
 import torch
 from ray.cluster_utils import Cluster
 
-from worldmodels import ray_workers
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.cli import main
 from worldmodels.config import EvaluateConfig
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import EnvironmentFailure
-from worldmodels.evolution.population import RealPopulation
+from worldmodels.envs.task import get_task
+from worldmodels.experiments import table
 from worldmodels.models.controller import num_parameters
-from worldmodels.rollout import EpisodeJob
-from worldmodels.stages import evaluate, table
-from worldmodels.workers import make_workers
+from worldmodels.runtime import ray_workers
+from worldmodels.runtime.workers import make_workers
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.stages import evaluate
+from worldmodels.worlds.rollout import EpisodeJob
 
 # Twelve chunks, with candidates that straddle them.
 JOBS = [EpisodeJob(candidate, 100 + seed) for candidate in (4, 0, 2, 1, 3) for seed in range(72)]
@@ -61,7 +62,7 @@ def expected(toy_world_model, solutions):
 
 def play(world_model, solutions, on_result=None, address="", num_workers=1):
     backend = "ray" if address else "local"
-    population = RealPopulation(get_task("toy"), world_model, "zh", False, num_workers, backend, address)
+    population = RealEvaluator(get_task("toy"), world_model, "zh", False, num_workers, backend, address)
     try:
         return population.evaluate(solutions, JOBS, on_result), population.num_failures
     finally:
@@ -76,6 +77,12 @@ def actors():
             if "ray::_Actor" in " ".join(process.cmdline()):
                 found.append(process)
     return found
+
+
+def listening():
+    """In a child: as in a terminal, whatever the tests themselves were started with."""
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(kind, signal.SIG_DFL)
 
 
 def no_actor_is_left(seconds=30):
@@ -148,7 +155,7 @@ def test_a_table_gives_the_local_scores(cluster, toy_run, tmp_path, monkeypatch)
     config = EvaluateConfig(episodes=6, num_workers=1)
     for agent, row in (("trained", found["rows"][0]["real"]), ("random", found["random"])):
         asked = dataclasses.replace(config, agent=agent)
-        played = evaluate.evaluate(asked, evaluate.load_target(str(path / "v"), agent))
+        played = evaluate.evaluate(asked, evaluate.load(path / "v") if agent == "trained" else evaluate.task_of(path / "v"))
         assert row == {key: played[key] for key in row}
 
 
@@ -184,7 +191,7 @@ def test_an_interrupted_command_leaves_no_worker(cluster, tmp_path):
         [sys.executable, "-m", "worldmodels", *command, "--backend", "ray", "--address", cluster.address],
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+        preexec_fn=listening,
     )
     deadline = time.monotonic() + 180
     while not list((run / "episodes").glob("shard-*/shard.json")) and time.monotonic() < deadline:

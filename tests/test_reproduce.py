@@ -1,6 +1,8 @@
 """The whole experiment on the toy task: killed anywhere and started again, it ends with the same bytes."""
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -8,10 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from kill_loop import result_of
+
+from worldmodels.base import files
 from worldmodels.cli import main
-from worldmodels.run import VERBS
+from worldmodels.runs.run import VERBS, Run
 
 
 def test_everything_is_there(toy_run):
@@ -39,6 +42,61 @@ def test_everything_is_there(toy_run):
 def test_the_same_command_again_changes_nothing(toy_run, toy_copy):
     assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 0
     assert result_of(toy_copy) == result_of(toy_run)
+
+
+def state_of(run):
+    """The bytes of every file, and when it was written."""
+    files = [path for path in run.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(run)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def test_a_finished_run_is_left_as_it_is(toy_copy):
+    """Scores, pictures, video and times: all of it is there, nothing is made or written again."""
+    before = state_of(toy_copy)
+    assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 0
+    assert state_of(toy_copy) == before
+
+
+@pytest.mark.parametrize("change", ["gone", "damaged", "other inputs"])
+def test_what_is_no_longer_right_is_made_again_and_nothing_else(toy_copy, change):
+    folder = toy_copy / "evaluation"
+    before = state_of(folder)
+    curve = folder / "curve.png"
+    if change == "gone":
+        curve.unlink()
+    elif change == "damaged":
+        curve.write_bytes(curve.read_bytes()[:-1])
+    else:
+        scores = toy_copy / "controller" / "scores.jsonl"
+        *rows, last = map(json.loads, scores.read_text().splitlines())
+        scores.write_text("".join(json.dumps(row) + "\n" for row in [*rows, {**last, "mean": last["mean"] + 20}]))
+    assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 0
+    after = state_of(folder)
+    written = {name for name in after if after[name][0] != before[name][0]}
+    assert written - {"made.json"} == {"curve.png"}
+    assert (after["curve.png"][1] == before["curve.png"][1]) == (change != "other inputs")
+
+
+def test_a_damaged_record_of_what_was_made_only_costs_time(toy_copy):
+    for name in ("made.json", "results.json"):
+        (toy_copy / "evaluation" / name).write_text("{")
+    assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 0
+    assert json.loads((toy_copy / "evaluation" / "results.json").read_text())["evaluations"]["real"]["num_episodes"] == 6
+    assert len(json.loads((toy_copy / "evaluation" / "made.json").read_text())) == 3
+
+
+def test_the_latents_are_read_through_once(toy_copy, monkeypatch):
+    """A search that takes its coordinates from the latents compares them to the record once, not once for every use."""
+    preset = Run.open(toy_copy).preset
+    for name in ("controller", "model"):
+        shutil.rmtree(toy_copy / name)
+    controller = dataclasses.replace(preset.controller, num_components=3)
+    dataclasses.replace(Run.open(toy_copy), preset=dataclasses.replace(preset, controller=controller)).save()
+    read = []
+    of_bytes = files.sha256_of
+    monkeypatch.setattr(files, "sha256_of", lambda path: read.append(path.name) or of_bytes(path))
+    assert main(["train-controller", "--run", str(toy_copy)]) == 0
+    assert read.count("mu.npy") == read.count("action.npy") == 1
 
 
 def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.dream_env import DreamEnv
-from worldmodels.evolution.real_player import UniformPolicy
-from worldmodels.latent_env import LatentEnv
-from worldmodels.models.controller import ControllerPolicy, num_parameters
-from worldmodels.rollout import EpisodeJob, rollout
-from worldmodels.worlds import PixelEnvs
+from worldmodels.models.controller import num_parameters
+from worldmodels.policies.blind import UniformPolicy
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
 
 JOBS = [EpisodeJob(candidate, seed) for candidate in range(3) for seed in (11, 12, 13)]
 
@@ -78,3 +79,11 @@ def test_fewer_jobs_than_slots_shrink_the_world(toy_world_model):
     assert world.num_envs == 1
     assert len(results) == 1
     assert np.isfinite(results[0].episode_return)
+
+
+def test_a_listener_is_told_of_a_dream_that_has_no_health(toy_world_model):
+    """The loop knows of no task: a slot's info holds what its world says, and nothing where it says nothing."""
+    told = []
+    play("dream", toy_world_model, 3, on_step=lambda running, obs, actions, step: told.append(step.of(0)))
+    assert told
+    assert all(type(reward) is float and type(terminated) is bool and info == {} for reward, terminated, info in told)

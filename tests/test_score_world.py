@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodels.agent.load import load_model
+from worldmodels.base.logs import read_jsonl
+from worldmodels.base.seeding import FIRST_TRAINING_SEED
 from worldmodels.cli import main
-from worldmodels.evolution.population import RealPopulation
-from worldmodels.models.world_model import load_model
-from worldmodels.rollout import EpisodeJob
-from worldmodels.run import FIRST_TRAINING_SEED, Run, read_jsonl
+from worldmodels.runs.run import Run
+from worldmodels.search.evaluators import RealEvaluator
+from worldmodels.worlds.rollout import EpisodeJob
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def test_the_mean_is_scored_in_reality_with_seeds_of_training(evolved):
     assert [row["generation"] for row in scores] == [1, 2]
     seeds = [run.derive_seed("controller/score", i) for i in range(5)]
     assert min(seeds) >= FIRST_TRAINING_SEED
-    population = RealPopulation(model.world_model.spec, model.world_model, model.inputs, official=False, num_workers=1)
+    population = RealEvaluator(model.task, model.world_model, model.inputs, official=False, num_workers=1)
     try:
         results = population.evaluate(model.solution[None], [EpisodeJob(0, seed) for seed in seeds])
     finally:

@@ -7,10 +7,10 @@ import uuid
 import fsspec
 import pytest
 
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.cli import main
 from worldmodels.data.episodes import Shard, shard_sha256
 from worldmodels.data.shard_store import ShardStore
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.stages import collect
 
 

@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldmodels.agent.load import load, load_model
+from worldmodels.agent.target import SHIPPED, model_folder
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
-from worldmodels.evolution.real_player import RealPlayer, split_jobs
-from worldmodels.models.shipped import SHIPPED, model_folder
-from worldmodels.models.world_model import load_model
-from worldmodels.rollout import EpisodeJob
+from worldmodels.envs.task import get_task
+from worldmodels.search.real_player import RealPlayer, split_jobs
+from worldmodels.worlds.rollout import EpisodeJob
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(SHIPPED.iterdir())
 
 
 def test_every_card_is_what_its_json_says():
-    check = [sys.executable, str(ROOT / "docs" / "ship_model.py"), "--check"]
-    result = subprocess.run(check, capture_output=True, text=True, timeout=120, check=False)
+    check = [sys.executable, "-m", "tools.ship_model", "--check"]
+    result = subprocess.run(check, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
@@ -29,7 +29,7 @@ def test_every_card_is_what_its_json_says():
 def test_it_is_small_and_whole(folder):
     assert sum(file.stat().st_size for file in folder.iterdir()) < 12_000_000
     model = load_model(folder)
-    assert model.world_model.spec == get_task(folder.name)
+    assert model.task == get_task(folder.name)
     assert len(model.world_model.initial.mu) >= 1_000
     scores = json.loads((folder / "evaluation.json").read_text())
     # An official environment that has a faster copy is played for a hundred episodes, the copy for a thousand.
@@ -59,10 +59,10 @@ def test_its_episodes_are_played_again_one_by_one(folder, tmp_path):
 
 
 def test_the_drivers_episodes_are_driven_again_side_by_side():
-    model = load_model(model_folder("car-racing"))
+    model = load("car-racing")
     scored = json.loads((model_folder("car-racing") / "evaluation.json").read_text())["fast"]
     chunk = split_jobs([EpisodeJob(0, scored["seed"] + i) for i in range(scored["num_episodes"])])[0]
-    player = RealPlayer(model.world_model.spec, False, model.world_model, model.inputs)
+    player = RealPlayer(model.task, False, model.world_model, model.inputs)
     try:
         results = player.play(model.solution[None].numpy(), chunk, 0)
     finally:

@@ -1,5 +1,6 @@
 """Work in threads: results in order, torch's threads shared out, and one failure or an interrupt ends all."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -8,9 +9,9 @@ import time
 import pytest
 import torch
 
-from worldmodels.evolution.population import MIN_THREAD_SLOTS, DreamPopulation
-from worldmodels.rollout import EpisodeJob
-from worldmodels.side_by_side import side_by_side
+from worldmodels.runtime.side_by_side import side_by_side
+from worldmodels.search.evaluators import MIN_THREAD_SLOTS, DreamEvaluator
+from worldmodels.worlds.rollout import EpisodeJob
 
 
 def test_results_come_in_order_and_torchs_threads_are_shared_out():
@@ -39,19 +40,52 @@ def test_a_failure_ends_all_and_is_raised():
 
 
 def test_an_interrupt_ends_all():
-    before = threading.active_count()
+    at_work = [False, False]
+
+    def works(index):
+        def work(check):
+            at_work[index] = True
+            try:
+                forever(check)
+            finally:
+                at_work[index] = False
+
+        return work
+
     # Whoever runs tests side by side may have it ignored.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            side_by_side([forever, forever])
+            side_by_side([works(0), works(1)])
     finally:
         signal.signal(signal.SIGINT, handler)
     timer.join()
-    time.sleep(0.2)  # they have ended, but for Python's own last steps
+    assert at_work == [False, False]
+
+
+def test_threads_are_used_again():
+    side_by_side([lambda check: None] * 3)
+    before = threading.active_count()
+    numbers = [side_by_side([lambda check: threading.get_ident()] * 3) for _ in range(20)]
     assert threading.active_count() == before
+    assert all(found == numbers[0] for found in numbers)
+
+
+def test_a_forked_child_has_threads_of_its_own():
+    side_by_side([lambda check: None] * 2)
+    child = os.fork()
+    if not child:
+        with contextlib.suppress(BaseException):
+            os._exit(side_by_side([lambda check, i=i: i for i in range(2)]) != [0, 1])
+        os._exit(2)
+    deadline = time.monotonic() + 20
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    assert ended[1] == 0
 
 
 def test_dreams_in_several_threads_are_the_same_dreams(toy_world_model):
@@ -63,7 +97,7 @@ def test_dreams_in_several_threads_are_the_same_dreams(toy_world_model):
         for threads in (1, 2):
             torch.set_num_threads(threads)
             told = []
-            results = DreamPopulation(toy_world_model, "zh", 1.0, 10_000).evaluate(solutions, jobs, told.append)
+            results = DreamEvaluator(toy_world_model, "zh", 1.0, 10_000).evaluate(solutions, jobs, told.append)
             assert sorted(told, key=repr) == sorted(results, key=repr)
             found.append(results)
     finally:

@@ -8,8 +8,8 @@ import gymnasium as gym
 import pytest
 
 import worldmodels  # noqa: F401 (it registers the environments)
-from worldmodels.envs.spec import get_task, register, tasks
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
+from worldmodels.envs.task import get_task, register, tasks
 
 
 def test_ids_are_registered_by_the_import():
@@ -17,14 +17,14 @@ def test_ids_are_registered_by_the_import():
 
 
 def test_the_import_needs_no_torch():
-    script = "import sys, worldmodels, worldmodels.envs.spec, worldmodels.cli; sys.exit('torch' in sys.modules)"
+    script = "import sys, worldmodels, worldmodels.envs.task, worldmodels.cli.commands; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_an_installed_packages_task_is_found():
     """In a process that has imported nothing of it: the entry point alone announces the toy."""
     script = (
-        "import sys; from worldmodels.envs.spec import get_task; assert 'worldmodels_toy' not in sys.modules; "
+        "import sys; from worldmodels.envs.task import get_task; assert 'worldmodels_toy' not in sys.modules; "
         "print(get_task('toy').env_id)"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -51,7 +51,7 @@ def test_a_misspelt_scale_gets_the_nearest_match():
 def test_a_name_is_taken_once():
     spec = get_task("toy")
     register(spec)
-    with pytest.raises(UserError, match="registered already"):
+    with pytest.raises(UserError, match="registered twice"):
         register(dataclasses.replace(spec, latent_size=5))
     assert get_task("toy") is spec
 

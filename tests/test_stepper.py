@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from worldmodels.models.mdn_rnn import LOG_STD_RANGE, MDNRNN, RNNSizes
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.mixture_nll import LOG_STD_RANGE
+from worldmodels.models.stepper import MDNStepper
 
 SIZES = RNNSizes(4, 2, 24, 3, restart_input=True, done_head=True)
 
@@ -24,7 +26,7 @@ def walk(model, dtype, num_steps=30):
     action = torch.randn(5, num_steps, 2, generator=generator)
     restart = torch.zeros(5, num_steps)
     restart[:, 0] = 1
-    stepper, state, expected = model.stepper(dtype), model.initial_state(5), model.initial_state(5)
+    stepper, state, expected = MDNStepper(model, dtype), model.initial_state(5), model.initial_state(5)
     for t in range(num_steps):
         state = stepper.step(z[:, t], action[:, t], restart[:, t], state)
         with torch.no_grad():
@@ -47,7 +49,7 @@ def test_bfloat16_steps_stay_close(model):
 
 def test_no_restart_input_no_other_heads():
     model = MDNRNN(RNNSizes(4, 2, 8, 3)).eval()
-    stepper = model.stepper(torch.float32)
+    stepper = MDNStepper(model, torch.float32)
     z, action, state = torch.randn(2, 4), torch.randn(2, 2), model.initial_state(2)
     told = stepper.step(z, action, torch.ones(2), state)
     untold = stepper.step(z, action, torch.zeros(2), state)
@@ -60,7 +62,7 @@ def test_the_reward_head_is_the_column_before_the_mixtures(done_head):
     torch.manual_seed(0)
     model = MDNRNN(RNNSizes(4, 2, 8, 3, done_head=done_head, reward_head=True)).eval()
     hidden, uniform, normal = torch.randn(5, 8), torch.rand(5, 4), torch.randn(5, 4)
-    dreamt = model.stepper(torch.float32).sample(hidden, uniform, normal, 1.0)
+    dreamt = MDNStepper(model, torch.float32).sample(hidden, uniform, normal, 1.0)
     outputs = F.linear(hidden, model.weight_out, model.bias_out)
     torch.testing.assert_close(dreamt.reward, outputs[:, int(done_head)])
     assert (dreamt.done is not None) == done_head
@@ -69,7 +71,7 @@ def test_the_reward_head_is_the_column_before_the_mixtures(done_head):
     with torch.no_grad():
         plain.weight_out.copy_(model.weight_out[1 + int(done_head) :])
         plain.bias_out.copy_(model.bias_out[1 + int(done_head) :])
-    torch.testing.assert_close(dreamt.z, plain.stepper(torch.float32).sample(hidden, uniform, normal, 1.0).z)
+    torch.testing.assert_close(dreamt.z, MDNStepper(plain, torch.float32).sample(hidden, uniform, normal, 1.0).z)
 
 
 def sample_many(model, temperature, num=60_000):
@@ -77,7 +79,7 @@ def sample_many(model, temperature, num=60_000):
     torch.manual_seed(3)
     hidden = torch.randn(1, 24)
     uniform, normal = torch.rand(num, 4), torch.randn(num, 4)
-    z, done, _ = model.stepper(torch.float32).sample(hidden.expand(num, -1), uniform, normal, temperature)
+    z, done, _ = MDNStepper(model, torch.float32).sample(hidden.expand(num, -1), uniform, normal, temperature)
     outputs = F.linear(hidden, model.weight_out, model.bias_out)[0].detach()
     logits, mean, log_std = outputs[1:].view(3, 3, 4)
     return z, done, outputs[0], logits, mean, log_std.clamp(*LOG_STD_RANGE).exp()
@@ -106,7 +108,7 @@ def test_uniform_number_picks_the_mixture_by_its_share(model):
     torch.manual_seed(3)
     hidden = torch.randn(1, 24)
     u = torch.linspace(0, 1 - 2**-24, 10_001)[:, None].expand(-1, 4).contiguous()
-    z, *_ = model.stepper(torch.float32).sample(hidden.expand(len(u), -1), u, torch.zeros_like(u), 1.0)
+    z, *_ = MDNStepper(model, torch.float32).sample(hidden.expand(len(u), -1), u, torch.zeros_like(u), 1.0)
     logits, mean, _ = F.linear(hidden, model.weight_out, model.bias_out)[0, 1:].detach().view(3, 3, 4)
     ends = logits.softmax(0).cumsum(0)
     for latent in range(4):

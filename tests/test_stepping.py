@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodels.models import mdn_rnn, stepping
-from worldmodels.models.mdn_rnn import LOG_STD_RANGE
+from worldmodels.models import stepper, stepper_cpu
+from worldmodels.models.mixture_nll import LOG_STD_RANGE
 
 
 def numbers(dtype, *shape, scale=4.0):
@@ -20,7 +20,7 @@ def numbers(dtype, *shape, scale=4.0):
 def test_advance(dtype, num_slots, size):
     gates, cell = numbers(dtype, num_slots, 4 * size), numbers(torch.float32, num_slots, size, scale=1.0)
     gates[0, :4] = torch.tensor([-200.0, 200.0, -1e30, 1e30])
-    for found, expected in zip(stepping.advance(gates, cell), mdn_rnn.advance(gates, cell), strict=True):
+    for found, expected in zip(stepper_cpu.advance(gates, cell), stepper.advance(gates, cell), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -33,7 +33,7 @@ def test_draw(dtype, num_heads, temperature):
     uniform = torch.rand(num_slots, latent, generator=torch.Generator().manual_seed(1))
     normal = numbers(torch.float32, num_slots, latent, scale=1.0)
     asked = (outputs, num_heads, uniform, normal, temperature, LOG_STD_RANGE)
-    found, expected = stepping.draw(*asked), mdn_rnn.draw(*asked)
+    found, expected = stepper_cpu.draw(*asked), stepper.draw(*asked)
     near = torch.isclose(found, expected, rtol=1e-4, atol=1e-5)
     # A uniform number that falls onto the border of two mixtures may choose either.
     assert near.float().mean() > 0.999
@@ -43,7 +43,7 @@ def test_what_is_no_number_stays_none():
     cell = torch.zeros(2, 8)
     gates = torch.zeros(2, 32)
     gates[1] = torch.nan
-    hidden, new_cell = stepping.advance(gates, cell)
+    hidden, new_cell = stepper_cpu.advance(gates, cell)
     assert not hidden[0].isnan().any()
     assert hidden[1].isnan().all()
     assert new_cell[1].isnan().all()
@@ -51,7 +51,7 @@ def test_what_is_no_number_stays_none():
 
 def test_exp_is_right_to_the_last_bits():
     x = np.linspace(-87, 87, 100_001, dtype=np.float32)
-    exponential = numba.vectorize(["float32(float32)"])(stepping._exp.py_func)
+    exponential = numba.vectorize(["float32(float32)"])(stepper_cpu._exp.py_func)
     np.testing.assert_allclose(exponential(x), np.exp(x.astype(np.float64)), rtol=4e-7)
 
 
@@ -60,8 +60,8 @@ def test_join_rounds_as_torch_does(values, dtype):
     part = torch.tensor(values, dtype=torch.float32)[: len(values) // 3 * 3].view(-1, 3)
     last = part.flip(1)[:, 1:]  # not contiguous
     rows = [torch.full((len(part), 6), 7.0, dtype=dtype) for _ in range(2)]
-    stepping.join([part, last], rows[0])
-    mdn_rnn.join([part, last], rows[1])
+    stepper_cpu.join([part, last], rows[0])
+    stepper.join([part, last], rows[1])
     assert torch.equal(rows[0].isnan(), rows[1].isnan())
     assert torch.equal(rows[0].nan_to_num(), rows[1].nan_to_num())
     assert (rows[0][:, 5] == 7).all()
@@ -70,4 +70,4 @@ def test_join_rounds_as_torch_does(values, dtype):
 @pytest.mark.parametrize("shapes", [[(4, 3), (3, 2)], [(4, 3), (4, 3)], [(4, 3), (4, 1)]])
 def test_join_refuses_parts_that_do_not_fit(shapes):
     with pytest.raises(ValueError, match="do not make 4 rows of 5 numbers"):
-        stepping.join([torch.zeros(shape) for shape in shapes], torch.zeros(4, 6))
+        stepper_cpu.join([torch.zeros(shape) for shape in shapes], torch.zeros(4, 6))

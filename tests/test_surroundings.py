@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from kill_loop import result_of
+
 from worldmodels.cli import main
-from worldmodels.run import RunLock
+from worldmodels.runs.lock import RunLock
 
 
 def said(capsys, code, *command):
@@ -88,7 +88,7 @@ def test_without_an_encoder_the_mend_is_named(toy_run, tmp_path, capsys, monkeyp
 def test_the_soak_watches_a_command_and_its_children(tmp_path):
     found = tmp_path / "soak.json"
     command = [sys.executable, "-m", "worldmodels", "collect", "--run", tmp_path / "run", "--task", "toy", "--scale", "smoke"]
-    soak = [sys.executable, "benchmarks/soak.py", "--seconds", "15", "--every", "0.5", "--json", found]
+    soak = [sys.executable, "-m", "benchmarks.soak", "--seconds", "15", "--every", "0.5", "--json", found]
     watched = subprocess.run(
         [*map(str, soak), "--", *map(str, command), "--num-episodes", "4000"],
         cwd=Path(__file__).parents[1],

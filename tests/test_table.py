@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from worldmodels.cli import main
-from worldmodels.envs.spec import get_task
+from worldmodels.envs.task import get_task
 
 
 def without_times(result):
@@ -60,6 +60,16 @@ def test_a_table_goes_on_where_it_stopped(temperatures, toy_run, tmp_path):
     (path / "table.json").unlink()
     assert main(["table", "temperature", "--model", str(toy_run), "--run", str(path)]) == 0
     assert without_times(json.loads((path / "table.json").read_text())) == without_times(whole)
+
+
+def test_a_finished_table_is_left_as_it_is(temperatures, toy_run):
+    def state():
+        found = [path for path in temperatures.rglob("*") if path.is_file() and path.name != ".lock"]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+    before = state()
+    assert main(["table", "temperature", "--model", str(toy_run), "--run", str(temperatures)]) == 0
+    assert state() == before
 
 
 def test_the_ablation_shows_what_c_sees(toy_run, tmp_path, capsys):

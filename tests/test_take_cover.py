@@ -15,10 +15,10 @@ import psutil
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from worldmodels.envs import take_cover
-from worldmodels.envs.spec import get_task
-from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
+from worldmodels.envs.take_cover import env as take_cover
+from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv
+from worldmodels.envs.task import get_task
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_the_working_folder_stays_clean(tmp_path, monkeypatch):
     env = TakeCoverEnv()
     env.reset(seed=0)
     assert Path.cwd() == tmp_path
-    folder = Path(env._folder.name)
+    folder = Path(env._running.folder)
     env.close()
     assert list(tmp_path.iterdir()) == []
     assert not folder.exists()
@@ -149,10 +149,10 @@ def test_the_working_folder_stays_clean(tmp_path, monkeypatch):
 def test_no_game_outlives_its_killed_parent():
     script = textwrap.dedent("""
         import time
-        from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv
+        from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv
         env = TakeCoverEnv()
         env.reset(seed=0)
-        print(env._process, flush=True)
+        print(env._running.process, flush=True)
         time.sleep(600)
     """)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
@@ -174,7 +174,7 @@ def mapped_by(pid):
 
 def test_a_game_that_dies_on_its_way_with_its_parent_leaves_nothing():
     """Killed as soon as there is shared memory: nobody has been told the game's name. Others' memory stays."""
-    script = "from worldmodels.envs.take_cover import HIT_DAMAGES, TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
+    script = "from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv; TakeCoverEnv().reset(seed=0)"
     with subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL) as parent:
         while not (shared := mapped_by(parent.pid)):
             assert parent.poll() is None
@@ -230,8 +230,8 @@ def test_half_of_the_episodes_are_biased():
 def test_a_game_does_not_hear_what_a_terminal_sends(env, kind):
     """Ctrl-C reaches everybody in it. A game that dies of that while ViZDoom closes it aborts our process."""
     env.reset(seed=0)
-    os.kill(env._process, kind)
+    os.kill(env._running.process, kind)
     time.sleep(0.2)
     for _ in range(5):
         env.step(np.zeros(1, np.float32))
-    assert psutil.Process(env._process).is_running()
+    assert psutil.Process(env._running.process).is_running()

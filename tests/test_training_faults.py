@@ -8,10 +8,10 @@ import pytest
 import torch
 from worldmodels_toy import SMOKE, MovingDot
 
-from worldmodels.checkpoint import load_metadata, load_tensors, save_tensors
+from worldmodels.base.files import sha256_of
+from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
 from worldmodels.cli import main
-from worldmodels.envs import spec as registry
-from worldmodels.files import sha256_of
+from worldmodels.envs import task as registry
 
 
 def said(capsys, code, *command):

@@ -7,17 +7,8 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 from torch.nn import functional as F
 
-from worldmodels.models.vae import (
-    ERROR_FRAMES,
-    VAE,
-    PictureError,
-    convolve_small,
-    from_blocks,
-    kl_to_standard_normal,
-    relu,
-    to_blocks,
-    to_input,
-)
+from worldmodels.models.vae import VAE, kl_to_standard_normal
+from worldmodels.models.vae_kernels import ERROR_FRAMES, PictureError, convolve_small, from_blocks, relu, to_blocks, to_input
 
 
 @pytest.mark.parametrize(("latent_size", "count"), [(64, 4_446_915), (32, 4_348_547)])

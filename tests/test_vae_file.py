@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from worldmodels.checkpoint import load_tensors, save_tensors
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
+from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import OPENING, load_vae, save_vae
 

@@ -1,22 +1,28 @@
 """Watching and playing, without a display: the session, the video, and the window on SDL's dummy driver."""
 
+import os
+
 import imageio.v3 as iio
+import imageio_ffmpeg
 import numpy as np
 import pygame
 import pytest
+import torch
+from conftest import run_cli
 
+from worldmodels.agent.load import load
+from worldmodels.base.errors import UserError
 from worldmodels.cli import main
-from worldmodels.config import PlayConfig
-from worldmodels.errors import UserError
+from worldmodels.config import PlayConfig, VideoConfig
 from worldmodels.viewer.panels import Panels, to_array
-from worldmodels.viewer.parts import find_parts
 from worldmodels.viewer.session import Session
+from worldmodels.viewer.video import record
 from worldmodels.viewer.window import Window
 
 
 @pytest.fixture
 def session(toy_run):
-    made = Session(find_parts(str(toy_run)), PlayConfig(player="agent", seed=5))
+    made = Session(load(toy_run, finished=False), PlayConfig(player="agent", seed=5))
     yield made
     made.close()
 
@@ -31,9 +37,9 @@ def play(session, steps, keys=frozenset()):
 def test_the_agent_plays_the_episodes_that_are_scored(toy_run, session):
     """What one watches is what `evaluate` counts."""
     from worldmodels.config import EvaluateConfig
-    from worldmodels.stages.evaluate import evaluate, load_target
+    from worldmodels.stages.evaluate import evaluate
 
-    result = evaluate(EvaluateConfig(episodes=1, seed=5), load_target(str(toy_run), "trained"))
+    result = evaluate(EvaluateConfig(episodes=1, seed=5), load(toy_run))
     while not session.episode.over:
         session.step()
     assert session.episode.score == result["episodes"][0]["return"]
@@ -95,10 +101,10 @@ def test_the_temperature_stays_within_bounds(session):
 
 
 def test_a_persons_keys_act(toy_run, monkeypatch):
-    parts = find_parts(str(toy_run))
-    monkeypatch.setitem(parts.spec.__dict__, "keys", {"left": (-1.0,), "right": (1.0,)})
-    monkeypatch.setitem(parts.spec.__dict__, "key_ramp", 0.4)
-    session = Session(parts, PlayConfig())
+    agent = load(toy_run, finished=False)
+    monkeypatch.setitem(agent.task.__dict__, "keys", {"left": (-1.0,), "right": (1.0,)})
+    monkeypatch.setitem(agent.task.__dict__, "key_ramp", 0.4)
+    session = Session(agent, PlayConfig())
     try:
         seen = []
         for keys in ({"left"}, {"left"}, {"left"}, set(), {"right"}, {"x"}):
@@ -115,7 +121,7 @@ def test_a_half_trained_run_is_shown(toy_copy, missing):
 
     for name in missing:
         shutil.rmtree(toy_copy / name)
-    session = Session(find_parts(str(toy_copy)), PlayConfig(player="agent"))
+    session = Session(load(toy_copy, finished=False), PlayConfig(player="agent"))
     try:
         play(session, 5)
         assert "no C yet" in session.who
@@ -169,7 +175,7 @@ def test_another_ending_is_refused(toy_run, tmp_path, capsys):
 
 def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    session = Session(find_parts(str(toy_run)), PlayConfig(seed=2))
+    session = Session(load(toy_run, finished=False), PlayConfig(seed=2))
     window = Window(session, tmp_path)
 
     def press(key, frames=1):
@@ -205,6 +211,11 @@ def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
         press(pygame.K_BACKSPACE, 3)
         assert session.episode.steps == dreamt - 3
         press(pygame.K_r)
+        for _ in range(500):
+            press(pygame.K_x)
+            if window.recorded:
+                break
+        assert window.recorded == [tmp_path / "toy-1.mp4"]
         assert len(iio.imread(tmp_path / "toy-1.mp4")) > 5
         press(pygame.K_n)
         assert session.episode.seed == 3
@@ -228,3 +239,80 @@ def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch, drive
     err = capsys.readouterr().err
     assert "worldmodels video" in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("named", [{"DISPLAY": ":987"}, {"DISPLAY": "localhost:987.0"}, {"WAYLAND_DISPLAY": "wayland-987"}])
+def test_a_display_that_does_not_answer_is_none(toy_run, tmp_path, named):
+    """As after ssh, or in an old tmux: SDL alone would go on without a window that anybody sees."""
+    without = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")}
+    found = run_cli("play", toy_run, cwd=tmp_path, env={**without, "XDG_RUNTIME_DIR": str(tmp_path), **named})
+    assert found.returncode == 4
+    [line] = found.stderr.splitlines()
+    [(name, value)] = named.items()
+    assert f"no display answers at {name}={value}" in line
+    assert "'worldmodels video TARGET --out FILE.mp4' makes a video" in line
+
+
+def test_a_video_is_made_on_one_thread(toy_run, tmp_path, monkeypatch):
+    """One frame at a time gains nothing from threads that wait for each other at every layer."""
+    agent = load(toy_run, finished=False)
+    seen = set()
+
+    def squash(outputs):
+        seen.add(torch.get_num_threads())
+        return outputs
+
+    monkeypatch.setitem(agent.task.__dict__, "squash", squash)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        record(agent, VideoConfig(steps=3), tmp_path / "video.mp4")
+        assert (seen, torch.get_num_threads()) == ({1}, 2)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_after_the_last_seed_comes_the_first(toy_run):
+    session = Session(load(toy_run, finished=False), PlayConfig(seed=2**31 - 1))
+    try:
+        session.restart(session.episode.seed + 1)
+        assert session.episode.seed == 0
+    finally:
+        session.close()
+
+
+def encoder_program(tmp_path, script):
+    """A program in the encoder's place: a shell script, in which $ENCODER is the real one."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\nENCODER='{imageio_ffmpeg.get_ffmpeg_exe()}'\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("cat > /dev/null; exit 3", "it ended with 3"),
+        ("cat > /dev/null; kill -9 $$", "it ended with -9"),
+        ("echo 'no such thing' >&2; exit 1", "no such thing"),
+        ('ulimit -f 8; exec "$ENCODER" "$@"', "the video encoder failed"),
+    ],
+)
+def test_an_encoder_that_fails_leaves_no_video(toy_run, tmp_path, monkeypatch, capsys, script, said):
+    """Also one that fails when it has taken every frame."""
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", encoder_program(tmp_path, script))
+    out = tmp_path / "video.mp4"
+    out.write_bytes(b"an older one")
+    assert main(["video", str(toy_run), "--steps", "40", "--out", str(out)]) == 4
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert f"worldmodels: {out}: the video encoder failed (" in err
+    assert said in err
+    assert out.read_bytes() == b"an older one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ffmpeg", "video.mp4"]
+
+
+@pytest.mark.parametrize("folder", ["http:", "50%d"])
+def test_the_encoder_takes_a_path_for_a_path(toy_run, tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    assert main(["video", str(toy_run), "--steps", "3", "--out", f"{folder}/video.mp4"]) == 0
+    assert len(iio.imread(tmp_path / folder / "video.mp4")) == 4

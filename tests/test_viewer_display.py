@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import ImageGrab
@@ -42,16 +43,26 @@ def wait_for(condition, what):
     pytest.fail(f"{what} did not happen in {PATIENCE_SECONDS} s")
 
 
+def screen_of(display):
+    return np.asarray(ImageGrab.grab(xdisplay=display).convert("L")).astype(int)
+
+
+def press_key(key, env):
+    subprocess.run(["xdotool", "key", key], env=env, check=True, timeout=30)
+
+
 def test_a_person_plays_watches_and_dreams(toy_run, tmp_path, display):
-    env = {**os.environ, "DISPLAY": display, "SDL_VIDEODRIVER": "x11"}
+    env = {**os.environ, "DISPLAY": display}
     command = [sys.executable, "-m", "worldmodels", "play", str(toy_run)]
-    process = subprocess.Popen(command, env=env, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    process = subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def screen():
-        return np.asarray(ImageGrab.grab(xdisplay=display).convert("L")).astype(int)
+        return screen_of(display)
 
     def press(key):
-        subprocess.run(["xdotool", "key", key], env=env, check=True, timeout=30)
+        press_key(key, env)
 
     def shows_more_than_noise(before):
         return lambda: process.poll() is None and np.abs(screen() - before).max() > 40
@@ -70,11 +81,40 @@ def test_a_person_plays_watches_and_dreams(toy_run, tmp_path, display):
         press("n")  # the dream may have ended: another one begins, and moves
         wait_for(shows_more_than_noise(before), "a dream that moves")
         press("r")
-        wait_for(lambda: any(tmp_path.glob(".*.mp4")), "a recording")
+        wait_for(lambda: any(folder.glob(".*.mp4")), "a recording")
         press("r")
-        wait_for(lambda: (tmp_path / "toy-1.mp4").exists(), "the recording's end")
-        press("q")
-        assert process.wait(PATIENCE_SECONDS) == 0
+        wait_for(lambda: not any(folder.glob(".*.mp4")), "the recording's end")
+        press("r")
+        wait_for(lambda: any(folder.glob(".*.mp4")), "another recording")
+        press("q")  # the recording is still going on
+        said, wrong = process.communicate(timeout=PATIENCE_SECONDS)
+        assert (process.returncode, wrong) == (0, "")
+        assert said.splitlines()[-2:] == [f"recorded {folder / f'toy-{number}.mp4'}" for number in (1, 2)]
+        for number in (1, 2):
+            assert len(iio.imread(folder / f"toy-{number}.mp4")) > 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_folder_that_is_gone_is_said_at_the_end_too(toy_run, tmp_path, display):
+    """Where nobody may write, not even root."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    env = {**os.environ, "DISPLAY": display}
+    command = [sys.executable, "-m", "worldmodels", "watch", str(toy_run)]
+    process = subprocess.Popen(command, env=env, cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: process.poll() is not None or screen_of(display).max() > 200, "the window")
+        folder.rmdir()
+        press_key("r", env)
+        time.sleep(1)
+        assert process.poll() is None
+        press_key("q", env)
+        _, wrong = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 4
+        [line] = wrong.splitlines()
+        assert "toy-1.mp4: cannot be written (No such file or directory)" in line
     finally:
         process.kill()
         process.wait()

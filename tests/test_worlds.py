@@ -5,11 +5,11 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import get_task
-from worldmodels.latent_env import LatentEnv
+from worldmodels.envs.task import get_task
 from worldmodels.models.controller import feature_size
-from worldmodels.worlds import PixelEnvs
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
 
 WORLDS = ["toy pixels", "toy latent", "toy dream", "doom pixels", "doom latent", "doom dream"]
 

@@ -1,10 +1,42 @@
-"""World models that anyone can train, measure, watch and play.
+"""World models that anyone can train, measure, watch and play: ``import worldmodels as wm``.
 
-``import worldmodels`` registers the environments with Gymnasium (``worldmodels/TakeCover-v1``, ``worldmodels/CarRacing-v3``,
-and their dreams ``worldmodels/TakeCoverDream-v0``, ``worldmodels/CarRacingDream-v0``) and imports no torch.
+``wm.load``, ``wm.evaluate``, ``wm.collect``, ``wm.reproduce``, ``wm.register``, ``wm.tasks``, `Agent` and `Task`: docs/api.md
+has a page of them. Each is imported when it is first used; ``import worldmodels`` imports no torch, no game and no compiler.
+
+It also tells Gymnasium the environments' names: ``worldmodels/TakeCover-v1``, ``worldmodels/CarRacing-v3``, both as C sees them
+(``worldmodels/TakeCoverLatent-v1``, ``worldmodels/CarRacingLatent-v3``) and both dreams (``worldmodels/TakeCoverDream-v0``,
+``worldmodels/CarRacingDream-v0``).
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
 from worldmodels import envs as _envs
 
-__all__: list[str] = []
+if TYPE_CHECKING:
+    from worldmodels.agent.agent import Agent
+    from worldmodels.agent.load import load
+    from worldmodels.api import collect, evaluate, reproduce
+    from worldmodels.envs.task import Task, register, tasks
+
+__all__ = ["Agent", "Task", "collect", "evaluate", "load", "register", "reproduce", "tasks"]
 del _envs
+
+
+_HOME = {
+    **{"Agent": "agent.agent", "load": "agent.load"},
+    **dict.fromkeys(("collect", "evaluate", "reproduce"), "api"),
+    **dict.fromkeys(("Task", "register", "tasks"), "envs.task"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'worldmodels' has no attribute '{name}'")
+    found = getattr(_import_module(f"worldmodels.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,7 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args, get_type_hints
 
-from worldmodels.errors import UserError, nearest
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.seeding import FIRST_TRAINING_SEED
 
 RUNTIME = {"runtime": True}
 #: Who does the work and where it is left meanwhile: a matter of one command, which no file of the run remembers.
@@ -25,13 +26,40 @@ DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch", "muh"]
 Memory = Literal["trained", "untrained"]
-Agent = Literal["trained", "random"]
+AgentKind = Literal["trained", "random"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:  # refuses NaN too
-        raise UserError(f"{name} is {value}; it must lie between {low:g} and {high:g}")
+        raise UserError(f"{name} is {value}; it must lie between {as_written(low)} and {as_written(high)}")
+
+
+def as_written(number: float) -> str:
+    """Returns a number as people write it: 1,073,741,824 and 0.5 and 1e-8."""
+    if number == int(number):
+        return f"{int(number):,}"
+    return f"{number:g}".replace("e-0", "e-")
+
+
+def check_seed(seed: int, num_seeds: int = 1) -> None:
+    """Raises `UserError` unless the seed, and as many from it on as are used, are such that every library here takes them."""
+    _check("seed", seed, 0, MAX_SEED - num_seeds + 1)
+
+
+def check_rounds(rounds: int) -> None:
+    """Raises `UserError` for a senseless number of rounds."""
+    _check("rounds", rounds, 1, 1_000)
+
+
+#: The dream's temperature lies between them.
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10.0
+
+
+def _check_temperature(temperature: float) -> None:
+    """Raises `UserError` for what is neither a temperature nor 0, which stands for the agent's own."""
+    if temperature != 0:
+        _check("temperature", temperature, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)
 
 
 def _check_backend(backend: str, address: str) -> None:
@@ -157,6 +185,9 @@ class GradientConfig(Config):
     """Gradient steps between two validations."""
     checkpoint_every_steps: int = field(default=500, metadata=RUNTIME)
     """Gradient steps between two checkpoints: what a kill can lose."""
+    num_slices: int = field(default=2, metadata=ADDED)
+    """Slices of a batch, each the work of one thread, so that none waits for another where other programs keep the cores busy.
+    Threads that are left over share a slice's operations; small slices take longer. A GPU takes the batch whole."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
 
@@ -166,6 +197,7 @@ class GradientConfig(Config):
         _check("learning_rate", self.learning_rate, 1e-8, 1)
         _check("final_learning_rate", self.final_learning_rate, 1e-8, 1)
         _check("held_out_fraction", self.held_out_fraction, 0.001, 0.9)
+        _check("num_slices", self.num_slices, 1, 1024)
         _check("validate_every_steps", self.validate_every_steps, 1, 100_000_000)
         _check("checkpoint_every_steps", self.checkpoint_every_steps, 1, 100_000_000)
 
@@ -292,8 +324,8 @@ class ControllerConfig(Config):
         _check_backend(self.backend, self.address)
 
 
-#: Seeds below this number are for evaluation; everything that trains draws seeds from it upwards.
-FIRST_TRAINING_SEED = 2**30
+#: No seed is above it.
+MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -302,14 +334,15 @@ class EvaluateConfig(Config):
 
     world: World = "real"
     """Where the agent plays."""
-    agent: Agent = "trained"
+    agent: AgentKind = "trained"
     """The trained controller, or actions drawn uniformly from the action space."""
     episodes: int = 100
     """Episodes to play; episode i has seed S + i."""
     seed: int = 0
     """S, the first seed. Seeds below 2^30 are never used in training."""
-    temperature: float = 1.15
-    """The dream's temperature; the real environment has none."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in. The real environment has
+    none."""
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
     num_slots: int = field(default=1024, metadata=RUNTIME)
@@ -326,7 +359,7 @@ class EvaluateConfig(Config):
     def validate(self) -> None:
         _check("episodes", self.episodes, 1, 10_000_000)
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
-        _check("temperature", self.temperature, 0.01, 10)
+        _check_temperature(self.temperature)
         _check("num_slots", self.num_slots, 1, 1_000_000)
         _check("num_workers", self.num_workers, 0, 1024)
         _check_backend(self.backend, self.address)
@@ -340,15 +373,17 @@ class FidelityConfig(Config):
     """Episodes of each policy in the real environment."""
     dream_episodes: int = 256
     """Episodes of each policy in the dream."""
-    temperature: float = 1.15
-    """The dream's temperature."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: int = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
 
     def validate(self) -> None:
         _check("real_episodes", self.real_episodes, 2, 1_000_000)
         _check("dream_episodes", self.dream_episodes, 2, 1_000_000)
-        _check("temperature", self.temperature, 0.01, 10)
+        _check_temperature(self.temperature)
         _check("num_workers", self.num_workers, 0, 1024)
 
 
@@ -365,12 +400,14 @@ class PlayConfig(Config):
     """Who acts first."""
     seed: int = 0
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
-    temperature: float = 1.15
-    """The dream's temperature."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    device: Device = field(default="cpu", metadata=RUNTIME)
+    """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 
     def validate(self) -> None:
-        _check("seed", self.seed, 0, 2**31 - 1)
-        _check("temperature", self.temperature, 0.01, 10)
+        check_seed(self.seed)
+        _check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -385,14 +422,16 @@ class VideoConfig(Config):
     """The first episode's seed."""
     grid: int = 1
     """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
-    temperature: float = 1.15
-    """The dream's temperature."""
+    temperature: float = 0.0
+    """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    device: Device = field(default="cpu", metadata=RUNTIME)
+    """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 
     def validate(self) -> None:
         _check("steps", self.steps, 1, 1_000_000)
-        _check("seed", self.seed, 0, 2**31 - 1)
         _check("grid", self.grid, 1, 64)
-        _check("temperature", self.temperature, 0.01, 10)
+        check_seed(self.seed, self.steps * self.grid)
+        _check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)

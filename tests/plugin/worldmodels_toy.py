@@ -13,16 +13,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from worldmodels.config import (
-    CollectConfig,
-    ControllerConfig,
-    EncodeConfig,
-    EvaluateConfig,
-    Preset,
-    RNNConfig,
-    VAEConfig,
-)
-from worldmodels.envs.spec import EnvSpec, register
+from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.envs.task import Task, register
 
 MAX_STEPS = 40
 
@@ -90,7 +82,7 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(episodes=6, num_slots=3),
 )  # fmt: skip
 
-TOY = EnvSpec(
+TOY = Task(
     name="toy",
     summary="a drifting dot, for the tests",
     env_id="worldmodels-toy/MovingDot-v0",
@@ -122,5 +114,4 @@ WALLS = dataclasses.replace(
 
 for spec, walls in ((TOY, False), (WALLS, True)):
     gym.register(spec.env_id, entry_point="worldmodels_toy:MovingDot", kwargs={"walls": walls})
-    gym.register(spec.dream_id, entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": spec.name})
     register(spec)

@@ -28,8 +28,9 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels import files
-from worldmodels.errors import BadFileError, EnvironmentFailure
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.runs.layout import FRAMES, SHARD, STEPS
 
 FRAME_SHAPE = (64, 64, 3)
 CHUNK_FRAMES = 128
@@ -109,35 +110,67 @@ def _decompress(data: bytes, frames: NDArray[np.uint8]) -> None:
         frames[i] += frames[i - 1]
 
 
+def _steps_fault(steps: dict[str, NDArray[Any]], num_frames: int) -> str | None:
+    """Returns what is wrong with a shard's steps, None where they can be learned from: what is read is what may be written."""
+    for name, kind in _STEPS.items():
+        array, dimensions = steps[name], 2 if name == "action" else 1
+        if array.dtype != kind or array.ndim != dimensions or len(array) != num_frames:
+            form = " × ".join(map(str, array.shape))
+            return f"'{name}' is {form} {array.dtype}; expected {num_frames}{' × A' * (dimensions - 1)} {kind.__name__}"
+        if kind == np.float32 and not np.isfinite(array).all():
+            return f"'{name}' holds a value that is not finite"
+    return None
+
+
+def _refuse_unreadable(folder: Path, episodes: Sequence[Episode]) -> None:
+    """Raises `UserError` for episodes that could not be read again."""
+    for episode in episodes:
+        frames = episode.frames
+        steps = {"action": episode.actions, "reward": episode.rewards, "terminated": episode.terminated}
+        fault = _steps_fault({**steps, "damage": episode.damage}, len(frames))
+        if frames.dtype != np.uint8 or frames.shape[1:] != FRAME_SHAPE or not len(frames):
+            fault = f"frames are {frames.dtype} {frames.shape}; expected uint8 {(max(1, len(frames)), *FRAME_SHAPE)}"
+        elif fault is None and episode.actions.shape[1:] != episodes[0].actions.shape[1:]:
+            fault = f"its actions have {episode.actions.shape[1]} components, those before {episodes[0].actions.shape[1]}"
+        if fault:
+            raise UserError(f"{folder}: not written, the episode with seed {episode.seed} could not be read again: {fault}")
+
+
 def write_shard(folder: Path, episodes: Sequence[Episode]) -> None:
-    """Writes a shard whole or not at all. Raises `EnvironmentFailure` when the disk refuses."""
+    """Writes a shard whole or not at all.
+
+    Raises:
+        UserError: an episode has other types or sizes than it should, or a number that is not finite.
+        EnvironmentFailure: the disk refuses.
+    """
+    _refuse_unreadable(folder, episodes)
     # On a shared disk another machine's process may have our number.
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
     try:
         temporary.mkdir(parents=True)
         frames = np.concatenate([e.frames for e in episodes])
         chunks = [_compress(frames[i : i + CHUNK_FRAMES]) for i in range(0, len(frames), CHUNK_FRAMES)]
-        (temporary / "frames.bin").write_bytes(b"".join(chunks))
+        (temporary / FRAMES).write_bytes(b"".join(chunks))
         np.savez(
-            temporary / "steps.npz",
-            action=np.concatenate([e.actions for e in episodes]).astype(np.float32),
-            reward=np.concatenate([e.rewards for e in episodes]).astype(np.float32),
-            terminated=np.concatenate([e.terminated for e in episodes]).astype(np.bool_),
-            damage=np.concatenate([e.damage for e in episodes]).astype(np.float32),
+            temporary / STEPS,
+            action=np.concatenate([e.actions for e in episodes]),
+            reward=np.concatenate([e.rewards for e in episodes]),
+            terminated=np.concatenate([e.terminated for e in episodes]),
+            damage=np.concatenate([e.damage for e in episodes]),
         )
         files.write_json(
-            temporary / "shard.json",
+            temporary / SHARD,
             {
                 "episodes": [{"seed": e.seed, "length": len(e.frames)} for e in episodes],
                 "chunk_bytes": [len(chunk) for chunk in chunks],
-                "frames_sha256": files.sha256_of(temporary / "frames.bin"),
-                "steps_sha256": hashlib.sha256(_npz_content(temporary / "steps.npz")).hexdigest(),
+                "frames_sha256": files.sha256_of(temporary / FRAMES),
+                "steps_sha256": hashlib.sha256(_npz_content(temporary / STEPS)).hexdigest(),
             },
         )
         temporary.rename(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if (folder / "shard.json").exists():
+        if (folder / SHARD).exists():
             return  # a worker that was given up for dead has written it meanwhile
         raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
 
@@ -160,7 +193,7 @@ def _npz_content(path: Path) -> bytes:
 
 def shard_sha256(folder: Path) -> str:
     """Returns the hash of a shard's manifest, which covers its content. Raises `BadFileError` if it is missing."""
-    path = folder / "shard.json"
+    path = folder / SHARD
     if not path.is_file():
         raise BadFileError(f"{path}: missing{_MEND}")
     return files.sha256_of(path)
@@ -181,7 +214,7 @@ class Shard:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            manifest = files.read_json(folder / "shard.json")
+            manifest = files.read_json(folder / SHARD)
         except BadFileError as error:
             raise BadFileError(f"{error}{_MEND}") from None
         try:
@@ -195,7 +228,7 @@ class Shard:
         except (KeyError, TypeError, ValueError):
             raise BadFileError(f"{folder}/shard.json: not a shard's manifest{_MEND}") from None
         self.num_frames = sum(self.lengths)
-        self._file = folder / "frames.bin"
+        self._file = folder / FRAMES
         if min(self.lengths, default=0) < 1 or len(self._chunk_ends) - 1 != -(-self.num_frames // CHUNK_FRAMES):
             raise BadFileError(f"{folder}/shard.json: {len(self._chunk_ends) - 1} chunks for {self.num_frames} frames{_MEND}")
         size = self._file.stat().st_size if self._file.exists() else 0
@@ -231,16 +264,14 @@ class Shard:
     def steps(self) -> dict[str, NDArray[Any]]:
         """Reads action float32 [T, A], reward float32 [T], terminated bool [T] and damage float32 [T]."""
         self._verify_once()
-        path = self.folder / "steps.npz"
+        path = self.folder / STEPS
         try:
             with np.load(path, allow_pickle=False) as archive:
                 steps = {name: archive[name] for name in _STEPS}
         except Exception as error:
             raise BadFileError(f"{path}: {error}") from error
-        for name, kind in _STEPS.items():
-            found, length = steps[name].dtype, len(steps[name])
-            if found != kind or length != self.num_frames:
-                raise BadFileError(f"{path}: '{name}' is {length} × {found}; expected {self.num_frames} × {kind.__name__}")
+        if fault := _steps_fault(steps, self.num_frames):
+            raise BadFileError(f"{path}: {fault}")
         return steps
 
     def _verify_once(self) -> None:
@@ -250,7 +281,7 @@ class Shard:
 
     def verify(self) -> None:
         """Reads everything and compares checksums. Raises `BadFileError`."""
-        steps = self.folder / "steps.npz"
+        steps = self.folder / STEPS
         for path, wanted in ((self._file, self._frames_sha256), (steps, self._steps_sha256)):
             try:
                 found = files.sha256_of(path) if path == self._file else hashlib.sha256(_npz_content(path)).hexdigest()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.errors import BadFileError
+from worldmodels.base.errors import BadFileError
 
 ARRAYS = {
     "mu": np.float16,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worldmodels.base.seeding import derive_seed
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import LatentStore
-from worldmodels.run import Run, derive_seed
 
 #: Chunks of 128 frames that are in memory together; a batch is drawn from all of them (8,192 frames, 100 MB).
 CHUNKS_IN_MEMORY = 64
@@ -39,20 +39,6 @@ def split_episodes(num_episodes: int, held_out_fraction: float, seed: int) -> Sp
     order = np.random.default_rng(derive_seed(seed, "split")).permutation(num_episodes)
     held_out = min(max(1, round(num_episodes * held_out_fraction)), num_episodes - 1)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-def split_run(run: Run, num_episodes: int, held_out_fraction: float) -> Split:
-    """Splits a run's episodes, each round's by themselves: what a previous run held out stays held out."""
-    training, held_out = [], []
-    first = 0
-    for earlier in run.ancestors():
-        number = earlier.preset.collect.num_episodes
-        parts = split_episodes(number, held_out_fraction, earlier.seed)
-        training.append(first + parts[0])
-        held_out.append(first + parts[1])
-        first += number
-    parts = split_episodes(num_episodes - first, held_out_fraction, run.seed)
-    return np.concatenate([*training, first + parts[0]]), np.concatenate([*held_out, first + parts[1]])
 
 
 class FrameSampler:
@@ -118,6 +104,11 @@ def held_out_frames(store: EpisodeStore, episodes: NDArray[np.int64], num_frames
     return np.stack(picks)
 
 
+#: A place in a stream: the number of a recorded step, whether it is read as a mirror shows it, and whether it only pads an
+#: episode that has ended.
+PLACE = np.dtype([("step", np.int64), ("mirrored", np.bool_), ("padding", np.bool_)])
+
+
 @dataclass(frozen=True)
 class SequenceBatch:
     """A window of B streams, T steps each, with the latent that follows its last step.
@@ -161,7 +152,7 @@ class SequenceSampler:
         sequence_length: T.
         seed: of the run.
         padded: whether each episode is padded to whole windows.
-        mirrored_action: what a mirror makes of each action component, float [A] (`EnvSpec.mirrored_action`); empty: nothing
+        mirrored_action: what a mirror makes of each action component, float [A] (`Task.mirrored_action`); empty: nothing
             is read as a mirror shows it.
     """
 
@@ -190,7 +181,7 @@ class SequenceSampler:
         self._last = np.zeros(self._num_steps, np.bool_)
         self._last[store.offsets[1:] - 1] = True
         self._epoch = -1
-        self._streams: list[NDArray[np.int64]] = []
+        self._streams: list[NDArray[np.void]] = []
         # Streams of an epoch differ in length by an episode at most; every epoch gives this many windows.
         steps = int(self._padded_lengths[episodes].sum())
         longest = int(self._padded_lengths[episodes].max())
@@ -201,33 +192,34 @@ class SequenceSampler:
         if self._epoch == epoch:
             return
         rng = np.random.default_rng(derive_seed(self._seed, "rnn/episodes", epoch))
-        dealt: list[list[NDArray[np.int64]]] = [[] for _ in range(self.batch_size)]
+        dealt: list[list[NDArray[np.void]]] = [[] for _ in range(self.batch_size)]
         totals = np.zeros(self.batch_size, np.int64)
         for episode in rng.permutation(self._episodes):
             stream = int(totals.argmin())
-            first, length = self._store.offsets[episode], self._padded_lengths[episode]
-            steps = np.arange(first, first + length)
-            end = self._store.offsets[episode + 1]
-            if episode >= self._first_mirrored and rng.random() < 0.5:
-                # Steps in the mirror are numbered after all others.
-                steps, end = steps + self._num_steps, end + self._num_steps
-            # A padded step is the complement of the episode's last one: negative, so that it can be told apart.
-            dealt[stream].append(np.where(steps < end, steps, ~(end - 1)))
-            totals[stream] += length
+            mirrored = bool(episode >= self._first_mirrored and rng.random() < 0.5)
+            dealt[stream].append(self._places(int(episode), mirrored))
+            totals[stream] += len(dealt[stream][-1])
         needed = self.windows_per_epoch * self._length
         # A stream that is too short for its last window (tiny data sets only) begins again.
         self._streams = [np.resize(np.concatenate(parts), max(needed, 1))[:needed] for parts in dealt]
         self._epoch = epoch
+
+    def _places(self, episode: int, mirrored: bool) -> NDArray[np.void]:
+        """Returns an episode as it lies in a stream, `PLACE` [its padded length]: padding repeats its last step."""
+        length, end = int(self._padded_lengths[episode]), self._store.offsets[episode + 1]
+        places = np.zeros(length, PLACE)
+        steps = self._store.offsets[episode] + np.arange(length)
+        places["step"], places["padding"] = np.minimum(steps, end - 1), steps >= end
+        places["mirrored"] = mirrored
+        return places
 
     def batch(self, step: int) -> SequenceBatch:
         """Returns the window of a gradient step."""
         epoch, window = divmod(step, self.windows_per_epoch)
         self._lay_out(epoch)
         start = window * self._length
-        index = np.stack([stream[start : start + self._length] for stream in self._streams])  # [B, T]
-        valid = index >= 0
-        index = np.where(valid, index, ~index)
-        mirrored, index = index >= self._num_steps, index % self._num_steps
+        places = np.stack([stream[start : start + self._length] for stream in self._streams])  # [B, T]
+        index, mirrored, valid = places["step"], places["mirrored"], ~places["padding"]
         store = self._store
         last = self._last[index]
         mu, logvar = store.latents(index, mirrored)

@@ -17,12 +17,13 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.files import link_folder
 from worldmodels.data.episodes import Shard
-from worldmodels.errors import EnvironmentFailure, UserError
-from worldmodels.files import link_folder
+from worldmodels.runs.layout import FRAMES, SHARD, STEPS
 
 #: A shard's files in the order in which they are sent.
-FILES = ("frames.bin", "steps.npz", "shard.json")
+FILES = (FRAMES, STEPS, SHARD)
 
 
 class ShardStore:

@@ -1,4 +1,21 @@
-"""The tasks. Importing this package registers them with Gymnasium and with `worldmodels.envs.spec`."""
+"""The tasks. Importing this package tells Gymnasium their environments' names; each is imported when one is made.
 
-from worldmodels.envs import car_racing as car_racing
-from worldmodels.envs import take_cover as take_cover
+``worldmodels/TakeCover-v1`` and ``worldmodels/CarRacing-v3`` are the real games, ``…Latent…`` the same as C sees them, and
+``…Dream-v0`` M's dreams of them.
+"""
+
+import gymnasium as gym
+
+gym.register("worldmodels/TakeCover-v1", entry_point="worldmodels.envs.take_cover.env:TakeCoverEnv")
+gym.register(
+    "worldmodels/CarRacing-v3",
+    entry_point="worldmodels.envs.car_racing.env:CarRacingEnv",
+    max_episode_steps=1000,
+    reward_threshold=900,
+)
+for _name, _version, _task in (("TakeCover", 1, "take-cover"), ("CarRacing", 3, "car-racing")):
+    _latent = "worldmodels.agent.gym_envs:SingleLatentEnv"
+    gym.register(f"worldmodels/{_name}Latent-v{_version}", entry_point=_latent, kwargs={"task": _task})
+    gym.register(
+        f"worldmodels/{_name}Dream-v0", entry_point="worldmodels.agent.gym_envs:SingleDreamEnv", kwargs={"task": _task}
+    )

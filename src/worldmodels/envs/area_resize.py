@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 import math
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.envs.spec import Frame
+from worldmodels.base.types import Frame
+from worldmodels.runtime.compiled import compiled
 
 Indices = NDArray[np.int64]
 Weights = NDArray[np.float32]
@@ -34,7 +34,7 @@ def _taps(source: int, target: int, channels: int) -> tuple[Indices, Weights]:
     return index, weight
 
 
-@numba.njit(cache=True, fastmath=True)
+@compiled(fastmath=True)
 def _resize(
     screen: NDArray[np.uint8],
     rows: Indices,

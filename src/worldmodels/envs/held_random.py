@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig
-from worldmodels.envs.spec import Floats, Frame, RandomPolicy, same_action
+from worldmodels.envs.task import RandomPolicy, same_action
 
 
 def held_random_policy(

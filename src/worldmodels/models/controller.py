@@ -1,22 +1,18 @@
 """C, the controller: action = tanh(W · features + b) (paper, section 2.3), or the same with one hidden layer.
 
+The features are [z, h], or what `ControllerInputs` names. What makes C fast is in `controller_kernels`.
+
 Shapes: P population, N slots, F features, A action, I and O a layer's inputs and outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numba
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.spec import EnvSpec, Floats
-from worldmodels.rollout import EpisodeJob
-from worldmodels.worlds import Mask
+from worldmodels.envs.task import Task
+from worldmodels.models.controller_kernels import products
 
 #: Units of the hidden layer of ``"z+hidden"`` (the paper's "V model with a hidden layer").
 HIDDEN_UNITS = 40
@@ -27,21 +23,38 @@ def uses_memory(inputs: ControllerInputs) -> bool:
     return bool(_memory(inputs))
 
 
-def feature_size(spec: EnvSpec, inputs: ControllerInputs) -> int:
+def feature_size(spec: Task, inputs: ControllerInputs) -> int:
     """Returns F: 1,088 for TakeCover's ``"zch"``, 288 for CarRacing's ``"zh"``."""
     return spec.latent_size + spec.hidden_size * len(_memory(inputs))
 
 
-def layer_sizes(spec: EnvSpec, inputs: ControllerInputs) -> list[tuple[int, int]]:
+def layer_sizes(spec: Task, inputs: ControllerInputs) -> list[tuple[int, int]]:
     """Returns the inputs and outputs of C's layers."""
     first, last = feature_size(spec, inputs), spec.action_size
     return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == "z+hidden" else [(first, last)]
 
 
-def num_parameters(spec: EnvSpec, inputs: ControllerInputs) -> int:
+def num_parameters(spec: Task, inputs: ControllerInputs) -> int:
     """Returns the length of a solution: 1,088 for TakeCover's ``"zch"`` (no bias, as in the original), 867 for CarRacing's
     ``"zh"``."""
     return sum(o * (i + int(spec.controller_bias)) for i, o in layer_sizes(spec, inputs))
+
+
+def named_weights(spec: Task, inputs: ControllerInputs, solution: Tensor) -> dict[str, Tensor]:
+    """Returns C's layers by name: ``weight`` [O, I] and, if the task has it, ``bias`` [O]; of two layers ``0.weight``, ….
+
+    Args:
+        solution: float [parameters]; of each layer first the biases, if the task has them, then the weights.
+    """
+    named, start, sizes = {}, 0, layer_sizes(spec, inputs)
+    for number, (size_in, size_out) in enumerate(sizes):
+        prefix = "" if len(sizes) == 1 else f"{number}."
+        if spec.controller_bias:
+            named[f"{prefix}bias"] = solution[start : start + size_out]
+            start += size_out
+        named[f"{prefix}weight"] = solution[start : start + size_out * size_in].view(size_out, size_in)
+        start += size_out * size_in
+    return named
 
 
 def features(mu: Tensor, z: Tensor, hidden: Tensor, cell: Tensor, inputs: ControllerInputs) -> Tensor:
@@ -58,80 +71,15 @@ def _memory(inputs: ControllerInputs) -> str:
     return inputs.split("+")[0].removeprefix("z").removeprefix("mu")
 
 
-class ControllerPolicy:
-    """Acts for all slots at once, each slot with the weights of its own candidate.
-
-    Args:
-        inputs: what C sees, which decides the shapes of its weights.
-        solutions: float [P, parameters], on the device where C acts; of each layer first the O biases, if the task has them,
-            then the weights [O, I].
-    """
-
-    def __init__(self, spec: EnvSpec, inputs: ControllerInputs, solutions: Tensor) -> None:
-        solutions = solutions.float()
-        self._squash = spec.squash
-        self._layers: list[tuple[Tensor | None, Tensor]] = []  # [P, O] or None, and [P, O, I]
-        start = 0
-        for size_in, size_out in layer_sizes(spec, inputs):
-            bias = None
-            if spec.controller_bias:
-                bias = solutions[:, start : start + size_out]
-                start += size_out
-            weight = solutions[:, start : start + size_out * size_in].reshape(-1, size_out, size_in).contiguous()
-            start += size_out * size_in
-            self._layers.append((bias, weight))
-        self._num_candidates = len(solutions)
-        self._candidate = torch.zeros(0, dtype=torch.int64, device=solutions.device)
-
-    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
-        """Gives the slots of ``mask`` (bool [N]) the weights of their jobs' candidates."""
-        if len(self._candidate) != len(mask):
-            self._candidate = self._candidate.new_zeros(len(mask))
-        slots = [(slot, job.candidate) for slot, job in enumerate(jobs) if job is not None]
-        if slots:
-            where, whose = torch.tensor(slots, device=self._candidate.device).unbind(1)
-            if not 0 <= int(whose.min()) <= int(whose.max()) < self._num_candidates:
-                raise ValueError(f"candidates {int(whose.min())} to {int(whose.max())} of {self._num_candidates}")
-            self._candidate[where] = whose
-
-    def shrink(self, keep: Mask) -> None:
-        """Drops the slots where ``keep`` (bool [N]) is false."""
-        self._candidate = self._candidate[torch.from_numpy(keep).to(self._candidate.device)]
-
-    def act(self, obs: Floats | Tensor) -> Floats:
-        """Features float32 [N, F] → the environment's actions, float32 [N, A]."""
-        x = torch.as_tensor(obs, device=self._candidate.device)
-        for bias, weight in self._layers:
-            # Not a matrix product, also where all slots have the same weights: its sums depend on how many slots there are.
-            out = products(x, weight, self._candidate).sum(2)
-            x = torch.tanh(out if bias is None else out + bias.index_select(0, self._candidate))
-        return self._squash(x.cpu().numpy())
-
-
-def products(x: Tensor, weight: Tensor, candidate: Tensor) -> Tensor:
-    """Returns each slot's inputs times its candidate's weights, float32 [N, O, I]: their sum over I is a layer's output.
-
-    On a CPU a compiled loop finds the weights where they are, which the caches hold; gathered for all slots they would not fit.
+def layer(x: Tensor, weight: Tensor, bias: Tensor | None, candidate: Tensor) -> Tensor:
+    """One layer of C, tanh(W x + b), each slot with the weights of its own candidate: [N, I] → [N, O].
 
     Args:
         x: float32 [N, I].
         weight: float32 [P, O, I].
+        bias: float32 [P, O], if there is one.
         candidate: int64 [N].
     """
-    if x.device.type != "cpu":
-        return x[:, None] * weight.index_select(0, candidate)
-    # What is compiled checks nothing; whose weights there are is checked as the episodes begin.
-    if x.shape != (len(candidate), weight.shape[2]):
-        raise ValueError(f"inputs {tuple(x.shape)} of {len(candidate)} slots for weights {tuple(weight.shape)}")
-    out = torch.empty(len(x), *weight.shape[1:])
-    _multiply(x.contiguous().numpy(), weight.numpy(), candidate.numpy(), out.numpy())
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _multiply(x: Floats, weight: Floats, candidate: NDArray[np.int64], out: Floats) -> None:
-    for slot in range(x.shape[0]):
-        for unit in range(weight.shape[1]):
-            inputs, weights, found = x[slot], weight[candidate[slot], unit], out[slot, unit]
-            for i in range(inputs.shape[0]):
-                found[i] = inputs[i] * weights[i]
+    # Not a matrix product, also where all slots have the same weights: its sums depend on how many slots there are.
+    out = products(x, weight, candidate).sum(2)
+    return torch.tanh(out if bias is None else out + bias.index_select(0, candidate))

@@ -7,8 +7,8 @@ import functools
 import torch
 from torch import Tensor, nn
 
+from worldmodels.base.errors import UserError
 from worldmodels.config import Device
-from worldmodels.errors import UserError
 
 
 @functools.cache

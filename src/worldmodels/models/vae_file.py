@@ -1,7 +1,8 @@
-"""V's files: in a model's folder the decoder's dense layer and first deconvolution, nothing between them, are one map.
+"""V's files: in a model's folder the decoder's first two linear layers are stored as their product.
 
-That map has 128 · 5 · 5 · (Z + 1) numbers where the two layers have 3.3 million, three quarters of V. Read back, V has the
-paper's layers again, of whose 1,024 channels in between Z + 1 are used; the function is the same.
+The dense layer and the first deconvolution have no nonlinearity between them. Their product has 128 · 5 · 5 · (Z + 1) numbers,
+the two layers 3.3 million, three quarters of V. Read back, V has the paper's layers again, of whose 1,024 channels in between
+Z + 1 are used; the function is the same.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from worldmodels.checkpoint import fill_module, load_tensors, save_tensors
-from worldmodels.errors import UserError
+from worldmodels.base.errors import UserError
+from worldmodels.base.tensors import fill_module, load_tensors, save_tensors
 from worldmodels.models.vae import VAE
 
 #: The name of the map: [Z + 1, 128, 5, 5], a row for each latent and one that is always added.

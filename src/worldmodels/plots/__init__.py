@@ -1,19 +1,23 @@
-"""Every picture of a run, also of one that is half-trained: what is there is drawn, as PNG and SVG."""
+"""Every picture of a run, also of one that is half-trained, or of a model alone: what is there is drawn, as PNG and SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
-from worldmodels.errors import UserError
+from worldmodels.agent.load import load
+from worldmodels.agent.target import SHIPPED, is_model, target_path
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
 from worldmodels.plots.evolution import draw_curve, draw_scores
 from worldmodels.plots.figures import save
 from worldmodels.plots.memory import draw_open_loop, draw_open_loop_error
-from worldmodels.plots.vision import draw_losses, draw_reconstructions, draw_traversals
-from worldmodels.run import Run
-from worldmodels.viewer.parts import find_parts
+from worldmodels.plots.vision import draw_losses, draw_reconstructions, draw_traversals, sheet_frames
+from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.run import Run
 
 
 def figures(run: Run) -> Iterator[tuple[str, Figure | None]]:
@@ -22,27 +26,38 @@ def figures(run: Run) -> Iterator[tuple[str, Figure | None]]:
     yield "rnn-losses", draw_losses(run, "rnn", ("nll", "done_loss", "reward_loss"))
     yield "curve", draw_curve(run)
     yield "scores", draw_scores(run)
-    if not (run.stage_path("vae") / "model.safetensors").exists():
+    if not (run.stage_path("vae") / WEIGHTS).exists():
         return
-    parts = find_parts(str(run.path))
+    agent = load(run.path, finished=False)
     if run.done("collect"):
-        yield "reconstructions", draw_reconstructions(run, parts.world_model.vae)
-        yield "traversals", draw_traversals(run, parts.world_model.vae)
-    if parts.can_dream:
-        yield "open-loop", draw_open_loop(run, parts.world_model)
-        yield "open-loop-error", draw_open_loop_error(run, parts.world_model)
+        yield "reconstructions", draw_reconstructions(run, agent.vae)
+        mu, _ = agent.vae.encode_frames(torch.from_numpy(sheet_frames(run)))
+        yield "traversals", draw_traversals(mu, agent.vae)
+    if agent.can_dream:
+        yield "open-loop", draw_open_loop(run, agent.world_model)
+        yield "open-loop-error", draw_open_loop_error(run, agent.world_model)
 
 
-def plot(path: Path, out: Path) -> list[Path]:
-    """Draws all there is of the run at ``path`` into ``out``; returns the pictures' paths.
+def plot(target: str, out: Path | None = None) -> list[Path]:
+    """Draws all there is of a run, or of a model alone what V's latents are; returns the pictures' paths.
+
+    Args:
+        target: see `target_path`.
+        out: the folder to draw into; None: ``plots`` in the run's or model's, and of a shipped model ``TASK-plots`` here.
 
     Raises:
-        UserError: there is no run, or nothing to draw yet.
+        UserError: there is neither a run nor a model, or nothing to draw yet, or ``out`` is no folder.
     """
-    run = Run.open(path)
-    drawn = [
-        save(figure, out / f"{name}.{kind}") for name, figure in figures(run) if figure is not None for kind in ("png", "svg")
-    ]
+    path = target_path(target)
+    if out is None:
+        out = Path(f"{target}-plots") if path.is_relative_to(SHIPPED) else path / "plots"
+    files.check_folder(out)
+    drawn: dict[str, Figure]
+    if is_model(path):
+        model = load(path).world_model
+        drawn = {"traversals": draw_traversals(model.initial.mu, model.vae)}
+    else:
+        drawn = {name: figure for name, figure in figures(Run.open(path)) if figure is not None}
     if not drawn:
         raise UserError(f"{path}: nothing to draw yet; 'worldmodels train-vae --run {path}' makes the first curve")
-    return drawn
+    return [save(figure, out / f"{name}.{kind}") for name, figure in drawn.items() for kind in ("png", "svg")]

@@ -11,9 +11,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from worldmodels import files
-from worldmodels.envs.spec import get_task
-from worldmodels.run import Run, rows_so_far
+from worldmodels.base import files
+from worldmodels.base.logs import rows_so_far
+from worldmodels.envs.task import get_task
+from worldmodels.runs.layout import EVALUATION, HISTORY, PPO_LOG, SCORES
+from worldmodels.runs.run import Run
 
 #: (generation, hours, score) of the original's own log, thinned: how far 64 cores had got, and when.
 ORIGINAL = Path(__file__).parent / "original_curves.json"
@@ -21,17 +23,17 @@ ORIGINAL = Path(__file__).parent / "original_curves.json"
 
 def evaluations(run: Run) -> dict[str, Any]:
     """Returns the run's scores by name, as far as there are any."""
-    found = {name: run.path / "evaluation" / f"{name}.json" for name in ("random", "dream", "real", "fast")}
+    found = {name: run.path / EVALUATION / f"{name}.json" for name in ("random", "dream", "real", "fast")}
     return {name: files.read_json(path) for name, path in found.items() if path.exists()}
 
 
 def draw_curve(run: Run) -> Figure | None:
     """Draws the population's spread, the scored means and the final scores, or, without generations, PPO's hits; None before
     there is either."""
-    history = rows_so_far(run.stage_path("controller") / "history.jsonl")
+    history = rows_so_far(run.stage_path("controller") / HISTORY)
     if not history:
         return _draw_ppo(run)
-    scores = rows_so_far(run.stage_path("controller") / "scores.jsonl")
+    scores = rows_so_far(run.stage_path("controller") / SCORES)
     # What PPO has led to is scored before the first generation.
     hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
     original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
@@ -77,7 +79,7 @@ def draw_curve(run: Run) -> Figure | None:
 
 def _draw_ppo(run: Run) -> Figure | None:
     """Draws the hits of C in the dream against PPO's iterations; None before the first."""
-    rows = rows_so_far(run.stage_path("controller") / "ppo.jsonl", "iteration", "hits")
+    rows = rows_so_far(run.stage_path("controller") / PPO_LOG, "iteration", "hits")
     if not rows:
         return None
     figure = Figure(figsize=(7, 4))

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from worldmodels.files import written_beside
+from worldmodels.base.files import written_beside
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "worldmodels"

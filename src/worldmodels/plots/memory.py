@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from worldmodels.data.latents import LatentStore
-from worldmodels.data.sampling import split_run
+from worldmodels.data.run_data import split_run
+from worldmodels.diagnostics.open_loop import HORIZON, WARM_UP_STEPS, long_enough, open_loop, open_loop_error
 from worldmodels.models.world_model import WorldModel
-from worldmodels.open_loop import HORIZON, WARM_UP_STEPS, long_enough, open_loop, open_loop_error
 from worldmodels.plots.vision import draw_strips
-from worldmodels.run import Run
+from worldmodels.runs.run import Run
 
 #: Episodes whose frames are shown, and frames of each.
 STRIP_EPISODES, STRIP_FRAMES = 3, 10

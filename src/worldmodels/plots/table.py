@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from worldmodels.plots.figures import save
 
 
 def _half_interval(row: dict[str, Any]) -> float:
-    """Half of the 95% interval of a mean."""
-    return float(row["ci95"][1] - row["mean"])
+    """Half of the 95% interval of a mean; NaN, which is not drawn, of a single episode."""
+    return math.nan if row["ci95"] is None else float(row["ci95"][1] - row["mean"])
 
 
 def draw_temperatures(result: dict[str, Any], path: Path) -> None:

@@ -6,12 +6,16 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
+from worldmodels.base.logs import rows_so_far
+from worldmodels.base.types import Frame
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.sampling import held_out_frames, split_run
-from worldmodels.envs.spec import Frame
+from worldmodels.data.run_data import split_run
+from worldmodels.data.sampling import held_out_frames
 from worldmodels.models.vae import VAE
-from worldmodels.run import Run, rows_so_far
+from worldmodels.runs.layout import METRICS
+from worldmodels.runs.run import Run
 
 #: Frames on a sheet, and latents that are traversed.
 SHEET_COLUMNS, TRAVERSED = 10, 6
@@ -19,7 +23,7 @@ SHEET_COLUMNS, TRAVERSED = 10, 6
 
 def draw_losses(run: Run, stage: str, names: tuple[str, ...]) -> Figure | None:
     """Draws a stage's training and held-out losses against gradient steps; None before there are any."""
-    rows = rows_so_far(run.stage_path(stage) / "metrics.jsonl")
+    rows = rows_so_far(run.stage_path(stage) / METRICS)
     names = tuple(name for name in names if any(name in row for row in rows))
     if not names:
         return None
@@ -66,9 +70,9 @@ def draw_reconstructions(run: Run, vae: VAE) -> Figure:
     return _sheet([("seen", frames), ("V's reconstruction", vae.decode_frames(mu).numpy())])
 
 
-def draw_traversals(run: Run, vae: VAE) -> Figure:
-    """Draws one frame with one latent at a time moved from -3 to 3: the latents that differ most between frames."""
-    mu, _ = vae.encode_frames(torch.from_numpy(sheet_frames(run)))
+def draw_traversals(mu: Tensor, vae: VAE) -> Figure:
+    """Draws the first of some frames, given as V sees them, float32 [N, Z], with one latent at a time moved from -3 to 3: the
+    latents that differ most between them."""
     values: NDArray[np.float32] = np.linspace(-3, 3, 9, dtype=np.float32)
     rows = []
     for index in mu.var(0).argsort(descending=True)[:TRAVERSED].tolist():

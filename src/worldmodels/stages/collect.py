@@ -14,26 +14,33 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.load import load_model
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.files import link_folder, remove_leftovers
+from worldmodels.base.seeding import derive_seed
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig
-from worldmodels.data.episodes import Episode, EpisodeStore, Recording, Shard, shards_sha256, write_shard
+from worldmodels.data.episodes import Episode, Shard, shards_sha256, write_shard
 from worldmodels.data.shard_store import ShardStore
-from worldmodels.envs.spec import EnvSpec, Floats, Frame, RandomPolicy, get_task
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.files import link_folder
-from worldmodels.models.random_nets import RandomNets
-from worldmodels.models.world_model import Model, load_model
-from worldmodels.progress import Progress
-from worldmodels.rollout import EpisodeJob, Step, rollout
-from worldmodels.run import Run, derive_seed
-from worldmodels.stages.driven import play_driven
-from worldmodels.workers import make_workers
-from worldmodels.worlds import Mask, PixelEnvs
+from worldmodels.envs.check import check_task
+from worldmodels.envs.task import Task, get_task
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.policies.noisy import NoisyDriver
+from worldmodels.policies.random_nets import RandomNets
+from worldmodels.policies.recorder import Recorder
+from worldmodels.runs.layout import DONE, MODEL, STARTED
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.workers import make_workers
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
 
 #: An episode that is too short this many times over means a configuration, not bad luck.
 MAX_ATTEMPTS = 200
@@ -46,29 +53,7 @@ def too_short(config: CollectConfig) -> EnvironmentFailure:
     return EnvironmentFailure(f"{MAX_ATTEMPTS} episodes in a row had at most {config.max_short_steps} steps")
 
 
-class Recorder:
-    """Plays one slot at random and remembers every step."""
-
-    def __init__(self, policy: RandomPolicy) -> None:
-        self._policy = policy
-        self.recording = Recording()
-
-    def begin(self, mask: Mask, jobs: Sequence[EpisodeJob | None]) -> None:
-        """Nothing to prepare: one recorder serves one episode."""
-
-    def act(self, obs: Any) -> Floats:
-        """Returns the random policy's action, float32 [1, A]."""
-        return self._policy(obs[0])[None]
-
-    def shrink(self, keep: Mask) -> None:
-        """Never happens: the only slot is busy until the end."""
-
-    def __call__(self, running: Mask, obs: Any, actions: Floats, step: Step) -> None:
-        """Remembers a step."""
-        self.recording.add(obs[0], actions[0], *step.of(0))
-
-
-def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: int, index: int) -> Episode:
+def play_episode(world: PixelEnvs, spec: Task, config: CollectConfig, seed: int, index: int) -> Episode:
     """Plays episode ``index`` of a run with the given seed, again and again until it is long enough."""
     for attempt in range(MAX_ATTEMPTS):
         env_seed = derive_seed(seed, "collect/env", index, attempt)
@@ -82,15 +67,15 @@ def play_episode(world: PixelEnvs, spec: EnvSpec, config: CollectConfig, seed: i
 
 
 def drive_episodes(
-    envs: Sequence[gym.Env[Frame, Floats]], model: Model, config: CollectConfig, seed: int, indices: range
+    envs: Sequence[gym.Env[Frame, Floats]], agent: Agent, config: CollectConfig, seed: int, indices: range
 ) -> list[Episode]:
     """Has the agent play episodes ``indices`` of a run side by side; those that are too short are played again."""
-    spec, left = model.world_model.spec, list(indices)
+    spec, left = agent.task, list(indices)
     episodes: dict[int, Episode] = {}
     for attempt in range(MAX_ATTEMPTS):
         pixels = PixelEnvs(envs[: len(left)], spec.env_threads)
         try:
-            episodes |= play_driven(pixels, model, config, seed, left, attempt)
+            episodes |= play_driven(pixels, agent, config, seed, left, attempt)
         finally:
             pixels.release()
         left = [index for index in left if len(episodes[index].frames) <= config.max_short_steps]
@@ -100,19 +85,19 @@ def drive_episodes(
 
 
 _envs: list[gym.Env[Frame, Floats]] = []
-_model: Model | None = None
+_agent: Agent | None = None
 
 
 def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_envs: int) -> None:
     """Opens a worker's environments and, if an agent plays, reads it."""
-    global _model
+    global _agent
     torch.set_num_threads(1)
     spec = get_task(task)
     kwargs = dict(spec.start_anywhere_kwargs) if config.start_anywhere else {}
     if config.max_episode_steps:
         kwargs["max_episode_steps"] = config.max_episode_steps
     _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
-    _model = None if model is None else load_model(model)
+    _agent = None if model is None else load_model(model)
 
 
 def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, seed: int, indices: range) -> int:
@@ -130,7 +115,7 @@ def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, se
             write_shard(shard, _play(task, config, seed, indices))
             store.put(shard)
             return Shard(shard).num_frames
-    found = folder.parent / "STARTED"
+    found = folder.parent / STARTED
     if not found.exists() or found.read_text(encoding="utf-8") != started:
         raise EnvironmentFailure(
             f"{folder.parent}: not on {socket.gethostname()}; put the run into a folder that all machines share, "
@@ -143,8 +128,8 @@ def _play_shard(folder: Path, started: str, task: str, config: CollectConfig, se
 
 def _play(task: str, config: CollectConfig, seed: int, indices: range) -> list[Episode]:
     """Plays the episodes of a shard with whatever this worker has been prepared for."""
-    if _model is not None:
-        return drive_episodes(_envs, _model, config, seed, indices)
+    if _agent is not None:
+        return drive_episodes(_envs, _agent, config, seed, indices)
     world = PixelEnvs(_envs)
     return [play_episode(world, get_task(task), config, seed, index) for index in indices]
 
@@ -180,63 +165,104 @@ def _set_aside_if_damaged(path: Path) -> None:
 
 
 def run(config: CollectConfig, run: Run) -> None:
-    """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``. Raises `UserError` for an option without use."""
+    """Collects ``config.num_episodes`` episodes into ``run``'s ``episodes/``.
+
+    Raises:
+        UserError: an option without use, or a task that is not what the stages need.
+    """
     spec = get_task(run.task)
+    if run.done("collect") is None:
+        check_task(spec)
     if config.start_anywhere and not spec.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
-    # Episodes of two versions of an environment must not mix.
-    inputs, model = {"env": spec.env_id, **run.inherited("collect")}, None
-    if config.policy == "agent":
-        if run.previous is None:
-            raise UserError("policy agent needs a run to go on from; name it with --previous")
-        inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
-        model = run.previous.path / "model"
+    inputs, model = _inputs(config, run, spec)
     begun = run.begin("collect", config, inputs)
     # Other machines may share the folder, and have other working directories.
     folder = run.stage_path("collect").absolute()
     linked = [] if run.previous is None else _link_shards(run.previous.stage_path("collect"), folder)
-    per_shard = config.episodes_per_shard
-    plan = {
-        folder / f"shard-{len(linked) + first // per_shard:05d}": range(first, min(first + per_shard, config.num_episodes))
-        for first in range(0, config.num_episodes, per_shard)
-    }
+    plan = _plan(config, folder, len(linked))
     every = [*linked, *plan]
     if not begun and _is_whole(every, run):
         return
-    (folder / "DONE").unlink(missing_ok=True)
+    (folder / DONE).unlink(missing_ok=True)
     for path in plan:
         _set_aside_if_damaged(path)
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
-    num_done = config.num_episodes - sum(map(len, missing.values()))
-    progress = Progress("collect", config.num_episodes, "episodes", num_done)
-    num_frames = 0
+    progress = Progress("collect", config.num_episodes, "episodes", config.num_episodes - sum(map(len, missing.values())))
     if missing:
-        started = (folder / "STARTED").read_text(encoding="utf-8")
-        store = None
-        if config.episodes_url:
-            store = ShardStore(config.episodes_url)
-            store.claim(run.stage_fingerprint("collect", config, inputs))
-        num_envs = 1 if model is None else per_shard
-        place = (config.backend, config.address, config.num_workers)
-        workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
-        tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
-        try:
-            for index, frames in workers.map_unordered(_play_shard, tasks):
-                num_frames += frames
-                num_done += len(tasks[index][-1])
-                progress.update(num_done, f"{num_frames:,} frames")
-        finally:
-            workers.close()
-        if store is not None:
-            with ThreadPoolExecutor(FETCH_THREADS) as threads:
-                list(threads.map(store.fetch, missing))
-    shards = [Shard(path) for path in every]
+        _play_missing(config, run, spec, model, missing, run.stage_fingerprint("collect", config, inputs), progress)
+    _finish(run, every, progress)
+
+
+def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str], Path | None]:
+    """Returns what the collection builds on, for its fingerprint, and the folder of the agent that plays, if one does.
+
+    Raises:
+        UserError: an agent is to play, and there is no previous run that has one.
+    """
+    # Episodes of two versions of an environment must not mix.
+    inputs = {"env": spec.env_id, **run.inherited("collect")}
+    if config.policy != "agent":
+        return inputs, None
+    if run.previous is None:
+        raise UserError("policy agent needs a run to go on from; name it with --previous")
+    inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
+    return inputs, run.previous.path / MODEL
+
+
+def _plan(config: CollectConfig, folder: Path, num_linked: int) -> dict[Path, range]:
+    """Returns the shards to play, numbered after the linked ones, and the episodes of each."""
+    size, total = config.episodes_per_shard, config.num_episodes
+    return {
+        folder / f"shard-{num_linked + first // size:05d}": range(first, min(first + size, total))
+        for first in range(0, total, size)
+    }
+
+
+def _play_missing(
+    config: CollectConfig,
+    run: Run,
+    spec: Task,
+    model: Path | None,
+    missing: dict[Path, range],
+    fingerprint: str,
+    progress: Progress,
+) -> None:
+    """Has workers play the shards that are missing, and brings those that are kept at a URL."""
+    folder = run.stage_path("collect").absolute()
+    started = (folder / STARTED).read_text(encoding="utf-8")
+    store = None
+    if config.episodes_url:
+        store = ShardStore(config.episodes_url)
+        store.claim(fingerprint)
+    num_envs = 1 if model is None else config.episodes_per_shard
+    place = (config.backend, config.address, config.num_workers)
+    workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
+    tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
+    num_done, num_frames = config.num_episodes - sum(map(len, missing.values())), 0
+    try:
+        for index, frames in workers.map_unordered(_play_shard, tasks):
+            num_frames += frames
+            num_done += len(tasks[index][-1])
+            progress.update(num_done, f"{num_frames:,} frames")
+    finally:
+        workers.close()
+        # Of workers that were ended in the middle of a shard.
+        remove_leftovers(folder)
+    if store is not None:
+        with ThreadPoolExecutor(FETCH_THREADS) as threads:
+            list(threads.map(store.fetch, missing))
+
+
+def _finish(run: Run, paths: Sequence[Path], progress: Progress) -> None:
+    """Checks all shards, and marks the collection as complete."""
+    shards = [Shard(path) for path in paths]
     for shard in shards:
         shard.verify()
     lengths = [n for shard in shards for n in shard.lengths]
     run.finish(
         "collect",
-        {"episodes": shards_sha256(every)},
+        {"episodes": shards_sha256(paths)},
         num_episodes=len(lengths),
         num_frames=sum(lengths),
         mean_length=sum(lengths) / len(lengths),
@@ -244,19 +270,14 @@ def run(config: CollectConfig, run: Run) -> None:
     progress.finish(f"{len(lengths):,} episodes, {sum(lengths):,} frames")
 
 
-def open_episodes(run: Run) -> EpisodeStore:
-    """Opens the episodes of a finished collection.
-
-    Raises:
-        UserError: the collection is not finished, or its shards are not those that it made.
-        BadFileError: a shard is damaged.
-    """
-    made = run.require("collect")["outputs"].get("episodes", "nothing")
-    store = EpisodeStore(run.stage_path("collect"))
-    found = shards_sha256([shard.folder for shard in store.shards])
-    if found != made:
-        raise UserError(
-            f"{run.stage_path('collect')}: its shards have SHA-256 {found[:12]}…, 'collect' made {made[:12]}…; call "
-            f"'worldmodels collect --run {run.path}' again: what is missing or damaged is played again"
-        )
-    return store
+def play_driven(
+    pixels: PixelEnvs, agent: Agent, config: CollectConfig, seed: int, indices: Sequence[int], attempt: int
+) -> dict[int, Episode]:
+    """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
+    world = LatentEnv(pixels, agent.world_model, agent.inputs)
+    spec = agent.task
+    controller = ControllerPolicy(spec, agent.inputs, agent.needed_solution()[None])
+    driver = NoisyDriver(world, controller, spec, config, seed, indices, attempt)
+    jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
+    rollout(world, driver, jobs, on_step=driver)
+    return {index: driver.recordings[index].episode(job.seed) for index, job in zip(indices, jobs, strict=True)}

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from worldmodels import files
-from worldmodels.checkpoint import load_tensors, save_tensors
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.files import sha256_of
+from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
-from worldmodels.envs.spec import get_task
-from worldmodels.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.files import sha256_of
+from worldmodels.data.run_data import open_episodes
+from worldmodels.envs.task import Task, get_task
 from worldmodels.models.precision import device_of, pick_device
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import InitialLatents, load_initial_latents, make_vae
-from worldmodels.progress import Progress
-from worldmodels.run import Run
-from worldmodels.side_by_side import side_by_side
-from worldmodels.stages.collect import open_episodes
-from worldmodels.training import WEIGHTS
+from worldmodels.models.world_model import make_vae
+from worldmodels.runs.layout import INITIAL_LATENTS, POSITION, WEIGHTS
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.runtime.side_by_side import side_by_side
 
 #: Frames that a thread encodes between two rows of progress and between two checkpoints of it: about a second's work.
 SPAN_FRAMES = 4096
 #: Frames that a thread reads at a time.
 READ_FRAMES = 2048
 Halves = NDArray[np.float16]
+Arrays = dict[str, np.memmap[Any, Any]]
 #: The type of every array.
 KINDS = {**ARRAYS, **MIRRORED}
+
+
+class _Part(NamedTuple):
+    """What is encoded into a pair of arrays, from which frame of the store on, and whether as a mirror shows it."""
+
+    names: tuple[str, ...]
+    first: int
+    mirrored: bool
 
 
 def run(config: EncodeConfig, run: Run) -> None:
@@ -56,9 +65,30 @@ def run(config: EncodeConfig, run: Run) -> None:
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     vae.to(device).eval()
 
-    total = store.num_frames
     num_mirrored = min(config.mirror_episodes, len(store.lengths))
     first_mirrored = int(store.offsets[len(store.lengths) - num_mirrored])
+    parts = (_Part(("mu", "logvar"), 0, False), _Part(tuple(MIRRORED), first_mirrored, True))
+    num_all = sum(store.num_frames - part.first for part in parts)
+    position = folder / POSITION
+    start = _position(position, num_all) if position.exists() else 0
+    shapes = _shapes(spec, store, first_mirrored)
+    arrays = _open_arrays(folder, shapes, start)
+    if arrays is None:
+        start, arrays = 0, _open_arrays(folder, shapes, 0)
+        assert arrays is not None
+    _copy_steps(store, arrays)
+    progress = Progress("encode", num_all, "frames", start)
+    _encode_parts(vae, store, config.batch_size, parts, arrays, position, start, progress)
+    del arrays
+    _write_initial_latents(folder)
+    LatentStore(folder)
+    run.finish("encode", {f"latents/{name}": sha256_of(folder / f"{name}.npy") for name in shapes})
+    progress.finish(f"{num_all:,} frames")
+
+
+def _shapes(spec: Task, store: EpisodeStore, first_mirrored: int) -> dict[str, tuple[int, ...]]:
+    """Returns the arrays' shapes by name; without frames to mirror there are no mirrored ones."""
+    total = store.num_frames
     shapes: dict[str, tuple[int, ...]] = {
         "mu": (total, spec.latent_size),
         "logvar": (total, spec.latent_size),
@@ -68,38 +98,41 @@ def run(config: EncodeConfig, run: Run) -> None:
         "damage": (total,),
         "lengths": (len(store.lengths),),
     }
-    if num_mirrored:
+    if first_mirrored < total:
         shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, spec.latent_size))
-    # What is written, from which frame on, and whether as a mirror shows it.
-    parts: tuple[tuple[tuple[str, ...], int, bool], ...] = (("mu", "logvar"), 0, False), (tuple(MIRRORED), first_mirrored, True)
-    num_all = sum(total - first for _, first, _ in parts)
-    position = folder / "position.json"
-    start = _position(position, num_all) if position.exists() else 0
-    arrays = _open_arrays(folder, shapes, start)
-    if arrays is None:
-        start, arrays = 0, _open_arrays(folder, shapes, 0)
-        assert arrays is not None
+    return shapes
+
+
+def _copy_steps(store: EpisodeStore, arrays: Arrays) -> None:
+    """Copies everything that is recorded beside the frames."""
     arrays["lengths"][:] = store.lengths
     for (first, last), shard in zip(pairwise(store.shard_offsets), store.shards, strict=True):
         for name, values in shard.steps().items():
             arrays[name][first:last] = values
 
-    progress = Progress("encode", num_all, "frames", start)
-    done = 0
-    for names, first, mirrored in parts:
-        for begin, end in _pieces(max(start - done, 0), total - first, SPAN_FRAMES * torch.get_num_threads()):
-            mu, logvar = (arrays[name][begin:end] for name in names)
-            encode_into(vae, store, first + begin, config.batch_size, mu, logvar, mirrored)
-            for name in names:
+
+def _encode_parts(
+    vae: VAE,
+    store: EpisodeStore,
+    batch_size: int,
+    parts: Sequence[_Part],
+    arrays: Arrays,
+    position: Path,
+    start: int,
+    progress: Progress,
+) -> None:
+    """Encodes span by span, the parts one after the other, from frame ``start`` of all of them on; a checkpoint a span."""
+    before = 0  # frames of the parts that are done
+    for part in parts:
+        num_frames = store.num_frames - part.first
+        for begin, end in _pieces(max(start - before, 0), num_frames, SPAN_FRAMES * torch.get_num_threads()):
+            mu, logvar = (arrays[name][begin:end] for name in part.names)
+            encode_into(vae, store, part.first + begin, batch_size, mu, logvar, part.mirrored)
+            for name in part.names:
                 arrays[name].flush()
-            files.write_json(position, {"frames": done + end})
-            progress.update(done + end)
-        done += total - first
-    del arrays
-    _write_initial_latents(folder)
-    LatentStore(folder)
-    run.finish("encode", {f"latents/{name}": sha256_of(folder / f"{name}.npy") for name in shapes})
-    progress.finish(f"{num_all:,} frames")
+            files.write_json(position, {"frames": before + end})
+            progress.update(before + end)
+        before += num_frames
 
 
 def encode_into(
@@ -151,13 +184,13 @@ def _position(path: Path, total: int) -> int:
     return frames
 
 
-def _open_arrays(folder: Path, shapes: dict[str, tuple[int, ...]], start: int) -> dict[str, np.memmap[Any, Any]] | None:
+def _open_arrays(folder: Path, shapes: dict[str, tuple[int, ...]], start: int) -> Arrays | None:
     """Opens the arrays to write into, new ones for a ``start`` of 0; None if the old ones are not what they were.
 
     Raises:
         EnvironmentFailure: there is no room for them. It is taken now: a memory map on a full disk kills the process.
     """
-    arrays: dict[str, np.memmap[Any, Any]] = {}
+    arrays: Arrays = {}
     try:
         for name, shape in shapes.items():
             path, mode = folder / f"{name}.npy", "r+" if start else "w+"
@@ -178,29 +211,7 @@ def _write_initial_latents(folder: Path) -> None:
     store = LatentStore(folder)
     first = store.offsets[:-1]
     save_tensors(
-        folder / "initial_latents.safetensors",
+        folder / INITIAL_LATENTS,
         {"mu": torch.from_numpy(np.array(store.mu[first])), "logvar": torch.from_numpy(np.array(store.logvar[first]))},
     )
-    load_tensors(folder / "initial_latents.safetensors")
-
-
-def open_latents(run: Run) -> LatentStore:
-    """Opens the latents of a finished encoding, compared to its record. Raises `BadFileError` or `UserError`."""
-    folder = run.stage_path("encode")
-    made = run.require("encode")["outputs"]
-    store = LatentStore(folder)
-    for part in made:
-        run.require_part("encode", part, run.path / f"{part}.npy")
-    return store
-
-
-def open_initial_latents(run: Run) -> InitialLatents:
-    """Opens where dreams begin, compared to the latents. Raises `BadFileError` or `UserError`."""
-    path = run.stage_path("encode") / "initial_latents.safetensors"
-    initial = load_initial_latents(path, get_task(run.task))
-    store = open_latents(run)
-    first = store.offsets[:-1]
-    for name, found, made in (("mu", initial.mu, store.mu), ("logvar", initial.logvar, store.logvar)):
-        if not np.array_equal(found.numpy(), made[first].astype(np.float32)):
-            raise UserError(f"{path}: '{name}' is not that of the episodes' first frames: it is damaged or another run's")
-    return initial
+    load_tensors(folder / INITIAL_LATENTS)

@@ -2,64 +2,64 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from worldmodels import files
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.files import temperature_text
+from worldmodels.agent.load import load, task_of
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
+from worldmodels.base.logs import MetricsLog, each_row
+from worldmodels.base.versions import versions
 from worldmodels.config import EvaluateConfig
-from worldmodels.envs.spec import EnvSpec, get_task, tasks
-from worldmodels.errors import UserError
-from worldmodels.evolution.population import DreamPopulation, RealPopulation
+from worldmodels.diagnostics.statistics import score_text, summarise
+from worldmodels.envs.check import check_task
+from worldmodels.envs.task import Task
 from worldmodels.models.precision import pick_device
-from worldmodels.models.shipped import model_folder
-from worldmodels.models.world_model import Model, load_model
-from worldmodels.progress import Progress
-from worldmodels.rollout import EpisodeJob, EpisodeResult
-from worldmodels.run import MetricsLog, Run, rows_so_far, versions
+from worldmodels.runs.layout import EVALUATION
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
+from worldmodels.search.outsider import Outsider, OutsiderEvaluator
+from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
 #: No seed is above it.
 MAX_SEED = 2**31
-#: Two-sided 95% of a normal distribution.
-Z95 = 1.959964
+#: Episodes that are handed out together: while they are played, far more is held of each than its result.
+BLOCK_EPISODES = 65_536
 
 
-@dataclass(frozen=True)
-class Target:
-    """What is evaluated: a task, with a trained model or (random agent) without."""
+class Tally:
+    """Returns and lengths of episodes with the seeds S, S + 1, …, in the order of their coming: 17 bytes each."""
 
-    spec: EnvSpec
-    model: Model | None
+    def __init__(self, seeds: range) -> None:
+        self.seeds = seeds
+        self.returns, self.lengths = np.zeros(len(seeds)), np.zeros(len(seeds), np.int64)
+        self.played = np.zeros(len(seeds), np.bool_)
+        self.num_played, self._sum = 0, 0.0
 
+    def add(self, seed: int, episode_return: float, length: int) -> None:
+        """Adds an episode; one that is there already changes nothing."""
+        index = seed - self.seeds.start
+        if self.played[index]:
+            return
+        self.returns[index], self.lengths[index], self.played[index] = episode_return, length, True
+        self.num_played += 1
+        self._sum += episode_return
 
-def load_target(target: str, agent: str) -> Target:
-    """Finds what ``target`` means: a task (its shipped agent), a run's folder or a model's folder.
+    @property
+    def mean(self) -> float:
+        """The mean return so far, for progress."""
+        return self._sum / max(self.num_played, 1)
 
-    Raises:
-        UserError: it is none of them, or there is no finished agent.
-        BadFileError: a part of the model is damaged.
-    """
-    if agent == "random":
-        # Chance needs no model.
-        if target in tasks():
-            return Target(get_task(target), None)
-        if (Path(target) / "episodes").is_dir():
-            return Target(get_task(Run.open(Path(target)).task), None)
-    model = load_model(model_folder(target))
-    return Target(model.world_model.spec, None if agent == "random" else model)
-
-
-def summarise(returns: NDArray[np.float64]) -> dict[str, Any]:
-    """Returns the mean, the sample standard deviation and the normal 95% interval of the mean."""
-    mean = float(returns.mean())
-    std = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
-    half = Z95 * std / math.sqrt(len(returns))
-    return {"num_episodes": len(returns), "mean": mean, "std": std, "ci95": [mean - half, mean + half]}
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns the episodes as JSON values, in the seeds' order."""
+        columns = (self.seeds, self.returns.tolist(), self.lengths.tolist())
+        return [{"seed": s, "return": r, "length": n} for s, r, n in zip(*columns, strict=True)]
 
 
 class PlayedEpisodes:
@@ -68,78 +68,91 @@ class PlayedEpisodes:
     Args:
         path: the file; rows of other questions in it are passed over.
         question: what is asked, and of whom: a hash.
+        tally: gets the episodes that are in the file.
 
     Raises:
         BadFileError: a row holds something else than an episode's seed, return and length.
     """
 
-    def __init__(self, path: Path, question: str) -> None:
-        rows = rows_so_far(path, "seed", "return", "length")
-        self.results = {
-            row["seed"]: EpisodeResult(EpisodeJob(0, row["seed"]), row["return"], row["length"])
-            for row in rows
-            if row.get("question") == question
-        }
-        self._question = question
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._log = MetricsLog(path, "seed", MAX_SEED)
+    def __init__(self, path: Path, question: str, tally: Tally) -> None:
+        for row in each_row(path, "seed", "return", "length") if path.exists() else ():
+            if row.get("question") == question and type(row["seed"]) is int and row["seed"] in tally.seeds:
+                tally.add(row["seed"], row["return"], int(row["length"]))
+        self._question, self._path = question, path
+        self._log: MetricsLog | None = None
 
     def add(self, result: EpisodeResult) -> None:
         """Keeps an episode."""
+        if self._log is None:  # an evaluation that is refused before its first episode leaves no file
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._log = MetricsLog(self._path, "seed", MAX_SEED)
         row = {"seed": result.job.seed, "return": result.episode_return, "length": result.length}
         self._log.write(**row, question=self._question)
 
 
-def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = None) -> dict[str, Any]:
+Player = Agent | Task | Outsider
+
+
+def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = None) -> dict[str, Any]:
     """Plays ``config.episodes`` episodes with seeds S, S + 1, … and returns the result as JSON values.
 
     Args:
+        player: who plays: an agent, with ``config.agent`` "random" chance in its dream or its task; a task alone: chance; or
+            somebody else's policy, which knows the real environment alone.
         played_path: where episodes are kept as they are played, for a call that is killed and made again; whoever has
             written the result removes it.
     """
-    spec = target.spec
-    if config.world == "dream" and target.model is None:
-        raise UserError("a random agent is scored in the real world; use --world real")
+    spec = player if isinstance(player, Task) else player.task
+    agent = player if isinstance(player, Agent) else None
+    random = config.agent == "random"
+    if config.world == "real":
+        check_task(spec)
+    tally = Tally(range(config.seed, config.seed + config.episodes))
     played = None
-    if played_path is not None:
-        question = {**_asked(config, target), "task": spec.name, "versions": versions()}
-        played = PlayedEpisodes(played_path, files.fingerprint(question))
-    found = {} if played is None else played.results
-    seeds = range(config.seed, config.seed + config.episodes)
-    jobs = [EpisodeJob(0, seed) for seed in seeds if seed not in found]
-    who = "random policy" if target.model is None else "agent"
-    progress = Progress(f"evaluate {who}, {config.world}", config.episodes, "episodes", len(found))
+    if played_path is not None and not isinstance(player, Outsider):
+        question = {**_asked(config, agent), "task": spec.name, "versions": versions()}
+        played = PlayedEpisodes(played_path, files.fingerprint(question), tally)
+    who = "random policy" if random else "agent" if agent is not None else "policy"
+    progress = Progress(f"evaluate {who}, {config.world}", config.episodes, "episodes", tally.num_played)
 
     def on_result(result: EpisodeResult) -> None:
-        found[result.job.seed] = result
+        tally.add(result.job.seed, result.episode_return, result.length)
         if played is not None:
             played.add(result)
-        progress.update(len(found), f"mean {np.mean([r.episode_return for r in found.values()]):.1f}")
+        progress.update(tally.num_played, f"mean {tally.mean:.1f}")
 
-    model = target.model
-    official, inputs = not config.fast, model.inputs if model is not None else "z"
-    population: DreamPopulation | RealPopulation
-    if config.world == "dream" and model is not None:
-        population = DreamPopulation(
-            model.world_model, inputs, config.temperature, config.num_slots, pick_device(config.device)
-        )
+    official, inputs = not config.fast, agent.inputs if agent is not None else "z"
+    temperature, own, where = None, None, ""
+    evaluator: Evaluator
+    if config.world == "dream":
+        if agent is None:
+            raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
+        own = agent.temperature
+        temperature = config.temperature or own
+        where = f"{temperature_text(temperature, own)}: "
+        device = pick_device(config.device)
+        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, random)
+    elif isinstance(player, Outsider):
+        evaluator = OutsiderEvaluator(player, official)
     else:
-        world_model = None if model is None else model.world_model
-        population = RealPopulation(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        world_model = None if agent is None or random else agent.world_model
+        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
     try:
-        solutions = torch.zeros(1, 0) if model is None else model.solution[None]
-        if jobs:
-            population.evaluate(solutions, jobs, on_result)
+        solutions = torch.zeros(1, 0) if agent is None else agent.needed_solution()[None]
+        block = max(BLOCK_EPISODES, config.num_slots)
+        for first in range(0, config.episodes, block):
+            left = np.flatnonzero(~tally.played[first : first + block]).tolist()
+            if left:
+                evaluator.evaluate(solutions, [EpisodeJob(0, config.seed + first + index) for index in left], on_result)
     finally:
-        population.close()
-    results = [found[seed] for seed in seeds]
-    summary = summarise(np.array([result.episode_return for result in results]))
-    progress.finish(f"{summary['mean']:.1f} ± {summary['std']:.1f}")
+        evaluator.close()
+    summary = summarise(tally.returns)
+    progress.finish(f"{where}{score_text(summary, 1)}")
     dream = config.world == "dream"
     return {
         "task": spec.name,
         "world": config.world,
-        "agent": config.agent,
+        "agent": "policy" if isinstance(player, Outsider) else config.agent,
         "env": {
             "id": spec.dream_id if dream else spec.score_id(official),
             "settings": dict(spec.env_kwargs),
@@ -148,28 +161,50 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
         },
         **summary,
         "seed": config.seed,
-        "temperature": config.temperature if dream else None,
-        "controller_inputs": None if model is None else inputs,
-        "sha256": None if model is None else model.sha256,
-        "episodes": [{"seed": r.job.seed, "return": r.episode_return, "length": r.length} for r in results],
+        "temperature": temperature,
+        "own_temperature": own,
+        "controller_inputs": None if random or agent is None else inputs,
+        "sha256": _hashes(config, agent),
+        "episodes": tally.rows(),
     }
 
 
-def _asked(config: EvaluateConfig, target: Target) -> dict[str, Any]:
+def _hashes(config: EvaluateConfig, agent: Agent | None) -> dict[str, str] | None:
+    """Returns the hashes of the parts that play: of all, of the dream's alone where chance plays in it, or of none."""
+    if agent is None or (config.agent == "random" and config.world == "real"):
+        return None
+    unused = ("controller",) if config.agent == "random" else ()
+    return {part: digest for part, digest in agent.sha256.items() if part not in unused}
+
+
+def _asked(config: EvaluateConfig, agent: Agent | None) -> dict[str, Any]:
     """Returns what decides an evaluation's result within its task."""
-    return {"config": config.fingerprint_fields(), "sha256": None if target.model is None else target.model.sha256}
+    fields = config.fingerprint_fields()
+    if config.world == "dream" and agent is not None:
+        fields["temperature"] = config.temperature or agent.temperature
+    return {"config": fields, "sha256": _hashes(config, agent)}
+
+
+def _same(found: Any, asked: dict[str, Any]) -> bool:
+    """Returns whether two questions have one answer: the real environment has no temperature, whatever was asked for."""
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        return False
+    if asked["config"]["world"] == "real":
+        found = {**found, "config": {**found["config"], "temperature": asked["config"]["temperature"]}}
+    return bool(found == asked)
 
 
 def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
-    target = load_target(str(run.path), config.agent)
-    path = run.path / "evaluation" / f"{name}.json"
-    asked = _asked(config, target)
+    chance = config.agent == "random" and config.world == "real"  # which needs no agent
+    player = task_of(run.path) if chance else load(run.path)
+    path = run.path / EVALUATION / f"{name}.json"
+    asked = _asked(config, player if isinstance(player, Agent) else None)
     found = files.read_json(path) if path.exists() else None
-    if isinstance(found, dict) and found.get("asked") == asked:
+    if isinstance(found, dict) and _same(found.get("asked"), asked):
         result = found
     else:
-        result = {**evaluate(config, target, played_beside(path)), "asked": asked}
+        result = {**evaluate(config, player, played_beside(path)), "asked": asked}
         files.write_json(path, result)
     played_beside(path).unlink(missing_ok=True)
     return result

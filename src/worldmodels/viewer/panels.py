@@ -13,7 +13,7 @@ import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from worldmodels.envs.spec import Frame
+from worldmodels.base.types import Frame
 from worldmodels.viewer.session import Session
 
 #: Pixels: a panel's height, the captions' above it, the status's below it, and the gap between two panels.
@@ -34,7 +34,7 @@ class Panels:
         self.size = (self._wide + 3 * (PANEL + GAP) + self._wide % 2, CAPTION + PANEL + STATUS)
 
     def draw(self, note: str = "") -> pygame.Surface:
-        """Returns the whole picture; ``note`` is shown at the right of the status."""
+        """Returns the whole picture; ``note`` is shown at the right, below the score, as far as there is room."""
         surface = pygame.Surface(self.size)
         surface.fill(BACKGROUND)
         picture = self._session.picture()
@@ -73,9 +73,6 @@ class Panels:
         if episode.over:
             words += "    over"
         surface.blit(self._font.render(words, True, TEXT), (8, top))
-        if note:
-            text = self._font.render(note, True, ACCENT)
-            surface.blit(text, (self.size[0] - text.get_width() - 8, top))
         low, high = session.action_space.low, session.action_space.high
         for index, value in enumerate(session.action):
             left = 8 + index * 140
@@ -83,6 +80,17 @@ class Panels:
             zero = left + round(120 * (0.0 - low[index]) / (high[index] - low[index]))
             here = left + round(120 * float(np.clip((value - low[index]) / (high[index] - low[index]), 0, 1)))
             pygame.draw.rect(surface, ACCENT, (min(zero, here), top + 30, max(2, abs(here - zero)), 12))
+        if note:
+            text = self._small.render(self._shortened(note, self.size[0] - 140 * len(low) - 16), True, ACCENT)
+            surface.blit(text, (self.size[0] - text.get_width() - 8, top + 28))
+
+    def _shortened(self, note: str, width: int) -> str:
+        """Returns a note, or as much of its beginning as is ``width`` pixels wide."""
+        shown, end = note, len(note)
+        while end and self._small.size(shown)[0] > width:
+            end -= 1
+            shown = f"{note[:end]}…"
+        return shown
 
 
 def _fitted_width(frame: Frame, width: int) -> int:
@@ -98,4 +106,5 @@ def _fitted(frame: Frame, width: int) -> pygame.Surface:
 
 def to_array(surface: pygame.Surface) -> NDArray[np.uint8]:
     """Returns a surface as uint8 [rows, columns, 3]."""
-    return np.ascontiguousarray(pygame.surfarray.array3d(surface).swapaxes(0, 1))
+    pixels = np.frombuffer(pygame.image.tobytes(surface, "RGB"), np.uint8)
+    return pixels.reshape(surface.get_height(), surface.get_width(), 3)

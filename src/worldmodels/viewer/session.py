@@ -17,20 +17,24 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from worldmodels.agent.agent import Agent
+from worldmodels.base.errors import UserError
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig, PlayConfig, Player
 from worldmodels.config import World as WorldName
-from worldmodels.dream_env import DreamEnv
-from worldmodels.envs.spec import Floats, Frame
-from worldmodels.errors import UserError
-from worldmodels.latent_env import LatentEnv
-from worldmodels.models.controller import ControllerPolicy
-from worldmodels.models.world_model import Moment
-from worldmodels.rollout import EpisodeJob
-from worldmodels.viewer.parts import Parts
-from worldmodels.worlds import PixelEnvs
+from worldmodels.envs.check import check_task
+from worldmodels.models.precision import pick_device
+from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob
+from worldmodels.worlds.state import WorldState
 
 #: The temperature's keys multiply by this and keep it within these bounds.
 TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
+#: Seeds are below it; after the last one comes 0.
+NUM_SEEDS = 2**31
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,18 @@ class Session:
     """Steps one world at a time.
 
     Args:
-        parts: V, and M and C as far as there are any.
+        agent: V, and M and C as far as there are any.
         settings: the first world, player, seed and temperature.
 
     Raises:
         UserError: the dream is asked for and there is no M.
     """
 
-    def __init__(self, parts: Parts, settings: PlayConfig) -> None:
-        self.parts, self.spec = parts, parts.spec
+    def __init__(self, agent: Agent, settings: PlayConfig) -> None:
+        self.agent, self.spec = agent, agent.task
         self.player: Player = settings.player
-        self.temperature = settings.temperature
+        self.temperature = settings.temperature or agent.temperature
+        self._dreamer = agent.world_model.on(pick_device(settings.device))
         self.world: WorldName = "real"
         self.action: Floats = np.zeros(self.spec.action_size, np.float32)
         # Neither world has an episode to go on with yet.
@@ -84,12 +89,12 @@ class Session:
         self._game: Any = None
         self._dream = self._make_dream()
         self._beside = self._make_dream()
-        self._past: deque[tuple[Moment, Episode]] = deque(maxlen=self.spec.max_episode_steps)
+        self._past: deque[tuple[WorldState, Episode]] = deque(maxlen=self.spec.max_episode_steps)
         self._branches = 0
-        self._agent = None
-        if parts.solution is not None:
-            self._agent = ControllerPolicy(self.spec, parts.inputs, parts.solution[None])
-            self._agent.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
+        self._controller = None
+        if agent.solution is not None:
+            self._controller = ControllerPolicy(self.spec, agent.inputs, agent.solution[None])
+            self._controller.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
         if settings.world == "dream":
             self._refuse_no_dream()
             self.world = "dream"
@@ -103,7 +108,7 @@ class Session:
     @property
     def who(self) -> str:
         """Who acts, in words."""
-        return "you" if self.player == "human" else "agent" if self._agent is not None else "random policy (no C yet)"
+        return "you" if self.player == "human" else "agent" if self._controller is not None else "random policy (no C yet)"
 
     @property
     def action_space(self) -> spaces.Box:
@@ -113,22 +118,23 @@ class Session:
         return space
 
     def _make_dream(self) -> DreamEnv:
-        return DreamEnv(self.parts.world_model, self.parts.inputs, 1, self.temperature, torch.float32)
+        return DreamEnv(self._dreamer, self.agent.inputs, 1, self.temperature, torch.float32)
 
     def _refuse_no_dream(self) -> None:
-        if not self.parts.can_dream:
+        if not self.agent.can_dream:
             raise UserError(f"{self.spec.name}: nothing can dream yet; 'worldmodels train-rnn' makes M")
 
     def _open_reality(self) -> LatentEnv:
         if self._reality is None:
+            check_task(self.spec)
             self._game = self.spec.make_env(render_mode="rgb_array")
-            model = self.parts.world_model
-            self._reality = LatentEnv(PixelEnvs([self._game]), model, self.parts.inputs, self.parts.can_dream)
+            model = self.agent.world_model
+            self._reality = LatentEnv(PixelEnvs([self._game]), model, self.agent.inputs, self.agent.can_dream)
         return self._reality
 
     def restart(self, seed: int | None = None) -> None:
         """Begins an episode in the open world, with this one's seed or another."""
-        episode = self.episodes[self.world] = Episode(self.episode.seed if seed is None else seed)
+        episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
         self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), CollectConfig())
         if self.world == "real":
             self._open_reality().reset(seed=[episode.seed])
@@ -139,7 +145,7 @@ class Session:
 
     def _follow(self) -> None:
         """Puts the dream beside reality back on reality's latest latent."""
-        if self.parts.can_dream and self._reality is not None:
+        if self.agent.can_dream and self._reality is not None:
             self._branches += 1
             self._beside.begin_at(self._reality.moment(), [self._branches])
 
@@ -188,7 +194,7 @@ class Session:
         self.episode.score += float(rewards[0])
         self.episode.steps += 1
         self.episode.over = bool(terminated[0] or truncated[0])
-        if self.world == "real" and self.parts.can_dream:
+        if self.world == "real" and self.agent.can_dream:
             if self.episode.steps % self.spec.render_fps == 0:
                 self._follow()
             else:
@@ -203,8 +209,8 @@ class Session:
             ramp = self.spec.key_ramp
             moved: Floats = (self.action + np.clip(wanted - self.action, -ramp, ramp)).astype(np.float32)
             return moved
-        if self._agent is not None:
-            chosen: Floats = self._agent.act(world.features())[0]
+        if self._controller is not None:
+            chosen: Floats = self._controller.act(world.features())[0]
             return chosen
         random: Floats = self._random(np.zeros((64, 64, 3), np.uint8))
         return random
@@ -216,10 +222,10 @@ class Session:
             return Picture(frame, None, None, None)
         reality = self._open_reality()
         # One pass of V's decoder for both.
-        latents = [reality.z, self._beside.z] if self.parts.can_dream else [reality.z]
-        decoded = self.parts.world_model.vae.decode_frames(torch.cat(latents)).numpy()
+        latents = [reality.z, self._beside.z.cpu()] if self.agent.can_dream else [reality.z]
+        decoded = self.agent.vae.decode_frames(torch.cat(latents)).numpy()
         screen: NDArray[np.uint8] = np.asarray(self._game.render(), np.uint8)
-        return Picture(screen, reality.frames[0], decoded[0], decoded[1] if self.parts.can_dream else None)
+        return Picture(screen, reality.frames[0], decoded[0], decoded[1] if self.agent.can_dream else None)
 
     def close(self) -> None:
         """Closes the game."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -9,16 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pygame
-import torch
 
+from worldmodels.agent.load import load
+from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.config import PlayConfig
-from worldmodels.errors import EnvironmentFailure, UserError
+from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.panels import BACKGROUND, TEXT, Panels, to_array
-from worldmodels.viewer.parts import find_parts
+from worldmodels.viewer.recording import Recording, free_name
 from worldmodels.viewer.session import Session
-from worldmodels.viewer.video import Encoder
 
-WITHOUT_DISPLAY = "'worldmodels video' needs no display"
+WITHOUT_DISPLAY = "'worldmodels video TARGET --out FILE.mp4' makes a video without one"
+#: Where a display of Linux is named, and SDL's driver for it.
+DRIVERS = {"DISPLAY": "x11", "WAYLAND_DISPLAY": "wayland"}
 #: Frames that are left out at most before one is drawn.
 MAX_LEFT_OUT = 2
 HELP = (
@@ -37,11 +40,37 @@ HELP = (
 )
 
 
-def check_display() -> None:
-    """Raises `EnvironmentFailure` where there is no display: SDL would open a window that nobody sees."""
-    named = ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER")
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in named):
-        raise EnvironmentFailure(f"no window can be opened (DISPLAY is not set); {WITHOUT_DISPLAY}")
+def open_display() -> None:
+    """Finds a display for the window.
+
+    SDL by itself would go on to drivers whose windows nobody sees: those are only taken where ``SDL_VIDEODRIVER`` asks for one.
+
+    Raises:
+        EnvironmentFailure: there is none.
+    """
+    if os.environ.get("SDL_VIDEODRIVER") or sys.platform != "linux":
+        if why := _display_fails():
+            raise EnvironmentFailure(f"no window can be opened ({why}); {WITHOUT_DISPLAY}")
+        return
+    named = [name for name in DRIVERS if os.environ.get(name)]
+    for name in named:
+        os.environ["SDL_VIDEODRIVER"] = DRIVERS[name]
+        try:
+            if not _display_fails():
+                return
+        finally:
+            del os.environ["SDL_VIDEODRIVER"]
+    why = "no display answers at " + " or ".join(f"{name}={os.environ[name]}" for name in named)
+    raise EnvironmentFailure(f"no window can be opened ({why if named else 'DISPLAY is not set'}); {WITHOUT_DISPLAY}")
+
+
+def _display_fails() -> str:
+    """Opens SDL's display; returns what went wrong, or nothing."""
+    try:
+        pygame.display.init()
+    except pygame.error as error:
+        return str(error)
+    return ""
 
 
 class Window:
@@ -58,13 +87,18 @@ class Window:
     def __init__(self, session: Session, folder: Path) -> None:
         self._session, self._folder = session, folder
         self._panels = Panels(session)
+        open_display()
         try:
-            pygame.display.init()
             self._display = pygame.display.set_mode(self._panels.size)
         except pygame.error as error:
             raise EnvironmentFailure(f"no window can be opened ({error}); {WITHOUT_DISPLAY}") from error
         pygame.display.set_caption(f"worldmodels: {session.spec.name}")
-        self._recording: Encoder | None = None
+        self._recording: Recording | None = None
+        self._ending: list[Recording] = []
+        self.recorded: list[Path] = []
+        """The recordings that are whole."""
+        self.failures: list[str] = []
+        """Why others are not."""
         self._keys: set[str] = set()
         self.running, self.paused, self.helping = True, False, False
         self._note, self._note_frames = "h: help", 3 * session.spec.render_fps
@@ -101,14 +135,35 @@ class Window:
 
     def _toggle_recording(self) -> None:
         if self._recording is not None:
-            self._recording.__exit__(None, None, None)
+            self._recording.end()
+            self._ending.append(self._recording)
             self._recording = None
-            self._say("recorded")
             return
-        taken = (self._folder / f"{self._session.spec.name}-{number}.mp4" for number in range(1, 10_000))
-        path = next(path for path in taken if not path.exists())
-        self._recording = Encoder(path, self._panels.size, self._session.spec.render_fps)
-        self._say(f"recording {path.name}")
+        try:
+            path = free_name(self._folder, self._session.spec.name)
+        except EnvironmentFailure as error:
+            self._say_failure(str(error))
+            return
+        self._recording = Recording(path, self._panels.size, self._session.spec.render_fps)
+
+    def _look_after_recordings(self) -> None:
+        """Says what came of those that are over."""
+        for recording in [*self._ending, *([self._recording] if self._recording else [])]:
+            if not recording.over:
+                continue
+            if recording is self._recording:
+                self._recording = None
+            else:
+                self._ending.remove(recording)
+            if recording.failure is None:
+                self.recorded.append(recording.path)
+                self._say(f"recorded {recording.words}")
+            else:
+                self._say_failure(str(recording.failure))
+
+    def _say_failure(self, why: str) -> None:
+        self.failures.append(why)
+        self._say(f"not recorded: {why}".replace(f"{self._folder}{os.sep}", ""))
 
     def handle(self, event: pygame.event.Event) -> None:
         """Answers a key or the window's closing."""
@@ -132,13 +187,14 @@ class Window:
         elif not self.paused and not self.helping:
             self._session.step(frozenset(self._keys))
         self._note_frames -= 1
+        self._look_after_recordings()
 
     def show(self) -> None:
         """Draws what there is to see."""
-        note = "recording" if self._recording else "paused" if self.paused else ""
+        note = f"recording {self._recording.words}" if self._recording else "paused" if self.paused else ""
         surface = self._panels.draw(self._note if self._note_frames > 0 else note)
         if self._recording is not None:
-            self._recording.write(to_array(surface))
+            self._recording.add(to_array(surface))
         if self.helping:
             self._draw_help(surface)
         self._display.blit(surface, (0, 0))
@@ -164,11 +220,13 @@ class Window:
             self.advance()
             due += duration
             late = time.monotonic() - due
-            if late < 0 or left_out == MAX_LEFT_OUT or self._recording is not None:
+            if late < 0 or left_out == MAX_LEFT_OUT:
                 self.show()
                 left_out = 0
             else:
                 left_out += 1
+                if self._recording is not None:
+                    self._recording.skip()
             wait = due - time.monotonic()
             if wait > 0:
                 time.sleep(wait)
@@ -176,28 +234,30 @@ class Window:
                 due = time.monotonic()
 
     def close(self) -> None:
-        """Ends a recording and closes the window."""
+        """Closes the window and waits until its recordings are whole."""
+        pygame.display.quit()
         if self._recording is not None:
             self._toggle_recording()
-        pygame.display.quit()
+        for recording in self._ending:
+            recording.wait()
+        self._look_after_recordings()
 
 
 def play(settings: PlayConfig, target: str) -> None:
-    """Opens a window on ``target``: a task's shipped agent, a model's or a run's folder.
+    """Opens a window on ``target``: a task's shipped agent, a model's or a run's folder; prints the recordings' paths.
 
     Raises:
         UserError: there is nothing to show.
-        EnvironmentFailure: there is no display.
+        EnvironmentFailure: there is no display, or a recording failed.
     """
-    # One frame at a time gains nothing from threads and loses by waiting for them.
-    torch.set_num_threads(1)
-    check_display()
-    session = Session(find_parts(target), settings)
-    try:
+    open_display()
+    with threads_for(1), contextlib.closing(Session(load(target, finished=False), settings)) as session:
         window = Window(session, Path.cwd())
         try:
             window.run()
         finally:
             window.close()
-    finally:
-        session.close()
+            for path in window.recorded:
+                print(f"recorded {path}")
+    if window.failures:
+        raise EnvironmentFailure("; ".join(window.failures))

@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from worldmodels import files
-from worldmodels.errors import EnvironmentFailure, UserError
-from worldmodels.web.networks import decoder_graph, encoder_graph, step_graph
-from worldmodels.web.source import EnvSpec, RealEpisode, Source, action_bounds, latent_order, open_source, play_real
+from worldmodels.base import files
+from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.runtime.progress import Progress
+from worldmodels.web.facts import real_steps, task_facts
+from worldmodels.web.networks import check_packages, decoder_graph, encoder_graph, step_graph
+from worldmodels.web.source import RealEpisode, Source, latent_order, open_source, play_real
 
 #: The page as `make demo` builds it; part of the wheel.
 STATIC = Path(__file__).parent / "static"
 FORMAT = 1
+NUMBERS = "numbers.bin.gz"
 NO_DREAM = "This run has no M yet, so nothing can dream: 'worldmodels train-rnn' makes M."
 #: The recorded episode: its seed and length, and how many frames lie in a row of its picture.
 EPISODE_SEED, EPISODE_SECONDS, COLUMNS = 1, 8, 20
@@ -50,19 +52,26 @@ def export_web(targets: Sequence[str], out: Path) -> Path:
         raise UserError("export web: name a task, a run or a model")
     if not (STATIC / "index.html").exists():
         raise EnvironmentFailure(f"{STATIC}: the page is not built; 'make demo' builds it and needs Node 20 or later with npm")
+    check_packages()
+    files.check_folder(out)
     if out.exists() and any(out.iterdir()) and not (out / "worlds.json").exists():
         raise UserError(f"{out}: holds other things than a page; name an empty or a new folder")
     sources = [open_source(target) for target in targets]
+    progress = Progress("export web", len(sources), "worlds")
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.tmp")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(STATIC, temporary)
-        names = _names([source.spec.name for source in sources])
-        worlds = [_write_world(temporary / name, name, source) for name, source in zip(names, sources, strict=True)]
+        names = _names([source.agent.task.name for source in sources])
+        worlds: list[dict[str, Any]] = []
+        for name, source in zip(names, sources, strict=True):
+            progress.update(len(worlds), name)
+            worlds.append(_write_world(temporary / name, name, source))
         files.write_json(temporary / "worlds.json", {"format": FORMAT, "worlds": worlds})
         shutil.rmtree(out, ignore_errors=True)
         temporary.rename(out)
+        progress.finish(f"{out}")
     except OSError as error:
         raise EnvironmentFailure(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
@@ -79,73 +88,36 @@ def _names(tasks: list[str]) -> list[str]:
 def _write_world(folder: Path, name: str, source: Source) -> dict[str, Any]:
     """Writes a world's folder and returns what `worlds.json` says of it."""
     folder.mkdir()
-    spec, model = source.spec, source.world_model
-    print(f"export web: {name}", flush=True)
-    low, high = action_bounds(spec)
-    graphs = {"decoder": decoder_graph(model.vae), "encoder": encoder_graph(model.vae)}
-    if source.can_dream:
-        graphs["step"] = step_graph(model.rnn)
+    agent = source.agent
+    facts = task_facts(agent)
+    graphs = {"decoder": decoder_graph(agent.vae), "encoder": encoder_graph(agent.vae)}
+    if agent.can_dream:
+        graphs["step"] = step_graph(agent.rnn)
     for part, data in graphs.items():
         (folder / f"{part}.onnx.gz").write_bytes(_packed(data))
     arrays: dict[str, NDArray[Any]] = {}
-    if source.can_dream:
-        arrays |= {"mu": model.initial.mu.numpy().astype(np.float16), "logvar": model.initial.logvar.numpy().astype(np.float16)}
+    if agent.can_dream:
+        initial = agent.world_model.initial
+        arrays |= {"mu": initial.mu.numpy().astype(np.float16), "logvar": initial.logvar.numpy().astype(np.float16)}
     arrays |= {f"solution{index}": candidate.solution.numpy() for index, candidate in enumerate(source.candidates)}
     if source.cheater is not None:
         arrays["cheater"] = source.cheater[0].numpy()
-    episode = play_real(source, EPISODE_SEED, EPISODE_SECONDS * spec.render_fps)
-    mu = model.vae.encode_frames(torch.from_numpy(episode.frames))[0].numpy()
+    episode = play_real(source, EPISODE_SEED, real_steps(agent, EPISODE_SECONDS))
     return {
         "id": name,
-        "task": spec.name,
-        "summary": spec.summary,
-        "latent": spec.latent_size,
-        "hidden": spec.hidden_size,
-        "action": spec.action_size,
-        "mixtures": spec.num_mixtures,
-        "restart_input": spec.restart_input,
-        "done_head": spec.done_head,
-        "reward_head": spec.reward_head,
-        "hit_damages": list(spec.hit_damages),
-        "dream_reward": spec.dream_reward,
-        "max_steps": spec.max_episode_steps,
-        "fps": spec.render_fps,
-        "keys": {key: list(push) for key, push in spec.keys.items()},
-        "key_ramp": spec.key_ramp,
-        "low": low,
-        "high": high,
-        "squash": squash_table(spec),
-        "inputs": source.inputs,
-        "layers": source.layers,
-        "bias": spec.controller_bias,
-        "temperature": source.temperature,
-        "latent_order": latent_order(source, mu).tolist(),
-        "numbers": "numbers.bin.gz",
-        "arrays": _write_arrays(folder / "numbers.bin.gz", arrays),
+        **facts,
+        "latent_order": latent_order(agent.encode(episode.frames)[0]).tolist(),
+        "numbers": NUMBERS,
+        "arrays": _write_arrays(folder / NUMBERS, arrays),
         "candidates": [{"name": each.name, "generation": each.generation} for each in source.candidates],
         "cheater_temperature": None if source.cheater is None else source.cheater[1],
         "scores": source.scores,
         "curve": source.curve,
-        "hashes": source.hashes,
-        "no_dream": "" if source.can_dream else NO_DREAM,
+        "hashes": dict(agent.sha256),
+        "no_dream": "" if agent.can_dream else NO_DREAM,
         "networks": {part: f"{part}.onnx.gz" for part in graphs},
         "episode": _write_episode(folder, episode),
     }
-
-
-def squash_table(spec: EnvSpec) -> list[list[float]]:
-    """Returns what C's outputs -1, 0 and 1 become as actions, for each component.
-
-    Raises:
-        UserError: the task's squashing is not linear between these, or mixes components.
-    """
-    points = np.stack([np.full(spec.action_size, x, np.float32) for x in (-1, 0, 1)])
-    table = spec.squash(points)  # [3, A]
-    tried = np.random.default_rng(0).uniform(-1, 1, (64, spec.action_size)).astype(np.float32)
-    below, above = table[1] + tried * (table[1] - table[0]), table[1] + tried * (table[2] - table[1])
-    if not np.allclose(spec.squash(tried), np.where(tried < 0, below, above), atol=1e-6):
-        raise UserError(f"{spec.name}: the page knows only actions that are linear in C's outputs on each side of 0")
-    return [[float(value) for value in column] for column in table.T]
 
 
 def _write_episode(folder: Path, episode: RealEpisode) -> dict[str, Any]:

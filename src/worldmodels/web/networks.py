@@ -6,6 +6,7 @@ Shapes: N slots, Z latent, A action, H hidden, K mixtures.
 from __future__ import annotations
 
 import copy
+import importlib.util
 import logging
 import warnings
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from worldmodels.errors import EnvironmentFailure
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import VAE
 
@@ -87,6 +88,13 @@ class Encoder(nn.Module):
         return self.mu(x), self.logvar(x)
 
 
+def check_packages() -> None:
+    """Raises `EnvironmentFailure` where what torch.onnx needs is not installed; it would say so in twenty lines."""
+    for name in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(name) is None:
+            raise EnvironmentFailure(f"export web: {name} is not installed; 'pip install \"worldmodels-vmc[web]\"' brings it")
+
+
 def step_graph(rnn: MDNRNN) -> bytes:
     """Returns M's step (`Step`) as an ONNX file, weights in float16."""
     sizes = rnn.sizes
@@ -110,13 +118,8 @@ def encoder_graph(vae: VAE) -> bytes:
 
 
 def _graph(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], bits: int) -> bytes:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 (torch.onnx needs it and says so in twenty lines)
-    except ImportError as error:
-        raise EnvironmentFailure(
-            f"export web: {error.name} is not installed; 'pip install \"worldmodels-vmc[web]\"' brings what torch.onnx needs"
-        ) from error
+    import onnx
+
     batch = torch.export.Dim("batch", min=1, max=4096)
     rows = tuple({0: batch} for _ in inputs)
     # `Step` takes any number of inputs, under one name.
@@ -139,6 +142,7 @@ def _graph(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str],
             )
     finally:
         log.setLevel(level)
+    assert program is not None
     model = program.model_proto
     _store_rounded(model, bits)
     onnx.checker.check_model(model)

@@ -1,39 +1,42 @@
-"""What the page takes from the rest of the package: a target's V, M and C, its history, and one real episode.
-
-All that the room `web` needs of other rooms comes through here, but for the errors and the writing of files.
-"""
+"""What the page takes from a target: its agent, how C came about, and one real episode."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodels import files
-from worldmodels.checkpoint import load_tensors
-from worldmodels.config import CollectConfig, ControllerInputs
-from worldmodels.envs.spec import EnvSpec, Floats, Frame, tasks
-from worldmodels.errors import BadFileError
-from worldmodels.latent_env import LatentEnv
-from worldmodels.models.controller import ControllerPolicy, layer_sizes, num_parameters
-from worldmodels.models.shipped import model_folder
-from worldmodels.models.world_model import WorldModel
-from worldmodels.rollout import EpisodeJob
-from worldmodels.run import Run, rows_so_far
-from worldmodels.stages.controller import replay
-from worldmodels.stages.search_start import begin_search, kept_iterations, start_after
-from worldmodels.viewer.parts import find_parts
-from worldmodels.worlds import PixelEnvs
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.load import load
+from worldmodels.agent.target import is_model, target_path
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError
+from worldmodels.base.logs import rows_so_far
+from worldmodels.base.tensors import load_tensors
+from worldmodels.base.types import Floats, Frame
+from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES
+from worldmodels.runs.run import Run
+from worldmodels.search.evolve import replay
+from worldmodels.search.start import begin_search, kept_iterations, start_after
+from worldmodels.web.facts import make_env, random_policy, solution_size
+from worldmodels.worlds.latent_env import LatentEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
 
 #: Controllers of the way to the last one that a reader can choose from.
 MAX_CANDIDATES = 6
 #: The controller that found a hole in the dream, where somebody has put one beside C: {"solution", "temperature"}.
 CHEATER = "cheater.safetensors"
+#: The scores that the page shows.
+SCORED = ("random", "dream", "real")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,33 +50,19 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Source:
-    """All that a target has to show. A world without M ``can_dream`` is false for; without C ``candidates`` is empty."""
+    """All that a target has to show; without C ``candidates`` is empty, else its last one is the agent."""
 
-    world_model: WorldModel
-    inputs: ControllerInputs
-    can_dream: bool
+    agent: Agent
     candidates: list[Candidate]
-    temperature: float
     cheater: tuple[Tensor, float] | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
-    hashes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def spec(self) -> EnvSpec:
-        """The task."""
-        return self.world_model.spec
-
-    @property
-    def layers(self) -> list[tuple[int, int]]:
-        """Inputs and outputs of C's layers."""
-        return layer_sizes(self.spec, self.inputs)
 
 
 @dataclass(frozen=True)
 class RealEpisode:
     """A real episode's first T steps: ``frames`` uint8 [T + 1, 64, 64, 3], ``z`` float32 [T + 1, Z] as V drew them, and of the
-    steps ``actions`` float32 [T, A], ``rewards`` and ``damage`` float32 [T]."""
+    steps ``actions`` float32 [T, A], ``rewards`` and ``damage`` float32 [T]; ``who`` played."""
 
     frames: Frame
     z: Floats
@@ -90,51 +79,19 @@ def open_source(target: str) -> Source:
         UserError: there is nothing there, or not even a V yet.
         BadFileError: a part is damaged.
     """
-    parts = find_parts(target)
-    run, folder = _run_of(target), None
-    if run is None:
-        folder = model_folder(target)
-    elif run.done("controller"):
-        folder = run.path / "model"
-    last = [] if parts.solution is None else [Candidate("the agent", None, parts.solution)]
+    agent, path = load(target, finished=False), target_path(target)
+    run = None if is_model(path) else Run.open(path)
+    last = [] if agent.solution is None else [Candidate("the agent", None, agent.solution)]
     earlier = _earlier(run) if run is not None else []
     if last and not earlier:
-        zeros = torch.zeros(num_parameters(parts.spec, parts.inputs))
-        earlier = [Candidate("before any search: all weights 0", 0, zeros)]
-    evaluation = _scores_of_model(folder) if run is None and folder is not None else _scores_of_run(run)
+        earlier = [Candidate("before any search: all weights 0", 0, torch.zeros(solution_size(agent)))]
     return Source(
-        parts.world_model,
-        parts.inputs,
-        parts.can_dream,
+        agent,
         [*earlier, *last],
-        _temperature(folder, run, evaluation),
-        _cheater(folder, run, num_parameters(parts.spec, parts.inputs)),
-        evaluation,
-        _curve_of_run(run) if run is not None else _curve_of_model(folder),
-        _hashes(folder),
+        _cheater([path] if run is None else [path / MODEL, run.stage_path("controller")], solution_size(agent)),
+        _scores_of_model(path, agent) if run is None else _scores_of_run(run),
+        _curve_of_model(path, agent) if run is None else _curve_of_run(run),
     )
-
-
-def _run_of(target: str) -> Run | None:
-    path = Path(target)
-    if target in tasks() or not (path / "config.json").exists() or (path / "vae.safetensors").exists():
-        return None
-    return Run.open(path)
-
-
-def _temperature(folder: Path | None, run: Run | None, scores: list[dict[str, Any]]) -> float:
-    """Returns the agent's own τ: its model's, else its run's, else that of its recorded score in the dream."""
-    if folder is not None:
-        own = files.read_json(folder / "config.json").get("temperature")
-        if isinstance(own, int | float):
-            return float(own)
-    if run is not None:
-        return run.preset.controller.temperature
-    return next((float(score["temperature"]) for score in scores if score["world"] == "dream"), 1.0)
-
-
-def _hashes(folder: Path | None) -> dict[str, str]:
-    return {} if folder is None else dict(files.read_json(folder / "config.json")["sha256"])
 
 
 def _score(result: dict[str, Any]) -> dict[str, Any]:
@@ -148,42 +105,39 @@ def _score(result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scores_of_model(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "evaluation.json"
-    if not path.exists():
-        return []
-    found = files.read_json(path)
-    return [_read(path, lambda name=name: _score(found[name])) for name in ("random", "dream", "real") if name in found]
+def _scores_of_model(path: Path, agent: Agent) -> list[dict[str, Any]]:
+    found = agent.card.get("evaluation", {})
+    return _read(path / "evaluation.json", lambda: [_score(found[name]) for name in SCORED if name in found])
 
 
-def _scores_of_run(run: Run | None) -> list[dict[str, Any]]:
-    if run is None:
-        return []
-    paths = [run.path / "evaluation" / f"{name}.json" for name in ("random", "dream", "real")]
-    return [_read(path, lambda path=path: _score(files.read_json(path))) for path in paths if path.exists()]
+def _scores_of_run(run: Run) -> list[dict[str, Any]]:
+    found = []
+    for path in (run.path / EVALUATION / f"{name}.json" for name in SCORED):
+        if path.exists():
+            result = files.read_json(path)
+            found.append(_read(path, partial(_score, result)))
+    return found
 
 
-def _curve_of_model(folder: Path | None) -> list[dict[str, Any]]:
+def _curve_of_model(path: Path, agent: Agent) -> list[dict[str, Any]]:
     """Returns the scored means of all the rounds that made a shipped agent."""
-    path = None if folder is None else folder / "training.json"
-    if path is None or not path.exists():
-        return []
+    rounds = agent.card.get("training", {}).get("rounds", [])
     return _read(
-        path,
+        path / "training.json",
         lambda: [
             {"round": number, "generation": row["generation"], "mean": row["mean"]}
-            for number, record in enumerate(files.read_json(path)["rounds"])
+            for number, record in enumerate(rounds)
             for row in record["scored_means"]
         ],
     )
 
 
 def _curve_of_run(run: Run) -> list[dict[str, Any]]:
-    rows = rows_so_far(run.stage_path("controller") / "scores.jsonl", "generation", "mean", "std")
+    rows = rows_so_far(run.stage_path("controller") / SCORES, "generation", "mean", "std")
     return [{"round": 0, "generation": row["generation"], "mean": row["mean"]} for row in rows]
 
 
-def _read(path: Path, make: Any) -> Any:
+def _read(path: Path, make: Callable[[], T]) -> T:
     try:
         return make()
     except (KeyError, TypeError) as error:
@@ -193,7 +147,7 @@ def _read(path: Path, make: Any) -> Any:
 def _earlier(run: Run) -> list[Candidate]:
     """Returns earlier controllers: those that PPO kept, and CMA-ES's means, found again by replaying its history."""
     config, folder = run.preset.controller, run.stage_path("controller")
-    if not (folder / "history.jsonl").exists() and not (folder / "ppo.jsonl").exists():
+    if not (folder / HISTORY).exists() and not (folder / PPO_LOG).exists():
         return []
     start = start_after(config, run, 0)
     found = [Candidate("where the search began", 0, torch.from_numpy(start).float())]
@@ -201,22 +155,21 @@ def _earlier(run: Run) -> list[Candidate]:
         if (folder / f"ppo-{iteration}.safetensors").exists():
             solution = torch.from_numpy(start_after(config, run, iteration)).float()
             found.append(Candidate(f"PPO, iteration {iteration}", iteration, solution))
-    rows = rows_so_far(folder / "history.jsonl", "generation", "elapsed_seconds")
+    rows = rows_so_far(folder / HISTORY, "generation", "elapsed_seconds")
     if not rows:
         return found
     wanted = {round(len(rows) * share / MAX_CANDIDATES) for share in range(1, MAX_CANDIDATES + 1)}
     search = begin_search(config, run)
     for row in rows:
-        replay(search, row, folder / "history.jsonl")
+        replay(search, row, folder / HISTORY)
         if search.generation in wanted:
             found.append(Candidate(f"generation {search.generation}", search.generation, torch.from_numpy(search.mean).float()))
     return found
 
 
-def _cheater(folder: Path | None, run: Run | None, size: int) -> tuple[Tensor, float] | None:
+def _cheater(folders: list[Path], size: int) -> tuple[Tensor, float] | None:
     """Returns the controller that cheats and its τ, where one lies beside C."""
-    folders = [*([folder] if folder is not None else []), *([run.stage_path("controller")] if run is not None else [])]
-    path = next((where / CHEATER for where in folders if (where / CHEATER).exists()), None)
+    path = next((folder / CHEATER for folder in folders if (folder / CHEATER).exists()), None)
     if path is None:
         return None
     found = load_tensors(path)
@@ -228,14 +181,9 @@ def _cheater(folder: Path | None, run: Run | None, size: int) -> tuple[Tensor, f
 
 def play_real(source: Source, seed: int, max_steps: int) -> RealEpisode:
     """Plays a real episode's first steps: the agent, or the random policy where there is none. Raises `EnvironmentFailure`."""
-    spec = source.spec
-    envs = PixelEnvs([spec.make_env()])
-    world = LatentEnv(envs, source.world_model, source.inputs, source.can_dream)
-    policy = None
-    if source.candidates:
-        policy = ControllerPolicy(spec, source.inputs, source.candidates[-1].solution[None])
-        policy.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
-    chance = spec.random_policy(np.random.default_rng([seed, 3]), CollectConfig())
+    agent = source.agent
+    world = LatentEnv(PixelEnvs([make_env(agent)]), agent.world_model, agent.inputs, agent.can_dream)
+    chance = random_policy(agent, seed)
     frames: list[Frame] = []
     z: list[Tensor] = []
     steps: list[tuple[Floats, float, float]] = []
@@ -247,7 +195,7 @@ def play_real(source: Source, seed: int, max_steps: int) -> RealEpisode:
             z.append(world.z[0].clone())
             if over or len(steps) == max_steps:
                 break
-            action = policy.act(seen)[0] if policy is not None else chance(frames[-1])
+            action = agent.act(seen)[0] if agent.solution is not None else chance(frames[-1])
             seen, rewards, terminated, truncated, infos = world.step(action[None])
             over = bool(terminated[0] or truncated[0])
             steps.append((action, float(rewards[0]), float(infos["damage"][0])))
@@ -260,18 +208,10 @@ def play_real(source: Source, seed: int, max_steps: int) -> RealEpisode:
         np.stack(actions).astype(np.float32),
         np.array(rewards_of, np.float32),
         np.array(damage, np.float32),
-        "agent" if policy is not None else "random",
+        "agent" if agent.solution is not None else "random",
     )
 
 
-def action_bounds(spec: EnvSpec) -> tuple[list[float], list[float]]:
-    """Returns the least and the largest action, component by component."""
-    env = spec.make_env()
-    low, high = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
-    env.close()
-    return [float(x) for x in low], [float(x) for x in high]
-
-
-def latent_order(source: Source, mu: Floats) -> NDArray[np.int64]:
+def latent_order(mu: Floats) -> NDArray[np.int64]:
     """Returns V's latents, the ones that tell frames apart most first: by the variance of mu, float32 [T, Z]."""
     return np.argsort(-mu.var(0), kind="stable")

@@ -1,25 +1,17 @@
 """CarRacing: Gymnasium's CarRacing-v3 with its own physics and rules, and a much faster drawing of the state pixels.
 
-Importing this package registers ``worldmodels/CarRacing-v3`` and the task; Box2D and pygame are imported when one is made.
+Importing this package registers the task; Box2D and pygame are imported when an environment is made.
 """
 
 import functools
 
-import gymnasium as gym
 import numpy as np
 
-from worldmodels.config import (
-    CollectConfig,
-    ControllerConfig,
-    EncodeConfig,
-    EvaluateConfig,
-    Preset,
-    RNNConfig,
-    VAEConfig,
-)
+from worldmodels.base.types import Floats
 from worldmodels.envs.car_racing.official import OfficialFrames
+from worldmodels.envs.car_racing.presets import LAPTOP, PAPER, SMOKE
 from worldmodels.envs.held_random import held_random_policy
-from worldmodels.envs.spec import EnvSpec, Floats, PublishedScore, register
+from worldmodels.envs.task import PublishedScore, Task, register
 
 MAX_EPISODE_STEPS = 1000
 
@@ -32,71 +24,8 @@ def squash(actions: Floats) -> Floats:
     return squashed
 
 
-SMOKE = Preset(
-    collect=CollectConfig(num_episodes=48, episodes_per_shard=4, bias_scale=1.0),
-    vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
-    encode=EncodeConfig(),
-    rnn=RNNConfig(
-        num_steps=300,
-        batch_size=12,
-        sequence_length=200,
-        learning_rate=3e-3,
-        final_learning_rate=3e-4,
-        validate_every_steps=150,
-    ),
-    controller=ControllerConfig(
-        world="real",
-        temperature=1.0,
-        num_generations=4,
-        population_size=16,
-        episodes_per_candidate=3,
-        score_every_generations=4,
-        score_episodes=16,
-    ),
-    # Gymnasium's own environment draws some hundred frames a second: a hundred episodes would take longer than all the rest.
-    evaluate=EvaluateConfig(episodes=12, temperature=1.0),
-)
-LAPTOP = Preset(
-    # Short episodes from anywhere: a random driver leaves the road within seconds, and sees nothing but grass after.
-    collect=CollectConfig(num_episodes=1_200, episodes_per_shard=4, bias_scale=1.0, start_anywhere=True, max_episode_steps=400),
-    vae=VAEConfig(num_steps=6_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
-    encode=EncodeConfig(),
-    rnn=RNNConfig(
-        num_steps=4_000,
-        batch_size=32,
-        sequence_length=200,
-        learning_rate=1e-3,
-        final_learning_rate=1e-4,
-    ),
-    controller=ControllerConfig(
-        world="real",
-        temperature=1.0,
-        num_generations=50,
-        episodes_per_candidate=4,
-        patience_steps=100,
-        score_every_generations=10,
-        score_episodes=128,
-    ),
-    evaluate=EvaluateConfig(temperature=1.0),
-)
-PAPER = Preset(
-    collect=CollectConfig(policy="nets", episodes_per_shard=4),
-    vae=VAEConfig(num_steps=1_000_000),
-    encode=EncodeConfig(),
-    rnn=RNNConfig(num_steps=4_000, sequence_length=1_000, learning_rate=1e-3, final_learning_rate=1e-4),
-    controller=ControllerConfig(world="real", temperature=1.0, num_generations=1_800),
-    evaluate=EvaluateConfig(temperature=1.0),
-)
-
-gym.register(
-    "worldmodels/CarRacing-v3",
-    entry_point="worldmodels.envs.car_racing.env:CarRacingEnv",
-    max_episode_steps=MAX_EPISODE_STEPS,
-    reward_threshold=900,
-)
-gym.register("worldmodels/CarRacingDream-v0", entry_point="worldmodels.dream_env:SingleDreamEnv", kwargs={"task": "car-racing"})
 register(
-    EnvSpec(
+    Task(
         name="car-racing",
         summary="Gymnasium's CarRacing-v3: drive round a track that is new every time",
         env_id="worldmodels/CarRacing-v3",
@@ -112,7 +41,6 @@ register(
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         squash=squash,
         done_head=True,
-        reward_head=True,
         render_fps=50,
         env_kwargs={"lap_complete_percent": 0.95},
         start_anywhere_kwargs={"start_anywhere": True},

@@ -15,8 +15,9 @@ from gymnasium.envs.box2d import car_dynamics as car
 from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, STATE_W, WINDOW_H, WINDOW_W
 from numpy.typing import NDArray
 
+from worldmodels.base.types import Frame
 from worldmodels.envs.car_racing.track import RED_BORDER, WHITE_BORDER, Road
-from worldmodels.envs.spec import Frame
+from worldmodels.runtime.compiled import compiled
 
 Points = NDArray[np.float64]
 
@@ -314,7 +315,7 @@ def _average(samples: Frame, blocks: NDArray[np.uint32], uneven: NDArray[np.uint
             cell += 1
 
 
-@numba.njit(fastmath=True, cache=True)
+@compiled(fastmath=True)
 def _draw(
     samples: Frame,
     blocks: NDArray[np.uint32],

@@ -27,10 +27,11 @@ from gymnasium.envs.box2d.car_racing import (
     CarRacing,
 )
 
+from worldmodels.base.errors import UserError
+from worldmodels.base.types import Frame
 from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
 from worldmodels.envs.car_racing.track import Road, pack_road
-from worldmodels.envs.spec import Frame
-from worldmodels.errors import UserError
+from worldmodels.envs.gym_rules import admitted
 
 #: As the official `Car.step` computes them: what turns a slip into a force, and the brakes' force in radians per second.
 STIFFNESS = 205000 * SIZE * SIZE
@@ -105,7 +106,9 @@ class CarRacingEnv(CarRacing):
     and the car's state are equal to the official environment's, bit for bit; the pixels are alike.
 
     ### Action Space
-    ``Box([-1, 0, 0], [1, 1, 1], (3,), float32)``: steering (-1 is full left), gas, brake.
+    ``Box([-1, 0, 0], [1, 1, 1], (3,), float32)``: steering (-1 is full left), gas, brake. What lies outside is clipped (the
+    official car goes no further either); what is not finite or has another shape is refused (`gymnasium.error.InvalidAction`).
+    With ``continuous=False`` ``Discrete(5)``, the official one: nothing, left, right, gas, brake.
 
     ### Observation Space
     ``Box(0, 255, (64, 64, 3), uint8)``: rows 0-83 of the 96×96 state pixels (the rows below them hold the indicators),
@@ -125,9 +128,11 @@ class CarRacingEnv(CarRacing):
 
     ### Arguments
     - ``full_frame``: observe the official 96×96 state pixels, indicators included, drawn by the official code at its speed.
-    - ``render_mode``: ``None`` or ``"rgb_array"``, the official picture of 600×400.
+    - ``render_mode``: ``None``; ``"rgb_array"``, the official picture of 600×400; ``"state_pixels"``, the official 96×96.
     - ``lap_complete_percent``: the share of the tiles that must have been visited when the car reaches the first one again.
     - ``start_anywhere``: start at a random tile of the same track, which then counts as the first.
+    - ``continuous``: False for the five official actions in place of steering, gas and brake.
+    - ``verbose``: print what the making of a track comes to.
 
     ### Version History
     - v3: Gymnasium's CarRacing-v3; only the drawing is ours, and the car's forces are computed faster.
@@ -141,14 +146,23 @@ class CarRacingEnv(CarRacing):
         render_mode: str | None = None,
         lap_complete_percent: float = 0.95,
         start_anywhere: bool = False,
+        continuous: bool = True,
+        domain_randomize: bool = False,
+        verbose: bool = False,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise UserError(f"CarRacing has no render mode '{render_mode}'; use 'rgb_array'")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise UserError(f"CarRacing has no render mode '{render_mode}'; use 'rgb_array' or 'state_pixels'")
+        if domain_randomize:
+            raise UserError(
+                "the fast drawing has the official colours alone; for domain_randomize make Gymnasium's 'CarRacing-v3'"
+            )
         if not 0 < lap_complete_percent <= 1:
             raise UserError(f"lap_complete_percent is {lap_complete_percent}; it must lie above 0 and at most at 1")
-        super().__init__(render_mode=render_mode, lap_complete_percent=lap_complete_percent)
+        super().__init__(render_mode, verbose, lap_complete_percent, continuous=continuous)
         # The official constructor has stored its own arguments for pickling; ours are others.
-        EzPickle.__init__(self, full_frame, render_mode, lap_complete_percent, start_anywhere)
+        EzPickle.__init__(
+            self, full_frame, render_mode, lap_complete_percent, start_anywhere, continuous, domain_randomize, verbose
+        )
         self.full_frame = full_frame
         self.start_anywhere = start_anywhere
         shape = (STATE_H, STATE_W, 3) if full_frame else (FRAME_SIZE, FRAME_SIZE, 3)
@@ -179,6 +193,18 @@ class CarRacingEnv(CarRacing):
         if self.render_mode is None:
             self.car.__class__ = QuickCar
         return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Drives a fiftieth of a second. Raises `InvalidAction` for an action that is not finite or has another shape."""
+        # The official reset steps without an action.
+        if action is not None and self.continuous:
+            action = admitted(action, self.action_space)
+        return super().step(action)  # type: ignore[no-any-return]
+
+    def render(self) -> Any:
+        """Returns the official picture of ``render_mode``."""
+        # Observations, which are smaller here, are drawn under this name too.
+        return super()._render("state_pixels") if self.render_mode == "state_pixels" else super().render()  # type: ignore[no-untyped-call]
 
     def _draw(self, small: bool) -> Frame:
         assert self.car is not None

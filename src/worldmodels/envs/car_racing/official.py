@@ -8,8 +8,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from worldmodels.base.types import Floats, Frame
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.spec import Floats, Frame
 
 #: Rows of the state pixels above the indicators, and the edge of V's frames.
 HEIGHT, FRAME_SIZE = 84, 64

@@ -1,0 +1,1 @@
+"""CarRacing, the fast one and the official one side by side."""

@@ -1,0 +1,1 @@
+"""How fast every stage is on this machine: ``python -m benchmarks.stages``."""

@@ -1,0 +1,61 @@
+"""A model's folder: V, M, C and where dreams begin, written and read.
+
+model/
+  config.json                    task, sizes, what C sees, the temperature of its dream, hashes
+  vae.safetensors  rnn.safetensors
+  controller.safetensors         weight [A, F] and bias [A]; with a hidden layer 0.weight, 0.bias, 1.weight, 1.bias
+  initial_latents.safetensors    mu, logvar float16 [I, Z]: the dream's first frames
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from worldmodels.base import files
+from worldmodels.base.tensors import save_tensors
+from worldmodels.config import ControllerInputs
+from worldmodels.models.controller import named_weights
+from worldmodels.models.vae_file import save_vae
+from worldmodels.models.world_model import WorldModel
+from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, RNN, VAE
+
+#: Format 1 had C's weights in one row, ``solution``; it is still read.
+FORMAT, OLD_FORMAT = 2, 1
+PARTS = ("vae", "rnn", "controller", "initial_latents")
+
+
+def temperature_text(temperature: float, own: float) -> str:
+    """Returns a dream's temperature in words, beside the agent's own where that is another."""
+    return f"τ {temperature:g}" + ("" if temperature == own else f" (the agent's own is {own:g})")
+
+
+def save_model(
+    folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, temperature: float
+) -> dict[str, str]:
+    """Writes a model's folder, with C's parameters ``solution``, float [parameters]; returns the SHA-256 of each part.
+
+    Args:
+        temperature: the agent's own, of the dream that it was trained or scored in.
+    """
+    spec, initial = world_model.spec, world_model.initial
+    files.remove_leftovers(folder)
+    save_vae(folder / VAE, world_model.vae)
+    save_tensors(folder / RNN, dict(world_model.rnn.named_parameters()))
+    save_tensors(folder / CONTROLLER, named_weights(spec, inputs, solution.float()))
+    save_tensors(folder / INITIAL_LATENTS, {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
+    hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
+    files.write_json(
+        folder / CONFIG,
+        {
+            "format": FORMAT,
+            "task": spec.name,
+            "latent_size": spec.latent_size,
+            "hidden_size": spec.hidden_size,
+            "controller_inputs": inputs,
+            "temperature": temperature,
+            "sha256": hashes,
+        },
+    )
+    return hashes

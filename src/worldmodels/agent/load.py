@@ -1,0 +1,180 @@
+"""The loader: a task's name, a run's folder or a model's folder → an `Agent`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from torch import Tensor
+
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.files import FORMAT, OLD_FORMAT, PARTS
+from worldmodels.agent.target import is_model, model_folder, target_path
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.base.tensors import load_module, load_tensors
+from worldmodels.config import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, ControllerInputs
+from worldmodels.envs.task import Task, get_task, tasks
+from worldmodels.models.controller import named_weights, num_parameters
+from worldmodels.models.vae_file import load_vae
+from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents, make_rnn, make_vae
+from worldmodels.runs.layout import BEST, WEIGHTS
+from worldmodels.runs.run import Run
+
+
+def load(target: str | Path, finished: bool = True) -> Agent:
+    """Loads an agent.
+
+    Args:
+        target: a task's name (the agent that is shipped for it), a run's folder, the folder of `worldmodels iterate` (its
+            newest finished round), or a model's folder.
+        finished: False takes a run that is half-trained, too, each part as far as it has come: without C
+            (``agent.solution`` is None), or without M (``agent.can_dream`` is false).
+
+    Raises:
+        UserError: there is no such thing, or its training is not finished.
+        BadFileError: a part is damaged.
+
+    Example:
+        >>> import worldmodels as wm
+        >>> agent = wm.load("take-cover")
+        >>> agent.task.name, agent.inputs, sorted(agent.controller)
+        ('take-cover', 'zch', ['weight'])
+        >>> round(agent.card["evaluation"]["real"]["mean"]) > agent.task.solved_at
+        True
+    """
+    target = str(target)
+    if finished:
+        return load_model(model_folder(target))
+    path = target_path(target)
+    return load_model(path) if is_model(path) else _so_far(Run.open(path))
+
+
+def task_of(target: str | Path) -> Task:
+    """Returns the task of ``target`` (see `load`); a task by name or a run need no agent.
+
+    Raises:
+        UserError: there is no such thing.
+    """
+    target = str(target)
+    if target in tasks():
+        return get_task(target)
+    path = target_path(target)
+    if (path / "episodes").is_dir():
+        return get_task(Run.open(path).task)
+    return load(target).task
+
+
+def load_model(folder: Path) -> Agent:
+    """Reads a model's folder.
+
+    Raises:
+        UserError: no model is there, it is another format's or task's, or its parts do not belong together.
+        BadFileError: a part is damaged.
+    """
+    file = folder / "config.json"
+    if not file.exists():
+        raise UserError(f"{folder}: no model is here (no config.json)")
+    config: Any = files.read_json(file)
+    if not isinstance(config, dict) or not isinstance(config.get("sha256"), dict) or not isinstance(config.get("task"), str):
+        raise BadFileError(f"{file}: not a model's configuration")
+    if config.get("format") not in (FORMAT, OLD_FORMAT):
+        raise UserError(f"{file}: format {config.get('format')!r}; this version reads formats {OLD_FORMAT} and {FORMAT}")
+    spec, inputs = get_task(config["task"]), cast(ControllerInputs, config.get("controller_inputs"))
+    if inputs not in get_args(ControllerInputs):
+        raise BadFileError(
+            f"{file}: 'controller_inputs' is {inputs!r}; expected one of {', '.join(get_args(ControllerInputs))}"
+        )
+    for name in PARTS:
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise BadFileError(f"{path}: missing")
+        if (found := files.sha256_of(path)) != config["sha256"].get(name):
+            load_tensors(path)  # a file that is damaged says so itself
+            raise UserError(
+                f"{path}: has SHA-256 {found[:12]}…, the model was made with {str(config['sha256'].get(name))[:12]}…: "
+                f"it is a part of another model"
+            )
+    vae, rnn = make_vae(spec), make_rnn(spec)
+    load_vae(folder / "vae.safetensors", vae)
+    load_module(folder / "rnn.safetensors", rnn)
+    read_controller = _solution if config["format"] == OLD_FORMAT else _named_solution
+    solution = read_controller(folder / "controller.safetensors", spec, inputs)
+    initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
+    world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
+    records = {name: folder / f"{name}.json" for name in ("evaluation", "training")}
+    card = {"config": config, **{name: files.read_json(path) for name, path in records.items() if path.exists()}}
+    return Agent(world_model, inputs, solution, _own_temperature(file, config, spec), dict(config["sha256"]), card)
+
+
+def _solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
+    """Reads C's weights from one row, as stages and format 1 have them: float32 [parameters].
+
+    Raises:
+        UserError: they are another task's or another C's.
+        BadFileError: a number is not finite.
+    """
+    solution = load_tensors(path).get("solution")
+    wanted = num_parameters(spec, inputs)
+    if solution is None or solution.shape != (wanted,):
+        raise UserError(f"{path}: not a controller of {wanted} parameters")
+    if not torch.isfinite(solution).all():
+        raise BadFileError(f"{path}: 'solution' holds a value that is not finite")
+    return solution.float()
+
+
+def _named_solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
+    """Reads C's weights by name into one row, float32 [parameters]. Raises what `_solution` does."""
+    tensors, solution = load_tensors(path), torch.zeros(num_parameters(spec, inputs))
+    wanted = named_weights(spec, inputs, solution)
+    if {name: tensor.shape for name, tensor in tensors.items()} != {name: part.shape for name, part in wanted.items()}:
+        found = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(tensors.items()))
+        expected = ", ".join(f"{name} {list(part.shape)}" for name, part in sorted(wanted.items()))
+        raise UserError(f"{path}: holds {found or 'nothing'}; a controller of {spec.name} on '{inputs}' has {expected}")
+    for name, part in wanted.items():
+        if not torch.isfinite(tensors[name]).all():
+            raise BadFileError(f"{path}: '{name}' holds a value that is not finite")
+        part.copy_(tensors[name])
+    return solution
+
+
+def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
+    """Returns the temperature that a model's configuration names. Older ones name none: then it is that of the run whose model
+    this is, or, for a folder by itself, that of the task's first scale. Raises `BadFileError` for what is none."""
+    if "temperature" not in config:
+        run = file.parent.parent
+        if file.parent.name == "model" and all((run / name).exists() for name in ("config.json", "controller/STARTED")):
+            return Run.open(run).preset.controller.temperature
+        return next(iter(spec.presets.values())).controller.temperature
+    found = config["temperature"]
+    if type(found) not in (int, float) or not LOWEST_TEMPERATURE <= found <= HIGHEST_TEMPERATURE:
+        raise BadFileError(
+            f"{file}: 'temperature' is {found!r}; expected a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
+        )
+    return float(found)
+
+
+def _so_far(run: Run) -> Agent:
+    """Takes each part from the stage that makes it: its newest checkpoint while it is being trained."""
+    spec = get_task(run.task)
+    if run.done("controller"):
+        return load_model(run.path / "model")
+    weights = run.stage_path("vae") / WEIGHTS
+    if not weights.exists():
+        raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
+    torch.manual_seed(0)
+    vae, rnn = make_vae(spec), make_rnn(spec)
+    load_vae(weights, vae)
+    memory = run.stage_path("rnn") / WEIGHTS
+    none = torch.zeros(0, spec.latent_size)
+    initial, solution = InitialLatents(none, none), None
+    controller = run.preset.controller
+    if memory.exists():
+        load_module(memory, rnn)
+        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
+        best = run.stage_path("controller") / BEST
+        if best.exists():
+            solution = _solution(best, spec, controller.inputs)
+    world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
+    return Agent(world_model, controller.inputs, solution, controller.temperature, can_dream=memory.exists())

@@ -1,0 +1,82 @@
+"""Finds what a word on the command line means: a task's shipped agent, a model's folder, a run's folder, or rounds of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldmodels.base import files
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.envs import plugins
+from worldmodels.envs.task import tasks
+from worldmodels.runs.layout import CONFIG, DONE, MODEL, VAE
+from worldmodels.runs.run import Run, nearest_run
+
+#: The agents that come with the package, a model's folder a task.
+SHIPPED = Path(__file__).parent.parent / "shipped"
+
+
+def target_path(target: str) -> Path:
+    """Returns the path that ``target`` means, the same for every command.
+
+    A task's name means the folder of the agent that is shipped for it, the folder of `worldmodels iterate` the newest of its
+    rounds that has a finished controller (the newest of all if none has), anything else itself.
+
+    Raises:
+        UserError: there is no such path or shipped agent.
+    """
+    found = tasks()
+    if target in found:
+        folder = SHIPPED / target
+        if not folder.is_dir():
+            raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
+        return folder
+    path = Path(target)
+    if not path.exists():
+        if why := plugins.why_missing(target):
+            raise UserError(why)
+        files.check_folder(path.parent)
+        near = nearest_run(path) or nearest(target, found)
+        raise UserError(f"{target}: no such folder and no such task{near}; give a run, a model or a task")
+    return path if (path / CONFIG).exists() else _newest_round(path) or path
+
+
+def _newest_round(path: Path) -> Path | None:
+    """Returns the newest finished round of `worldmodels iterate` in a folder, the newest if none is finished, or None."""
+    rounds = [found.parent for found in path.glob("round-*/config.json") if found.parent.name[len("round-") :].isdecimal()]
+    rounds.sort(key=lambda folder: int(folder.name[len("round-") :]))
+    finished = [folder for folder in rounds if (folder / "controller" / DONE).exists()]
+    return finished[-1] if finished else rounds[-1] if rounds else None
+
+
+def is_model(path: Path) -> bool:
+    """Returns whether a path is the folder of a model alone, without the stages of a run."""
+    return (path / VAE).exists()
+
+
+def model_folder(target: str) -> Path:
+    """Returns the model's folder that ``target`` means (see `target_path`).
+
+    Raises:
+        UserError: there is no such folder or shipped agent, or the run there has no finished controller.
+    """
+    path = target_path(target)
+    if is_model(path):
+        return path
+    Run.open(path).require("controller")
+    return path / MODEL
+
+
+def open_run(target: str, needed: str) -> Run:
+    """Opens the run that ``target`` means.
+
+    Args:
+        needed: what of a run is needed that a model alone does not have, in words.
+
+    Raises:
+        UserError: there is none, or it is a model alone.
+    """
+    path = target_path(target)
+    if is_model(path):
+        mend = f"'worldmodels reproduce {target if target in tasks() else 'TASK'}' makes one"
+        raise UserError(f"{target}: a model alone; {needed} are a run's: {mend}")
+    return Run.open(path)

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, types, files, tensors on disk, logs, seeds, versions."""

@@ -1,0 +1,190 @@
+"""What each command takes; the docstring under a field is its help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from worldmodels.config import Backend, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+
+
+@dataclass(frozen=True)
+class RunArgs:
+    """Which run a stage works on."""
+
+    run: Path
+    """The run's folder."""
+    task: str = "take-cover"
+    """What to learn (a new run only); 'worldmodels tasks' lists what there is."""
+    scale: str = "laptop"
+    """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    seed: int = 0
+    """The seed that all of the run's randomness derives from (a new run only)."""
+    previous: Path | None = None
+    """A finished run to go on from (a new run only): its episodes are kept, V, M and C begin where they ended."""
+    json: Path | None = None
+    """Also write the stage's summary to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class ReproduceArgs:
+    """The whole experiment: collect, train V, encode, train M, evolve C, evaluate. The same command again resumes."""
+
+    task: tyro.conf.Positional[str]
+    """What to learn; 'worldmodels tasks' lists what there is."""
+    scale: str = "smoke"
+    """smoke (minutes), laptop (hours) or paper (a large machine)."""
+    run: Path | None = None
+    """The run's folder (default: runs/TASK-SCALE)."""
+    seed: int = 0
+    """The seed that all of the run's randomness derives from."""
+    device: Device = "auto"
+    """Where V, M and the dream compute; auto is the GPU if there is one."""
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    json: Path | None = None
+    """Also write the summary to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class IterateArgs:
+    """The paper's iterative procedure: each round the agent plays new episodes, V and M train on, C evolves on."""
+
+    task: tyro.conf.Positional[str]
+    """What to learn; 'worldmodels tasks' lists what there is."""
+    rounds: int = 3
+    """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
+    scale: str = "smoke"
+    """Every round's settings: smoke, laptop or paper."""
+    run: Path | None = None
+    """The folder of the rounds (default: runs/iterate-TASK-SCALE)."""
+    seed: int = 0
+    """The first round's seed; round k has S + k."""
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    json: Path | None = None
+    """Also write the rounds' scores to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class EvaluateArgs:
+    """Score an agent on held-out seeds: episode i has seed S + i."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A task's name (its shipped agent), a run's folder or a model's folder."""
+    settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
+    """Where it plays, on which seeds, and who it is."""
+    json: Path | None = None
+    """Also write the result, every episode's seed, return and length included, to this file; - is standard output. A killed
+    evaluation with a file goes on where it was."""
+
+
+@dataclass(frozen=True)
+class FidelityArgs:
+    """Measure how true a run's dream is: the same policies in the dream and in reality, and M's predictions."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run's folder with a finished controller, or the folder of `worldmodels iterate`: its newest finished round."""
+    settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
+    """Over how many episodes, and in which dream."""
+    json: Path | None = None
+    """Also write the result to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class TableArgs:
+    """Make one of the paper's tables: a controller a row, evolved on the same V and M. The same command again resumes."""
+
+    name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
+    """temperature (of the dream that C is evolved in) or ablation (what C sees)."""
+    model: Annotated[str, tyro.conf.arg(metavar="TASK|RUN|MODEL")] = "take-cover"
+    """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
+    scale: str = "smoke"
+    """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
+    num_generations: int = 0
+    """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
+    ppo_iterations: int = 0
+    """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (the temperature
+    table of tasks with hits; the ablation has a controller with a hidden layer)."""
+    fast: bool = False
+    """Score on the environment that training uses, where it is a faster copy of the official one."""
+    run: Path | None = None
+    """The folder to work in (default: runs/table-TABLE-TASK-SCALE)."""
+    seed: int = 0
+    """The seed that every row's evolution derives from."""
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    json: Path | None = None
+    """Also write the table to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class PlayArgs:
+    """Play in a window, or let the agent: reality or the dream. The keys are on 'h'."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
+    settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
+    """Which world is opened, and who plays."""
+
+
+@dataclass(frozen=True)
+class VideoArgs:
+    """Write a video of the agent, without a display."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
+    out: Path
+    """The file to write: .mp4 or .gif."""
+    settings: VideoConfig = VideoConfig()  # noqa: RUF009 (frozen)
+    """Which world is filmed, and for how long."""
+
+
+@dataclass(frozen=True)
+class ExportArgs:
+    """Write a page that dreams in a browser: 'export web TARGET... --out DIR'."""
+
+    kind: tyro.conf.Positional[str]
+    """What to write: web."""
+    targets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """Tasks' names (their shipped agents), runs' folders (also half-trained) or models' folders."""
+    out: Path
+    """The folder to write; any static host can serve it."""
+
+
+@dataclass(frozen=True)
+class PlotArgs:
+    """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents."""
+    out: Path | None = None
+    """The folder to draw into (default: RUN/plots; of a shipped agent TASK-plots)."""
+
+
+@dataclass(frozen=True)
+class InspectArgs:
+    """Say what a run, an episode shard, a model or a result is: sizes, seeds, versions, hashes, health."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|PATH")]
+    """A task's name (its shipped agent), a run's folder, a stage's folder, a shard, a model's folder, a safetensors file or a
+    result."""
+    json: Path | None = None
+    """Also write what was found to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class TasksArgs:
+    """List what can be learned."""
+
+    json: Path | None = None
+    """Also write the list to this file; - is standard output."""

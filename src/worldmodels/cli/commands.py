@@ -1,0 +1,279 @@
+"""The command line: parse and call. Heavy imports wait until a command is chosen."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tyro
+
+from worldmodels import api
+from worldmodels.base import files
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.cli.arguments import (
+    EvaluateArgs,
+    ExportArgs,
+    FidelityArgs,
+    InspectArgs,
+    IterateArgs,
+    PlayArgs,
+    PlotArgs,
+    ReproduceArgs,
+    RunArgs,
+    TableArgs,
+    TasksArgs,
+    VideoArgs,
+)
+from worldmodels.cli.parse import check_json, parse, write_result
+from worldmodels.config import check_rounds, check_seed
+from worldmodels.runs.layout import CONFIG
+from worldmodels.runs.lock import RunLock
+from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
+from worldmodels.runtime.interrupt import loading
+
+
+def _tasks(args: Sequence[str]) -> None:
+    parsed = parse(TasksArgs, "tasks", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.envs.task import tasks
+
+    found = tasks()
+    for spec in found.values():
+        print(f"{spec.name:14} {spec.summary} (scales: {', '.join(spec.presets)})")
+    rows = [{"name": s.name, "summary": s.summary, "env": s.env_id, "scales": list(s.presets)} for s in found.values()]
+    write_result(parsed.json, rows)
+
+
+def _reproduce(args: Sequence[str]) -> None:
+    parsed = parse(ReproduceArgs, "reproduce", args)
+    check_json(parsed.json)
+    place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
+    write_result(parsed.json, api.reproduce(parsed.task, parsed.scale, parsed.run, parsed.seed, **place))
+
+
+def _stage(stage: str) -> Callable[[Sequence[str]], None]:
+    """Makes the command of one stage: its flags are the stage's settings, its defaults the run's."""
+    verb = VERBS[stage]
+
+    def command(args: Sequence[str]) -> None:
+        # The defaults depend on the run: what names it is looked up first, everything is parsed properly after.
+        first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+        for flag, default in (("--run", None), ("--task", "take-cover"), ("--scale", "laptop")):
+            first.add_argument(flag, default=default, nargs="?")
+        with contextlib.suppress(argparse.ArgumentError):
+            known, _ = first.parse_known_args(list(args))
+        with loading():
+            from worldmodels.envs.task import get_task
+
+        existing = Path(known.run) if known.run and (Path(known.run) / CONFIG).exists() else None
+        if existing is not None:
+            run = Run.open(existing)
+            base = RunArgs(run=existing, task=run.task, scale=run.scale, seed=run.seed)
+            settings = getattr(run.preset, stage)
+        else:
+            base = RunArgs(run=tyro.MISSING, task=known.task, scale=known.scale)
+            settings = getattr(get_task(known.task).preset(known.scale), stage)
+        kind = dataclasses.make_dataclass(
+            "StageArgs",
+            [("common", RunArgs, base), ("settings", type(settings), settings)],
+            frozen=True,
+            namespace={"__doc__": type(settings).__doc__},
+        )
+        parsed = parse(kind, verb, args)
+        common: RunArgs = parsed.common
+        parsed.settings.validate()
+        check_seed(common.seed)
+        check_json(common.json)
+        files.check_folder(common.run)
+        if existing is None and stage != "collect":
+            mend = f"'worldmodels collect --run {common.run} --task TASK' begins one"
+            raise UserError(f"{common.run}: no run is here (no config.json){nearest_run(common.run)}; {mend}")
+        if stage == "collect":
+            done = api.collect(
+                common.task, common.scale, common.run, common.seed, previous=common.previous, settings=parsed.settings
+            )
+        else:
+            with loading():
+                from worldmodels.stages.pipeline import make_stage
+
+            done = make_stage(stage, common.run, common.task, common.scale, common.seed, common.previous, parsed.settings)
+        write_result(common.json, done)
+        facts = "".join(f", {k} {v}" for k, v in done.items() if k not in ("stage", "run", "outputs", "fingerprint"))
+        print(f"{verb}: finished {common.run / STAGES[stage]}{facts}")
+
+    return command
+
+
+def _evaluate(args: Sequence[str]) -> None:
+    parsed = parse(EvaluateArgs, "evaluate", args)
+    parsed.settings.validate()
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.agent.files import temperature_text
+        from worldmodels.diagnostics.statistics import score_text
+        from worldmodels.stages.evaluate import played_beside
+
+    # Beside the file itself, wherever a link to it lies; a pipe keeps nothing for a second call.
+    played = played_beside(parsed.json.resolve()) if parsed.json is not None and files.is_plain(parsed.json) else None
+    settings = {field.name: getattr(parsed.settings, field.name) for field in dataclasses.fields(parsed.settings)}
+    who, task = (None, parsed.target) if settings.pop("agent") == "random" else (parsed.target, None)
+    result = api.evaluate(who, task, **settings, played=played)
+    write_result(parsed.json, result)
+    if played is not None:
+        played.unlink(missing_ok=True)
+    at = interval = ""
+    if result["temperature"] is not None:
+        at = f" at {temperature_text(result['temperature'], result['own_temperature'])}"
+    if result["ci95"] is not None:
+        interval = " (95% interval of the mean {:.1f} to {:.1f})".format(*result["ci95"])
+    episodes = "1 episode" if result["num_episodes"] == 1 else f"{result['num_episodes']} episodes"
+    score = score_text(result, 1)
+    print(f"{result['task']}, {result['world']}{at}, {result['agent']}: {score} over {episodes}{interval}")
+
+
+def _fidelity(args: Sequence[str]) -> None:
+    parsed = parse(FidelityArgs, "fidelity", args)
+    parsed.settings.validate()
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.agent.target import open_run
+        from worldmodels.experiments.fidelity import run
+
+    found = open_run(parsed.target, "the latents and the evolution that fidelity measures with")
+    write_result(parsed.json, run(parsed.settings, found))
+
+
+def _table(args: Sequence[str]) -> None:
+    parsed = parse(TableArgs, "table", args)
+    check_json(parsed.json)
+    check_seed(parsed.seed)
+    with loading():
+        from worldmodels.agent.load import load
+        from worldmodels.experiments.table import check_table, make_table, to_markdown
+
+    check_table(parsed.name)
+    agent = load(parsed.model)
+    spec = agent.task
+    spec.preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}"
+    with RunLock(path):
+        result = make_table(
+            parsed.name,
+            agent,
+            path,
+            parsed.scale,
+            parsed.seed,
+            num_generations=parsed.num_generations,
+            ppo_iterations=parsed.ppo_iterations,
+            fast=parsed.fast,
+            backend=parsed.backend,
+            address=parsed.address,
+        )
+    write_result(parsed.json, result)
+    print(to_markdown(result) + f"\npicture: {path / 'table.png'}")
+
+
+def _iterate(args: Sequence[str]) -> None:
+    parsed = parse(IterateArgs, "iterate", args)
+    check_json(parsed.json)
+    check_rounds(parsed.rounds)
+    check_seed(parsed.seed, parsed.rounds)
+    with loading():
+        from worldmodels.envs.task import get_task
+        from worldmodels.experiments.iterate import iterate, to_markdown
+
+    get_task(parsed.task).preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"iterate-{parsed.task}-{parsed.scale}"
+    with RunLock(path):
+        result = iterate(parsed.task, parsed.scale, parsed.rounds, path, parsed.seed, parsed.backend, parsed.address)
+    write_result(parsed.json, result)
+    print(to_markdown(result))
+
+
+def _play(args: Sequence[str]) -> None:
+    parsed = parse(PlayArgs, "play", args)
+    parsed.settings.validate()
+    with loading():
+        from worldmodels.viewer.window import play
+
+    play(parsed.settings, parsed.target)
+
+
+def _watch(args: Sequence[str]) -> None:
+    parsed = parse(PlayArgs, "watch", args)
+    settings = dataclasses.replace(parsed.settings, player="agent")
+    settings.validate()
+    with loading():
+        from worldmodels.viewer.window import play
+
+    play(settings, parsed.target)
+
+
+def _video(args: Sequence[str]) -> None:
+    parsed = parse(VideoArgs, "video", args)
+    parsed.settings.validate()
+    files.check_output(parsed.out)
+    with loading():
+        from worldmodels.viewer.video import write_video
+
+    write_video(parsed.settings, parsed.target, parsed.out)
+
+
+def _export(args: Sequence[str]) -> None:
+    parsed = parse(ExportArgs, "export", args)
+    if parsed.kind != "web":
+        raise UserError(f"export: there is no '{parsed.kind}'{nearest(parsed.kind, ['web'])}; 'export web TARGET...' is meant")
+    with loading():
+        from worldmodels.web.export import export_web
+
+    export_web(parsed.targets, parsed.out)
+    print(f"{parsed.out}: 'python -m http.server --directory {shlex.quote(str(parsed.out))}' serves it")
+
+
+def _plot(args: Sequence[str]) -> None:
+    parsed = parse(PlotArgs, "plot", args)
+    with loading():
+        from worldmodels.agent.target import is_model, target_path
+        from worldmodels.plots import plot
+
+    for path in plot(parsed.target, parsed.out):
+        print(path)
+    if is_model(target_path(parsed.target)):
+        print(f"{parsed.target}: a model alone: losses, curves and frames are a run's, and are not drawn", file=sys.stderr)
+
+
+def _inspect(args: Sequence[str]) -> None:
+    parsed = parse(InspectArgs, "inspect", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.agent.target import target_path
+        from worldmodels.diagnostics.inspection import inspect_path
+
+    write_result(parsed.json, inspect_path(target_path(parsed.target)))
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
+    "collect": ("play the random policy and record episodes", _stage("collect")),
+    "train-vae": ("train V on the frames", _stage("vae")),
+    "encode": ("send all frames through V", _stage("encode")),
+    "train-rnn": ("train M on the latents", _stage("rnn")),
+    "train-controller": ("evolve C", _stage("controller")),
+    "iterate": ("the paper's iterative procedure: collect with C, train on, evolve on", _iterate),
+    "evaluate": ("score an agent on held-out seeds", _evaluate),
+    "fidelity": ("measure how true a run's dream is", _fidelity),
+    "table": ("make one of the paper's tables", _table),
+    "play": ("play in a window: you or the agent, reality or dream", _play),
+    "watch": ("watch the agent in a window", _watch),
+    "video": ("write a video of the agent, without a display", _video),
+    "export": ("write a page that dreams in a browser: export web TARGET...", _export),
+    "plot": ("draw a run", _plot),
+    "inspect": ("say what a file or folder is", _inspect),
+    "tasks": ("list what can be learned", _tasks),
+}

@@ -1,0 +1,57 @@
+"""Arguments into settings, errors into one line, results into files."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
+
+
+def one_line(text: str) -> str:
+    """Turns tyro's message into one line: in a box with its title, or under it where the terminal has no box to draw."""
+    lines = [re.sub(r"^[│╭╰]\s?|\s?[│╮╯]$", "", line).rstrip() for line in text.splitlines()]
+    lines = [re.sub(r"[-─]{5,}", "─────", line) for line in lines]
+    lines = [line.strip() if line.strip() == "─────" else line for line in lines]
+    sections = re.split(r"\n─+\s*\n?", "\n".join(line for line in lines if not line.startswith(("─ ", "──────╮"))))
+    if not text.startswith("╭"):
+        sections = sections[1:] or sections
+    kept = [re.sub(r"\s+", " ", section).strip() for section in sections]
+    kept = [section for section in kept if section and not section.startswith(("For full helptext", "Argument helptext"))]
+    return "; ".join(kept)
+
+
+def parse(kind: Any, verb: str, args: Sequence[str]) -> Any:
+    """Parses a command's flags. Raises `UserError` with one line for anything wrong."""
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return tyro.cli(
+                kind,
+                prog=f"worldmodels {verb}",
+                args=list(args),
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UserError(f"{one_line(messages.getvalue())}; see 'worldmodels {verb} --help'") from None
+
+
+def check_json(path: Path | None) -> None:
+    """Raises `UserError` now rather than after hours if a --json file cannot be written."""
+    if path is not None:
+        files.check_output(path)
+
+
+def write_result(path: Path | None, value: Any) -> None:
+    """Writes a command's result where ``--json`` says, if it does."""
+    if path is not None:
+        files.write_json(path, value)

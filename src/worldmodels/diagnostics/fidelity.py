@@ -1,0 +1,118 @@
+"""How true the dream is: the same policies played in both worlds, and M's predictions against what really came.
+
+This tells a better M from a worse one in minutes, before hours of evolution. The fixed policies come first: a dream may be true
+nearly everywhere and have one hole, and CMA-ES finds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodels.agent.run_parts import load_world_model
+from worldmodels.base.logs import read_jsonl
+from worldmodels.base.tensors import load_tensors
+from worldmodels.config import FidelityConfig
+from worldmodels.data.latents import LatentStore
+from worldmodels.data.run_data import open_latents, split_run
+from worldmodels.diagnostics.hits import hits_foreseen
+from worldmodels.diagnostics.open_loop import WARM_UP_STEPS, open_loop_error
+from worldmodels.diagnostics.statistics import rank_correlation, summarise
+from worldmodels.envs.task import get_task
+from worldmodels.models.precision import pick_device
+from worldmodels.policies.blind import BlindPolicy, blind_policies
+from worldmodels.runs.layout import BEST, HISTORY
+from worldmodels.runs.run import Run
+from worldmodels.runtime.progress import Progress
+from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
+from worldmodels.search.evolve import replay
+from worldmodels.search.start import begin_search, kept_iterations, start_after
+from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.pixel_envs import PixelEnvs
+from worldmodels.worlds.rollout import EpisodeJob, rollout
+
+#: Dreams side by side at most.
+NUM_SLOTS = 1024
+#: Which parts of the evolution are looked at: the search's mean after this share of its generations.
+MOMENTS = {"early": 0.1, "middle": 0.4, "late": 1.0}
+
+
+def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
+    """Returns C at a few moments of PPO, the search's mean at a few of the evolution, told anew from the history, and the
+    controller kept."""
+    config, folder = run.preset.controller, run.stage_path("controller")
+    found = {f"C, iteration {iteration} of PPO": start_after(config, run, iteration) for iteration in kept_iterations(config)}
+    history = folder / HISTORY
+    rows = read_jsonl(history, "generation")
+    search = begin_search(config, run)
+    wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
+    for row in rows:
+        replay(search, row, history)
+        if search.generation in wanted:
+            found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
+    best = load_tensors(folder / BEST)["solution"].double().numpy()
+    # Without generations it is one of PPO's, which need not be played twice.
+    found = {name: solution for name, solution in found.items() if not np.array_equal(solution, best)}
+    return {**found, "C, kept": np.asarray(best)}
+
+
+def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
+    """Plays every policy in both worlds and returns the result as JSON values."""
+    spec = get_task(run.task)
+    run.require("controller")
+    controller = run.preset.controller
+    temperature = config.temperature or controller.temperature
+    world_model = load_world_model(run, controller.memory, open_latents(run))
+    real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
+    dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
+    device = pick_device(config.device)
+    blind, evolved = blind_policies(spec, run.preset.collect), evolved_solutions(run)
+    progress = Progress("fidelity", len(blind) + len(evolved), "policies")
+    rows: list[dict[str, Any]] = []
+
+    def note(name: str, dream: NDArray[np.float64], real: NDArray[np.float64]) -> None:
+        rows.append({"policy": name, "dream": summarise(dream), "real": summarise(real)})
+        progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
+
+    for name, make in blind.items():
+        dream = DreamEnv(world_model.on(device), controller.inputs, min(NUM_SLOTS, len(dream_jobs)), temperature)
+        dreamt = rollout(dream, BlindPolicy(make, spec.action_size), dream_jobs)
+        pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
+        try:
+            played = rollout(pixels, BlindPolicy(make, spec.action_size), real_jobs)
+        finally:
+            pixels.close()
+        note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
+    dream_evaluator = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device)
+    real_evaluator = RealEvaluator(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
+    try:
+        for name, solution in evolved.items():
+            weights = torch.from_numpy(solution)[None]
+            dreamt, played = dream_evaluator.evaluate(weights, dream_jobs), real_evaluator.evaluate(weights, real_jobs)
+            note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
+    finally:
+        real_evaluator.close()
+    store = LatentStore(run.stage_path("encode"))
+    _, held_out = split_run(run, store.num_episodes, run.preset.rnn.held_out_fraction)
+    dreams, reals = [row["dream"]["mean"] for row in rows], [row["real"]["mean"] for row in rows]
+    progress.finish(f"{len(rows)} policies")
+    result = {
+        "task": spec.name,
+        "temperature": temperature,
+        "own_temperature": controller.temperature,
+        "policies": rows,
+        "rank_correlation": rank_correlation(dreams, reals),
+        "bias": float(np.mean(np.array(dreams) - np.array(reals))),
+        "open_loop_error": open_loop_error(world_model, store, held_out),
+        "warm_up_steps": WARM_UP_STEPS,
+    }
+    # Those of an agent like C, where there is one, come last: another's hits are of another kind.
+    newest = held_out[held_out >= store.num_episodes - run.preset.collect.num_episodes]
+    if spec.hit_damages and len(newest):
+        seed = run.derive_seed("fidelity/hits")
+        result["hits"] = dataclasses.asdict(hits_foreseen(world_model, store, newest, seed))
+    return result

@@ -1,0 +1,60 @@
+"""What all environments do with a wrong action, and with a step after the end: as Gymnasium's own do."""
+
+from __future__ import annotations
+
+from operator import le
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from worldmodels.base.errors import UserError
+
+AFTER_THE_END = (
+    "step() is called after the episode has ended: the reward is 0, and nothing moves; call reset() once an episode is "
+    "terminated or truncated"
+)
+
+
+class InvalidAction(UserError, gym.error.InvalidAction):
+    """An action that means nothing. On our command line one line, to Gymnasium's users Gymnasium's own."""
+
+
+def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
+    """Returns an action of a `Box`, or of a batch of them: as it is, or clipped to the space if it lies outside.
+
+    Gymnasium's own continuous environments clip too: its Pendulum, its LunarLander; its CarRacing by what the car can do.
+
+    Args:
+        action: numbers in the shape of the space; the type stays.
+
+    Raises:
+        InvalidAction: no numbers, another shape, NaN or infinite.
+    """
+    assert isinstance(space, spaces.Box)
+    try:
+        found = np.asarray(action)
+    except ValueError:  # a list of lists of different lengths
+        found = np.asarray(None)
+    if found.dtype.kind not in "biuf":
+        raise InvalidAction(f"an action is {_short(action)}; it must be numbers, an array of shape {space.shape}")
+    if found.shape != space.shape:
+        raise InvalidAction(f"an action has the shape {found.shape}; it must be {space.shape}")
+    if found.size < 8:
+        # So few are compared faster one by one.
+        numbers = found.ravel().tolist()
+        if all(map(le, space.low.ravel().tolist(), numbers)) and all(map(le, numbers, space.high.ravel().tolist())):
+            return found
+    elif ((found >= space.low) & (found <= space.high)).all():
+        return found
+    if not np.isfinite(found).all():
+        raise InvalidAction(f"an action is {_short(found)}; every number must be finite")
+    clipped: NDArray[Any] = np.clip(found, space.low, space.high)
+    return clipped
+
+
+def _short(action: Any) -> str:
+    text = " ".join(str(action).split())
+    return text if len(text) <= 60 else f"{text[:60]} …"

@@ -1,0 +1,58 @@
+"""The packages that announce tasks, through the entry points ``worldmodels.tasks``. A broken one stops no other's task."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from importlib.metadata import EntryPoint, entry_points
+
+from worldmodels.envs.guard import said
+
+GROUP = "worldmodels.tasks"
+OURS = "worldmodels.envs."
+
+#: Why a package's task is not there, by the name that it announces.
+_broken: dict[str, str] = {}
+_loaded: set[EntryPoint] = set()
+
+
+def package_of(module: str) -> str:
+    """Returns the name of the package that announces a module's tasks, or the module's own name."""
+    root = module.split(".")[0]
+    return next((_package(e) for e in entry_points(group=GROUP) if e.value.split(".")[0] == root), module)
+
+
+def why_missing(name: str) -> str:
+    """Returns why a task is not there although a package announces it; empty where none does, or all is well."""
+    return _broken.get(name, "")
+
+
+def load(name: str = "") -> None:
+    """Imports the packages that announce the task ``name``, or any task, ours first.
+
+    A package that cannot be imported is named on standard error, once, with what is wrong with it.
+    """
+    found = entry_points(group=GROUP)
+    for entry_point in sorted(
+        found.select(name=name) if name else found, key=lambda e: (not e.value.startswith(OURS), _package(e), e.name)
+    ):
+        if entry_point not in _loaded:
+            _loaded.add(entry_point)
+            _import(entry_point)
+
+
+def _import(entry_point: EntryPoint) -> None:
+    try:
+        entry_point.load()
+    except (Exception, SystemExit) as error:
+        _broken[entry_point.name] = (
+            f"the package '{_package(entry_point)}' announces the task '{entry_point.name}', but {entry_point.value} cannot be "
+            f"imported: {said(error)}"
+        )
+        # A worker's parent has said so already.
+        if multiprocessing.parent_process() is None:
+            print(f"worldmodels: {_broken[entry_point.name]}; the other tasks are there", file=sys.stderr, flush=True)
+
+
+def _package(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else entry_point.value

@@ -1,1 +1,0 @@
-"""CMA-ES and where its candidates are scored."""

@@ -1,0 +1,1 @@
+"""What strings stages together: the whole experiment, rounds of it, tables."""

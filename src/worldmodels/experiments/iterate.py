@@ -1,0 +1,102 @@
+"""The iterative procedure (paper, section 5): collect with C, train V and M on, evolve C on, repeat.
+
+DIR/
+  round-0/      a run of the scale, from random data
+  round-k/      a run that goes on from the one before: its agent plays the new episodes; seed S + k
+  rounds.json   every round's scores    rounds.md   the same to read
+
+The same command again goes on where it stopped; with more rounds it adds them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from worldmodels.base import files
+from worldmodels.base.logs import read_jsonl
+from worldmodels.config import Backend, check_rounds, check_seed
+from worldmodels.diagnostics.statistics import score_text
+from worldmodels.envs.task import Task, get_task
+from worldmodels.experiments.reproduce import reproduce
+from worldmodels.runs.layout import CONFIG, METRICS, ROUNDS
+from worldmodels.runs.made_once import make_once
+from worldmodels.runs.run import Run
+
+
+def open_round(spec: Task, path: Path, scale: str, seed: int, previous: Path | None) -> Run:
+    """Opens a round's run or makes it. Raises `UserError` if the folder holds another one."""
+    preset = spec.preset(scale)
+    if previous is not None:
+        preset = dataclasses.replace(preset, collect=dataclasses.replace(preset.collect, policy="agent"))
+    return Run.open_or_create(path, spec.name, scale, seed, preset, previous)
+
+
+def iterate(
+    task: str, scale: str, rounds: int, path: Path, seed: int, backend: Backend = "local", address: str = ""
+) -> dict[str, Any]:
+    """Runs what is missing of ``rounds`` rounds, with a backend; returns what ``rounds.json`` holds.
+
+    Raises:
+        UserError: a senseless number of rounds or seed, or a folder that holds another run.
+    """
+    check_rounds(rounds)
+    check_seed(seed, rounds)
+    spec = get_task(task)
+    rows: list[dict[str, Any]] = []
+    previous = None
+    for number in range(rounds):
+        folder = path / f"round-{number}"
+        run = open_round(spec, folder, scale, seed + number, previous)
+        print(f"round {number}: {folder}", flush=True)
+        placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
+        rows.append(_row(number, run, reproduce(placed)))
+        previous = folder
+        result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.solved_at, "rounds": rows}
+        if number + 1 < rounds and (path / f"round-{number + 1}" / CONFIG).exists():
+            continue  # an earlier call has come farther
+        make_once(path / ROUNDS, result, partial(files.write_json, value=result))
+        make_once(path / "rounds.md", result, partial(files.write_bytes, data=to_markdown(result).encode()))
+    return result
+
+
+def _row(number: int, run: Run, summary: dict[str, Any]) -> dict[str, Any]:
+    """Returns a round's figures: its data, how well V and M do on what was held out, and the scores."""
+    collected = run.require("collect")
+    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
+    return {
+        "round": number,
+        "episodes": collected["num_episodes"],
+        "frames": collected["num_frames"],
+        "held_out_recon_loss": last["vae"]["held_out_recon_loss"],
+        "held_out_nll": last["rnn"]["held_out_nll"],
+        **{name: {key: value[key] for key in ("num_episodes", "mean", "std", "ci95")} for name, value in _scores(summary)},
+        "seconds": summary["seconds"]["total"],
+    }
+
+
+def _scores(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, summary["evaluations"][name]) for name in ("random", "dream", "real")]
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Returns the table for people."""
+    lines = [
+        "| round | episodes | V's error | M's likelihood | random policy | dream | real | minutes |",
+        "| --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    for row in result["rounds"]:
+        scores = " | ".join(score_text(row[name]) for name in ("random", "dream", "real"))
+        lines.append(
+            f"| {row['round']} | {row['episodes']:,} | {row['held_out_recon_loss']:.1f} | {row['held_out_nll']:.3f} | "
+            f"{scores} | {row['seconds'] / 60:.0f} |"
+        )
+    episodes = result["rounds"][0]["real"]["num_episodes"]
+    lines += [
+        "",
+        f"{result['task']}, scale {result['scale']}, seed {result['seed']}: V's squared error summed over a frame and M's "
+        f"negative log-likelihood on held-out episodes of all rounds so far; scores over {episodes} held-out episodes.",
+    ]
+    return "\n".join(lines) + "\n"

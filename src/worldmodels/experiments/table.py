@@ -1,0 +1,252 @@
+"""The paper's tables: one controller a row, evolved on the same V and M, and scored.
+
+DIR/
+  <row>/        a run's folder with controller/, model/ and evaluation/ only: V and M are the given model's
+  table.json    every row's scores and seconds    table.md    the same to read    table.png    the same to look at
+
+The same command again goes on where it stopped; a row that is done is not evolved again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from worldmodels.agent.agent import Agent
+from worldmodels.base import files
+from worldmodels.base.errors import BadFileError, UserError, nearest
+from worldmodels.base.seeding import derive_seed
+from worldmodels.base.versions import versions
+from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
+from worldmodels.diagnostics.statistics import score_text
+from worldmodels.envs.task import Task
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.world_model import WorldModel, make_rnn
+from worldmodels.plots.table import draw_ablation, draw_temperatures
+from worldmodels.runs.layout import TABLE, TABLE_PICTURE
+from worldmodels.runs.made_once import make_once
+from worldmodels.runs.run import Run
+from worldmodels.runs.timings import note_time, stage_seconds
+from worldmodels.runtime.memory import keep_freed_memory
+from worldmodels.search.dream_ppo import check_ppo
+from worldmodels.search.evolve import evolve
+from worldmodels.stages import evaluate
+
+#: Shown beside ours: mean and standard deviation over 100 episodes.
+Score = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One controller: how it is evolved, and what the paper says of it."""
+
+    name: str
+    label: str
+    config: ControllerConfig
+    paper_dream: Score | None = None
+    paper_real: Score | None = None
+
+
+#: τ → (dream, real): paper, table 2 (DoomTakeCover).
+PAPER_TEMPERATURES: dict[float, tuple[Score, Score]] = {
+    0.10: ((2086, 140), (193, 58)),
+    0.50: ((2060, 277), (196, 50)),
+    1.00: ((1145, 690), (868, 511)),
+    1.15: ((918, 546), (1092, 556)),
+    1.30: ((732, 269), (753, 139)),
+}
+
+
+def temperature_rows(spec: Task, base: ControllerConfig) -> list[Row]:
+    """One controller per temperature of the dream it is evolved in (paper, table 2)."""
+    rows = []
+    for temperature, (dream, real) in PAPER_TEMPERATURES.items():
+        config = dataclasses.replace(base, world="dream", temperature=temperature)
+        known = spec.name == "take-cover"
+        rows.append(
+            Row(f"tau-{temperature:.2f}", f"τ {temperature:.2f}", config, dream if known else None, real if known else None)
+        )
+    return rows
+
+
+def ablation_rows(spec: Task, base: ControllerConfig) -> list[Row]:
+    """What C sees (paper, table 1, and an untrained M as a control, which only the real environment can train on)."""
+    paper: dict[str, Score] = {"z": (632, 251), "z+hidden": (788, 141), "zh": (906, 21)} if spec.name == "car-racing" else {}
+    rows = [
+        Row("v", "V only", dataclasses.replace(base, inputs="z"), paper_real=paper.get("z")),
+        Row("v-hidden", "V, hidden layer", dataclasses.replace(base, inputs="z+hidden"), paper_real=paper.get("z+hidden")),
+        Row("v-m", "V and M", base, paper_real=paper.get(base.inputs)),
+    ]
+    if base.world == "real":
+        rows.append(Row("v-untrained-m", "V, untrained M", dataclasses.replace(base, memory="untrained")))
+    return rows
+
+
+def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: int) -> ControllerConfig:
+    """Returns how the rows' C are found, from zeros: by CMA-ES as the paper's, along every weight (a row has no episodes to
+    take components from), or by PPO and then as many generations as are asked for."""
+    sigma = ControllerConfig().sigma if config.num_components else config.sigma
+    generations = num_generations if num_generations or ppo_iterations else config.num_generations
+    return dataclasses.replace(
+        config, num_components=0, sigma=sigma, ppo_iterations=ppo_iterations, num_generations=generations
+    )
+
+
+TABLES: dict[str, Callable[[Task, ControllerConfig], list[Row]]] = {
+    "temperature": temperature_rows,
+    "ablation": ablation_rows,
+}
+DRAW = {"temperature": draw_temperatures, "ablation": draw_ablation}
+
+
+def check_table(name: str) -> None:
+    """Raises `UserError` with the nearest match if there is no such table."""
+    if name not in TABLES:
+        raise UserError(f"there is no table '{name}'{nearest(name, TABLES)}")
+
+
+def make_table(
+    name: str,
+    agent: Agent,
+    path: Path,
+    scale: str,
+    seed: int,
+    num_generations: int = 0,
+    ppo_iterations: int = 0,
+    fast: bool = False,
+    backend: Backend = "local",
+    address: str = "",
+) -> dict[str, Any]:
+    """Evolves and scores every row of a table into ``path``; returns what ``table.json`` holds.
+
+    Args:
+        name: a key of `TABLES`.
+        agent: its V, M and initial latents are what every row is evolved on; its C is not used.
+        scale: whose settings of the controller and of the evaluation are used.
+        seed: of every row's evolution.
+        num_generations: of every row's evolution; 0 is the scale's, or none with ``ppo_iterations``.
+        ppo_iterations: of every row's PPO in the dream before its evolution, from dreamt moments.
+        fast: score on the environment that training uses.
+        backend: who plays the real environment; ``address`` is the Ray cluster's.
+
+    Raises:
+        UserError: a row in ``path`` was made with other settings or from another model, or cannot be made by PPO.
+    """
+    spec = agent.task
+    preset = spec.preset(scale).on(backend=backend, address=address)
+    config = row_search(preset.controller, num_generations, ppo_iterations)
+    config.validate()
+    asked = dataclasses.replace(preset.evaluate, fast=fast)
+    rows = TABLES[name](spec, config)
+    if ppo_iterations:
+        for row in rows:
+            check_ppo(spec, row.config.inputs, ppo_iterations)
+    keep_freed_memory()
+    found = [_make_row(row, agent, path / row.name, scale, seed, asked) for row in rows]
+    asked = dataclasses.replace(asked, agent="random", world="real")
+    chance = evaluate.run(asked, Run.open(path / rows[0].name), "random")
+    result = {
+        "table": name,
+        "task": spec.name,
+        "scale": scale,
+        "seed": seed,
+        "env": chance["env"]["id"],
+        "model": {part: digest for part, digest in agent.sha256.items() if part != "controller"},
+        "versions": versions(),
+        "random": _short(chance),
+        "rows": found,
+        "seconds": round(sum(row["seconds"] for row in found), 2),
+    }
+    make_once(path / TABLE, result, lambda table: files.write_json(table, result))
+    make_once(path / "table.md", result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
+    make_once(path / TABLE_PICTURE, result, lambda picture: DRAW[name](result, picture))
+    return result
+
+
+def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
+    """Evolves one controller and scores it, or reads what an earlier call left."""
+    world_model = _with_memory(agent.world_model, row.config, seed)
+    spec = world_model.spec
+    preset = dataclasses.replace(spec.preset(scale), controller=row.config)
+    run = Run.open_or_create(path, spec.name, scale, seed, preset)
+    run.refuse_other_settings("controller", row.config)
+    inputs = {part: agent.sha256[part] for part in ("vae", "rnn", "initial_latents")}
+    print(f"{row.label}:", flush=True)
+    start, begun, refused = time.monotonic(), False, False
+    try:
+        with run.nothing_left_if_refused("controller"):
+            begun = run.begin("controller", row.config, inputs)
+            if begun:
+                evolve(row.config, run, world_model, None)
+    except (UserError, BadFileError):
+        refused = True
+        raise
+    finally:
+        if begun and not refused:
+            note_time(run, "controller", time.monotonic() - start)
+    dream = None
+    if row.config.memory == "trained":
+        asked = dataclasses.replace(base, world="dream", temperature=row.config.temperature)
+        dream = evaluate.run(asked, run, "dream")
+    real = evaluate.run(dataclasses.replace(base, world="real"), run, "real")
+    return {
+        "row": row.name,
+        "label": row.label,
+        "controller": row.config.to_dict(),
+        "parameters": num_parameters(spec, row.config.inputs),
+        "dream": None if dream is None else _short(dream),
+        "real": _short(real),
+        "paper_dream": row.paper_dream,
+        "paper_real": row.paper_real,
+        "seconds": stage_seconds(run)["controller"],
+    }
+
+
+def _with_memory(world_model: WorldModel, config: ControllerConfig, seed: int) -> WorldModel:
+    """Puts an M with random weights in the trained one's place where a row asks for it."""
+    if config.memory == "trained":
+        return world_model
+    torch.manual_seed(derive_seed(seed, "controller/untrained"))
+    return dataclasses.replace(world_model, rnn=make_rnn(world_model.spec).eval())
+
+
+def _short(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: result[key] for key in ("num_episodes", "mean", "std", "ci95")}
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Returns the table for people."""
+
+    def score(row: dict[str, Any] | None) -> str:
+        return "" if row is None else score_text(row)
+
+    def paper(found: Score | None) -> str:
+        return "" if found is None else f"{found[0]:g} ± {found[1]:g}"
+
+    lines = ["| | parameters of C | dream | real | paper, dream | paper, real |", "| --- | --: | --: | --: | --: | --: |"]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['label']} | {row['parameters']:,} | {score(row['dream'])} | {score(row['real'])} | "
+            f"{paper(row['paper_dream'])} | {paper(row['paper_real'])} |"
+        )
+    lines.append(f"| random policy | | | {score(result['random'])} | | |")
+    episodes = result["random"]["num_episodes"]
+    config = result["rows"][0]["controller"]
+    ways = []
+    if config.get("ppo_iterations"):
+        ways.append(f"improved by {config['ppo_iterations']} iterations of PPO in its dream")
+    if config["num_generations"]:
+        size, each = config["population_size"], config["episodes_per_candidate"]
+        ways.append(f"evolved for {config['num_generations']} generations of {size} × {each} episodes")
+    lines += [
+        "",
+        f"{result['env']}: mean ± standard deviation over {episodes} held-out episodes; every C {' and '.join(ways)}, "
+        f"{result['seconds'] / 60:.0f} minutes in all; seed {result['seed']}.",
+    ]
+    return "\n".join(lines) + "\n"

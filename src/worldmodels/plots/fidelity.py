@@ -1,0 +1,31 @@
+"""How true a dream is, as a picture: returns in both worlds, and M's error against the horizon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from worldmodels.plots.figures import save
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Draws the policies' returns in both worlds, and M's error against the horizon."""
+    figure = Figure(figsize=(11, 4.5))
+    left, right = figure.subplots(1, 2)
+    highest = 0.0
+    for row in result["policies"]:
+        x, y = row["real"]["mean"], row["dream"]["mean"]
+        spread = [abs(row[world]["ci95"][1] - row[world]["mean"]) for world in ("real", "dream")]
+        left.errorbar(x, y, xerr=spread[0], yerr=spread[1], fmt="o", label=row["policy"])
+        highest = max(highest, x, y)
+    left.plot([0, highest], [0, highest], color="grey", linewidth=0.8)
+    left.set(xlabel="return in the real environment", ylabel=f"return in the dream, τ {result['temperature']:g}")
+    left.legend(fontsize=7)
+    for name, errors in result["open_loop_error"].items():
+        right.plot(range(1, len(errors) + 1), errors, label="M" if name == "m" else name.replace("_", " "))
+    right.set(xlabel="steps without looking", ylabel="error of z (root mean square)")
+    right.legend(fontsize=8)
+    figure.tight_layout()
+    save(figure, path)

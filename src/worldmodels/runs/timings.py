@@ -1,0 +1,23 @@
+"""How long every stage of a run has worked."""
+
+from __future__ import annotations
+
+import json
+
+from worldmodels.base.logs import read_jsonl
+from worldmodels.runs.layout import TIMINGS
+from worldmodels.runs.run import Run
+
+
+def note_time(run: Run, stage: str, seconds: float) -> None:
+    """Appends a row to ``timings.jsonl``."""
+    with (run.path / TIMINGS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"stage": stage, "seconds": round(seconds, 2)}) + "\n")
+
+
+def stage_seconds(run: Run) -> dict[str, float]:
+    """Returns the working time of every stage, all its beginnings together."""
+    total: dict[str, float] = {}
+    for row in read_jsonl(run.path / TIMINGS, "seconds"):
+        total[row["stage"]] = round(total.get(row["stage"], 0.0) + row["seconds"], 2)
+    return total

@@ -1,0 +1,1 @@
+"""How work is done here: workers, threads, compiled loops, signals, streams, progress."""

@@ -1,0 +1,80 @@
+"""Progress of long work: a live line on a terminal, a plain line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+PLAIN_SECONDS = 10.0
+#: The rate is measured from the first news on, and not told before so many seconds of it, nor before as many as the first news
+#: took: start-up is no measure of the work, and what is done side by side ends in bursts.
+MEASURED_SECONDS = 2.0
+
+
+def format_seconds(seconds: float) -> str:
+    """Returns a duration as ``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Progress:
+    """One stage's line: what is done, the rate, the time left and the last score.
+
+    Args:
+        label: the stage.
+        total: how many units there are to do.
+        unit: what is counted.
+        done: how many units an earlier, interrupted process has done.
+    """
+
+    def __init__(self, label: str, total: int, unit: str, done: int = 0) -> None:
+        self.label, self.total, self.unit = label, total, unit
+        self._done = done
+        #: When the first news came, and what was done by then.
+        self._first: tuple[float, int] | None = None
+        self._start = time.monotonic()
+        self._last_line = self._start
+        self._live = sys.stderr.isatty()
+        if done:
+            print(f"{label}: goes on at {done:,} of {total:,} {unit}", file=sys.stderr, flush=True)
+
+    def update(self, done: int, score: str = "") -> None:
+        """Shows that ``done`` units are done, with a short score such as ``loss 12.3``."""
+        self._done = done
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
+        if now - self._last_line >= (0.2 if self._live else PLAIN_SECONDS):
+            self._last_line = now
+            self._show(score, now)
+
+    def _show(self, score: str, now: float) -> None:
+        line = f"{self.label}: {self._done:,}/{self.total:,} {self.unit}"
+        rate = self._rate(now)
+        if rate > 0:
+            line += f", {rate:,.4g}/s, {format_seconds((self.total - self._done) / rate)} left"
+        line = f"{line}, {score}" if score else line
+        self._say(f"\r\x1b[2K{line}" if self._live else line, "" if self._live else "\n")
+
+    def _rate(self, now: float) -> float:
+        """Returns the units done a second since the first news; 0 while that is too short to tell."""
+        if self._first is None:
+            return 0.0
+        when, done = self._first
+        measured = now - when
+        return 0.0 if measured < max(MEASURED_SECONDS, when - self._start) else (self._done - done) / measured
+
+    def finish(self, message: str) -> None:
+        """Ends the line with what came of it and the time it took."""
+        took = format_seconds(time.monotonic() - self._start)
+        start = "\r\x1b[2K" if self._live else ""
+        self._say(f"{start}{self.label}: {message} in {took}", "\n")
+
+    def _say(self, text: str, end: str) -> None:
+        try:
+            print(text, end=end, file=sys.stderr, flush=True)
+        except OSError:
+            # A terminal that has been closed: its signal is on its way, and what it asks for is not lost over a line.
+            if not self._live:
+                raise

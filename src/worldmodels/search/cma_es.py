@@ -1,0 +1,111 @@
+"""CMA-ES: pycma behind ask and tell, exactly repeatable. Fitness is higher-is-better outside this file.
+
+The state is never pickled: it is a pure function of the seed and of the fitness values told so far, so a resumed search
+asks and tells its way through the recorded generations again (0.1 s each at 1,088 parameters).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cma
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.base.seeding import derive_seed
+
+Solution = NDArray[np.float64]
+Solutions = NDArray[np.float64]
+
+
+class CMAES:
+    """Covariance matrix adaptation evolution strategy (Hansen), as pycma implements it.
+
+    Args:
+        start: the centre of the first generation, float64 [parameters].
+        sigma: initial step size.
+        population_size: candidates per generation.
+        seed: of the run; generation g draws from (seed, "controller/cma", g).
+        basis: float64 [parameters, K]: the search is for K coordinates, and a solution is the basis times them; ``start`` is
+            taken to the nearest that has coordinates. None: the parameters are the coordinates.
+    """
+
+    def __init__(
+        self, start: Solution, sigma: float, population_size: int, seed: int, basis: NDArray[np.float64] | None = None
+    ) -> None:
+        self._seed, self._basis, self._start = seed, basis, start
+        if basis is not None:
+            start = np.linalg.lstsq(basis, start)[0].astype(np.float64)
+        self._rng = np.random.default_rng(0)
+        self.generation = 0
+        self._asked: list[NDArray[np.float64]] = []
+        self._strategy: Any = cma.CMAEvolutionStrategy(
+            start,
+            sigma,
+            {
+                "popsize": population_size,
+                "randn": self._randn,
+                "seed": np.nan,  # pycma would seed NumPy's global generator
+                "verbose": -9,
+                "signals_filename": "",  # pycma would poll a file of that name
+                # Cumulative step-size adaptation, as in the original's pycma. In so many dimensions newer ones take the
+                # two-point adaptation, which follows the growth of a policy's weights: sigma doubles, and candidates get lost.
+                "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
+                # Never stop by itself: how many generations there are is the caller's business.
+                "maxiter": np.inf,
+                "tolfun": 0,
+                "tolfunhist": 0,
+                "tolx": 0,
+                "tolstagnation": np.inf,
+                "tolflatfitness": np.inf,
+            },
+        )
+
+    def _randn(self, *shape: int) -> NDArray[np.float64]:
+        return self._rng.standard_normal(shape)
+
+    def ask(self) -> Solutions:
+        """Returns the generation's candidates, float64 [P, parameters]."""
+        self._rng = np.random.default_rng(derive_seed(self._seed, "controller/cma", self.generation))
+        self._asked = self._strategy.ask()
+        return self._solution(np.stack(self._asked))
+
+    def _solution(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Coordinates [..., K] → parameters [..., parameters]."""
+        return coordinates if self._basis is None else coordinates @ self._basis.T
+
+    def tell(self, fitness: NDArray[np.float64]) -> None:
+        """Takes the candidates' fitness, float64 [P], higher is better; a value that is not finite gets the worst rank.
+
+        Raises:
+            ValueError: no value is finite; the state is untouched.
+        """
+        finite = np.isfinite(fitness)
+        if not finite.any():
+            raise ValueError("no candidate has a finite fitness")
+        ranked = np.where(finite, fitness, fitness[finite].min() - 1)
+        self._strategy.tell(self._asked, list(-ranked))
+        self.generation += 1
+
+    def replay(self, fitness: NDArray[np.float64]) -> None:
+        """Goes through a recorded generation again: its candidates are asked for and told their ``fitness``, float64 [P].
+
+        Raises:
+            ValueError: these are not the values of a generation.
+        """
+        if fitness.shape != (len(self.ask()),):
+            raise ValueError(f"{fitness.shape} values for {len(self._asked)} candidates")
+        self.tell(fitness)
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """The centre of the search distribution, float64 [parameters]; before the first generation ``start`` itself, which the
+        coordinates may not reach."""
+        if not self.generation:
+            return self._start
+        return self._solution(np.asarray(self._strategy.mean, np.float64))
+
+    @property
+    def sigma(self) -> float:
+        """The current step size."""
+        return float(self._strategy.sigma)

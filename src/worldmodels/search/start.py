@@ -1,0 +1,146 @@
+"""Where the search of C begins, and along what: written once into ``controller/``, and read from there ever after.
+
+controller/
+  ppo.jsonl               with ppo_iterations: one row an iteration: hits a step, the step's KL, how much the critic explained
+  ppo-I.safetensors       the controller after iteration I, at each quarter of the way
+  ppo_state.safetensors   what is needed to go on
+  components.safetensors  with num_components: the coordinates that CMA-ES searches in
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.base.logs import MetricsLog
+from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
+from worldmodels.config import ControllerConfig
+from worldmodels.data.latents import LatentStore
+from worldmodels.envs.task import get_task
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.precision import pick_device
+from worldmodels.models.world_model import WorldModel
+from worldmodels.runs.layout import BEST, COMPONENTS, PPO_LOG, PPO_STATE
+from worldmodels.runs.run import Run
+from worldmodels.runtime import interrupt
+from worldmodels.runtime.progress import Progress
+from worldmodels.search import dream_ppo as ppo
+from worldmodels.search.cma_es import CMAES
+from worldmodels.search.components import principal_components, recorded_features
+from worldmodels.training.optim import DenseAdam
+
+#: Iterations between two checkpoints: what a kill can lose.
+CHECKPOINT_ITERATIONS = 10
+
+
+def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: LatentStore | None) -> None:
+    """Writes where the search begins and its coordinates, once: from then on they are the run's, whatever another processor
+    would make of them. A killed preparation goes on at its last checkpoint.
+
+    Args:
+        store: the run's latents; None for a row of a table, whose V and M are another run's.
+    """
+    if config.ppo_iterations and not _ppo_path(run, config.ppo_iterations).exists():
+        _improve(config, run, world_model, store)
+    path = run.stage_path("controller") / COMPONENTS
+    if config.num_components and not path.exists():
+        assert store is not None  # a table's rows have no components
+        seen = recorded_features(world_model, config.inputs, store, run.seed)
+        basis = principal_components(world_model.spec, config.inputs, seen, config.num_components)
+        save_tensors(path, {"basis": torch.from_numpy(basis)})
+
+
+def kept_iterations(config: ControllerConfig) -> list[int]:
+    """Returns the iterations after which the controller is kept by itself: a quarter, half, three quarters, all of the way."""
+    return sorted({max(1, config.ppo_iterations * quarter // 4) for quarter in range(1, 5)}) if config.ppo_iterations else []
+
+
+def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store: LatentStore | None) -> None:
+    """Improves C in the dream, from the previous run's or from zeros, to the last iteration."""
+    folder = run.stage_path("controller")
+    seed, last = run.derive_seed("controller/ppo"), config.ppo_iterations
+    dreamer = world_model.on(pick_device(config.device))
+    data = run.preset.collect
+    if store is not None:
+        starts = ppo.recorded_starts(dreamer, store, data.num_episodes, seed)
+    else:
+        starts = ppo.dreamt_starts(dreamer, config.temperature, data, seed)
+    solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
+    net = ppo.begin(starts, config.inputs, solution, seed)
+    adam = DenseAdam(net, ppo.LEARNING_RATE)
+    done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
+    search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, last, seed)
+    log = MetricsLog(folder / PPO_LOG, "iteration", done)
+    progress = Progress("train-controller, PPO", last, "iterations", done)
+    with interrupt.deferred():
+        while done < last and not interrupt.requested():
+            found = search.improve(net, adam, done)
+            done += 1
+            if not torch.isfinite(net.weight).all():
+                raise UserError(
+                    f"train-controller: C is not finite after iteration {done} of PPO; look at the losses of M in "
+                    f"{run.stage_path('rnn') / 'metrics.jsonl'}"
+                )
+            log.write(iteration=done, **found)
+            progress.update(done, f"{found['hits']:.5f} hits a step")
+            if done in kept_iterations(config):
+                save_tensors(_ppo_path(run, done), {"solution": net.solution()})
+            if done % CHECKPOINT_ITERATIONS == 0 or interrupt.requested():
+                save_tensors(folder / PPO_STATE, net.state_dict() | adam.moments(), {"iteration": str(done)})
+    progress.finish(f"{last:,} iterations")
+
+
+def _restore(path: Path, net: ppo.ActorCritic, adam: DenseAdam) -> int:
+    """Fills C, the critic and Adam's moments from a checkpoint; returns its iteration. Raises `BadFileError`."""
+    state = load_tensors(path)
+    try:
+        done = int(load_metadata(path)["iteration"])
+        net.load_state_dict({name: state[name] for name in net.state_dict()})
+        adam.restore(state, done * ppo.steps_per_iteration())
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise BadFileError(f"{path}: not the state of such a search ({error}); remove {path.parent} and begin again") from error
+    return done
+
+
+def begin_search(config: ControllerConfig, run: Run) -> CMAES:
+    """Returns the search before its first generation: around where PPO has led, the previous run's controller, or zeros."""
+    start = start_after(config, run, config.ppo_iterations)
+    basis = None
+    if config.num_components:
+        path = run.stage_path("controller") / COMPONENTS
+        basis = _read(path, "basis")
+        if basis is None or basis.ndim != 2 or len(basis) != len(start):
+            raise BadFileError(f"{path}: not a basis of {len(start):,} parameters; remove {path.parent} and begin again")
+    return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+
+
+def _ppo_path(run: Run, iteration: int) -> Path:
+    return run.stage_path("controller") / f"ppo-{iteration}.safetensors"
+
+
+def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[np.float64]:
+    """Returns the controller after an iteration of PPO, one of `kept_iterations`, float64 [parameters]; after none, the
+    previous run's or zeros."""
+    size = num_parameters(get_task(run.task), config.inputs)
+    if iteration:
+        path = _ppo_path(run, iteration)
+        found = _read(path, "solution")
+        if found is None or found.shape != (size,):
+            raise BadFileError(f"{path}: not a controller of {size:,} parameters; remove {path.parent} and begin again")
+        return found
+    if run.previous is None:
+        return np.zeros(size)
+    path = run.previous.stage_path("controller") / BEST
+    found = _read(path, "solution")
+    if found is None or found.shape != (size,):
+        raise UserError(f"{path}: not a controller of {size:,} parameters ({config.inputs}); keep its --inputs")
+    return found
+
+
+def _read(path: Path, name: str) -> NDArray[np.float64] | None:
+    found = load_tensors(path).get(name)
+    return None if found is None else found.double().numpy()

@@ -1,0 +1,32 @@
+"""Finds C with CMA-ES: ``controller/``, and then ``model/``, the three parts together.
+
+controller/
+  history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
+  scores.jsonl      one row a scoring of CMA-ES's mean
+  best.safetensors  the mean that scored best
+  (and what `search_start` leaves)
+"""
+
+from __future__ import annotations
+
+from worldmodels.agent.run_parts import load_world_model
+from worldmodels.config import ControllerConfig
+from worldmodels.data.run_data import open_latents
+from worldmodels.envs.task import get_task
+from worldmodels.models.precision import pick_device
+from worldmodels.runs.run import Run
+from worldmodels.search.dream_ppo import check_ppo
+from worldmodels.search.evolve import evolve
+
+
+def run(config: ControllerConfig, run: Run) -> None:
+    """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
+    pick_device(config.device)
+    if config.ppo_iterations:
+        check_ppo(get_task(run.task), config.inputs, config.ppo_iterations)
+    inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"], **run.inherited("controller")}
+    if config.memory == "trained":
+        inputs |= run.require("rnn")["outputs"]
+    if run.begin("controller", config, inputs):
+        store = open_latents(run)
+        evolve(config, run, load_world_model(run, config.memory, store), store)

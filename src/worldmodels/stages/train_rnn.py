@@ -1,0 +1,36 @@
+"""Trains M on the latents: ``rnn/``."""
+
+from __future__ import annotations
+
+import torch
+
+from worldmodels.base.errors import UserError
+from worldmodels.base.files import sha256_of
+from worldmodels.config import RNNConfig
+from worldmodels.data.run_data import open_latents, split_run
+from worldmodels.envs.task import get_task
+from worldmodels.models.precision import pick_device
+from worldmodels.models.world_model import make_rnn
+from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.run import Run
+from worldmodels.training.loop import begin_from_previous, train
+from worldmodels.training.rnn import RNNTrainee
+
+
+def run(config: RNNConfig, run: Run) -> None:
+    """Trains M into ``run``'s ``rnn/``, from random weights or from the previous run's."""
+    device = pick_device(config.device)
+    inputs = run.require("encode")["outputs"] | run.inherited("rnn")
+    if not run.begin("rnn", config, inputs):
+        return
+    torch.manual_seed(run.derive_seed("rnn/weights"))
+    spec = get_task(run.task)
+    model = make_rnn(spec).to(device)
+    begin_from_previous(run, "rnn", model)
+    store = open_latents(run)
+    if store.lengths.max() < 2:
+        raise UserError(f"{run.stage_path('encode')}: every episode has a single step; M needs some of at least 2")
+    split = split_run(run, store.num_episodes, config.held_out_fraction)
+    trainee = RNNTrainee(model, store, split, config, run.seed, spec.mirrored_action)
+    train(run, "rnn", config, trainee, trainee.steps_per_batch, "time steps", config.max_grad_value)
+    run.finish("rnn", {"rnn": sha256_of(run.stage_path("rnn") / WEIGHTS)})

@@ -1,0 +1,33 @@
+"""Trains V on the collected frames: ``vae/``."""
+
+from __future__ import annotations
+
+import torch
+
+from worldmodels.base.files import sha256_of
+from worldmodels.config import VAEConfig
+from worldmodels.data.run_data import open_episodes, split_run
+from worldmodels.envs.task import get_task
+from worldmodels.models.precision import pick_device
+from worldmodels.models.world_model import make_vae
+from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.run import Run
+from worldmodels.training.loop import begin_from_previous, train
+from worldmodels.training.vae import VAETrainee
+
+
+def run(config: VAEConfig, run: Run) -> None:
+    """Trains V into ``run``'s ``vae/``, from random weights or from the previous run's."""
+    device = pick_device(config.device)
+    inputs = run.require("collect")["outputs"] | run.inherited("vae")
+    if not run.begin("vae", config, inputs):
+        return
+    folder = run.stage_path("vae")
+    torch.manual_seed(run.derive_seed("vae/weights"))
+    model = make_vae(get_task(run.task)).to(device)
+    begin_from_previous(run, "vae", model)
+    store = open_episodes(run)
+    split = split_run(run, len(store.lengths), config.held_out_fraction)
+    trainee = VAETrainee(model, store, split, config, run.seed)
+    train(run, "vae", config, trainee, config.batch_size, "frames", None)
+    run.finish("vae", {"vae": sha256_of(folder / WEIGHTS)})

@@ -1,0 +1,114 @@
+"""Recording beside the play: a thread gives the window's pictures to the encoder, and the play never waits for it."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.viewer.encoder import Encoder, encoding
+
+#: Pictures that wait for the encoder at most, of about a megabyte each.
+MAX_WAITING = 32
+
+
+class Recording:
+    """A video that is being made. It goes at the play's clock: where a picture is left out, the one before stays for longer.
+
+    Args:
+        path: a name that `free_name` has taken.
+        size: (columns, rows), both even.
+        fps: steps per second of the play.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        self.path = path
+        self.num_left_out = 0
+        """Pictures that the encoder was too slow for."""
+        self.failure: EnvironmentFailure | None = None
+        """Why there is no video, once the recording is over."""
+        self._size, self._fps = size, fps
+        # How many steps the picture before stays for longer, and the next picture; None is the end.
+        self._waiting: queue.SimpleQueue[tuple[int, NDArray[np.uint8] | None]] = queue.SimpleQueue()
+        self._longer = 0
+        self._encoder: Encoder | None = None
+        self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
+        self._thread.start()
+
+    def skip(self) -> None:
+        """Notes a step whose picture was not drawn."""
+        self._longer += 1
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Adds a step's picture, uint8 [rows, columns, 3], or leaves it out where too many wait."""
+        if self._waiting.qsize() >= MAX_WAITING:
+            self.num_left_out += 1
+            self.skip()
+            return
+        self._waiting.put((self._longer, frame))
+        self._longer = 0
+
+    def end(self) -> None:
+        """Adds no more; what waits is still written."""
+        self._waiting.put((self._longer, None))
+
+    @property
+    def words(self) -> str:
+        """The file's name, and how much of the play it lacks."""
+        return self.path.name + (f", {self.num_left_out:,} pictures left out" if self.num_left_out else "")
+
+    @property
+    def over(self) -> bool:
+        """Whether the file is whole, or has failed."""
+        return not self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Waits until the recording is over; interrupted, it gives the video up."""
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            if self._encoder is not None:
+                self._encoder.stop()
+            self._thread.join(1)
+            raise
+
+    def _work(self) -> None:
+        """Writes picture by picture until the end."""
+        try:
+            with encoding(self.path, self._size, self._fps) as self._encoder:
+                shown: NDArray[np.uint8] | None = None
+                while True:
+                    longer, frame = self._waiting.get()
+                    if shown is not None:
+                        for _ in range(longer):
+                            self._encoder.write(shown)
+                    if frame is None:
+                        break
+                    self._encoder.write(frame)
+                    shown = frame
+        except EnvironmentFailure as error:
+            self.failure = error
+            self.path.unlink(missing_ok=True)  # the empty file that kept the name
+
+
+def free_name(folder: Path, stem: str) -> Path:
+    """Returns the first of ``stem-1.mp4``, ``stem-2.mp4``, … that is not there, and takes it with an empty file.
+
+    Raises:
+        EnvironmentFailure: the folder cannot be written.
+    """
+    for number in itertools.count(1):
+        path = folder / f"{stem}-{number}.mp4"
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror or error})") from error
+        return path
+    raise AssertionError

@@ -1,0 +1,62 @@
+"""The contract that the real world and the dream share, and the real environments' side of it.
+
+A world is a Gymnasium vector environment with three habits:
+
+- ``metadata["autoreset_mode"]`` is ``AutoresetMode.DISABLED``: an episode that ends stays ended until
+  ``reset(seed=[...], options={"reset_mask": mask})`` names its slot;
+- a slot that has ended is not stepped, and its outputs mean nothing;
+- ``shrink(keep)`` drops slots for good, so that finished episodes cost nothing.
+
+N is the number of slots, A the number of action components.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from worldmodels.base.types import Mask, Seeds
+
+
+class World(VectorEnv[Any, Any, Any]):
+    """A vector environment whose slots are reset one by one and can be dropped."""
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.DISABLED}
+
+    def _set_spaces(self, obs: gym.Space[Any], action: gym.Space[Any], num_envs: int) -> None:
+        self.num_envs = num_envs
+        self.single_observation_space = obs
+        self.single_action_space = action
+        self.observation_space = batch_space(obs, num_envs)
+        self.action_space = batch_space(action, num_envs)
+
+    def reset_request(self, seed: Seeds, options: dict[str, Any] | None) -> tuple[Mask, list[int | None]]:
+        """Reads a reset's arguments: which slots, and a seed for each (None: no seed given). ``options`` stays whole.
+
+        Raises:
+            ValueError: a mask or a list of seeds whose length is not N.
+            TypeError: a mask that is not an array of booleans.
+        """
+        mask = np.ones(self.num_envs, np.bool_)
+        if options is not None and "reset_mask" in options:
+            mask = options["reset_mask"]
+            if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+                raise TypeError("options['reset_mask'] must be a NumPy array of booleans")
+            if mask.shape != (self.num_envs,):
+                raise ValueError(f"options['reset_mask'] has shape {mask.shape}; it must be ({self.num_envs},)")
+        if seed is None:
+            seed = [None] * self.num_envs
+        elif isinstance(seed, int):
+            seed = [seed + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds for {self.num_envs} slots")
+        return mask, list(seed)
+
+    @abstractmethod
+    def shrink(self, keep: Mask) -> None:
+        """Keeps only the slots where ``keep`` (bool [N]) is true; ``num_envs`` becomes their number."""

@@ -1,0 +1,66 @@
+"""Estimates of the time left: none before there is something to estimate from, and then of the right size."""
+
+import re
+
+import pytest
+
+from worldmodels.runtime import progress
+from worldmodels.runtime.progress import PLAIN_SECONDS, Progress
+
+
+class Clock:
+    """The time, as the test says."""
+
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(progress, "time", found)
+    return found
+
+
+def seconds_left(said):
+    """The estimates in some lines, in seconds."""
+    found = [re.search(r"([\d:]+) left", line) for line in said.splitlines()]
+    return [sum(60**i * int(part) for i, part in enumerate(reversed(m[1].split(":")))) for m in found if m]
+
+
+def work(clock, times, total):
+    """Does a unit at each time, in seconds since the beginning."""
+    began, shown = clock.now, Progress("work", total, "units")
+    for done, when in enumerate(times, 1):
+        clock.now = began + when
+        shown.update(done)
+
+
+def test_a_long_start_is_no_measure_of_the_work(clock, capsys):
+    """An evaluation that ended after 47 s: 33 s until the first episode was done, then one after the other."""
+    work(clock, [33 + 14 * i / 99 for i in range(100)], 100)
+    said = capsys.readouterr().err
+    assert "work: 1/100 units" in said
+    assert all(left <= 60 for left in seconds_left(said))
+
+
+def test_later_estimates_leave_the_start_out(clock, capsys):
+    """20 s to start, then a unit a second: an estimate is nearly right as soon as there is one."""
+    work(clock, [20 + i for i in range(200)], 200)
+    found = seconds_left(capsys.readouterr().err)
+    assert len(found) > 100 / PLAIN_SECONDS
+    for index, left in enumerate(reversed(found)):
+        assert abs(left - PLAIN_SECONDS * (index + 1)) < 2 * PLAIN_SECONDS
+
+
+def test_a_burst_is_no_measure_either(clock, capsys):
+    """Units that are done side by side end together: 32 every 25 s, a hundredth of a second apart."""
+    times = [5 + 25 * (i // 32 + 1) + 0.01 * (i % 32) for i in range(320)]
+    work(clock, times, 320)
+    found = seconds_left(capsys.readouterr().err)
+    assert found
+    assert max(found) < 1.5 * times[-1]
+    # Nearly nothing left is said towards the end alone.
+    assert found[0] > 60

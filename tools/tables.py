@@ -1,0 +1,162 @@
+"""Writes the pages' figures from the JSON files under results/: ``python -m tools.tables``; ``--check`` only compares."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tools import speed_tables
+from worldmodels.base.files import sha256_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs/benchmarks.md",
+    ROOT / "docs/scaling.md",
+    ROOT / "docs/cluster.md",
+    ROOT / "docs/paper_tables.md",
+)
+
+
+def read_result(name: str) -> Any:
+    """Reads a JSON file under results/."""
+    return json.loads((ROOT / "results" / name).read_text(encoding="utf-8"))
+
+
+def shipped_scores(task: str) -> Any:
+    """Reads the scores beside a shipped agent's weights."""
+    return json.loads((ROOT / "src/worldmodels/shipped" / task / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds < 600 else f"{seconds / 60:.0f} min"
+
+
+def _score(row: dict[str, Any]) -> str:
+    low, high = row["ci95"]
+    return f"{row['mean']:.0f} ± {row['std']:.0f} | {row['num_episodes']} | {low:.0f} to {high:.0f}"
+
+
+#: Ha & Schmidhuber's figures, 100 episodes each.
+PAPER = {
+    "take-cover": [
+        "| paper (10,000 episodes, a P100 and 64 cores) | dream, τ 1.15 | 918 ± 546 | 100 | | |",
+        '| paper | real game | 1092 ± 556 | 100 | | "less than 24 hours" |',
+    ],
+    "car-racing": ["| paper (1,800 generations on 64 cores) | real | 906 ± 21 | 100 | | {days:.0f} days |"],
+}
+
+
+def scores_table(task: str) -> str:
+    """The scores of a task's committed runs, from their evaluation/results.json."""
+    lines = ["| | where | mean ± std | episodes | 95% interval | time on two cores |", "| --- | --- | --: | --: | --: | --: |"]
+    found = [(scale, ROOT / "results" / task / scale / "results.json") for scale in ("smoke", "laptop", "paper")]
+    runs = [(scale, json.loads(path.read_text(encoding="utf-8"))) for scale, path in found if path.exists()]
+    lines.append(f"| random policy | real | {_score(runs[-1][1]['evaluations']['random'])} | |")
+    for scale, summary in runs:
+        rows = summary["evaluations"]
+        lines.append(f"| `SCALE={scale}` | dream, τ {rows['dream']['temperature']:g} | {_score(rows['dream'])} | |")
+        lines.append(f"| `SCALE={scale}` | **real** | {_score(rows['real'])} | {_minutes(summary['seconds']['total'])} |")
+    days = read_result("car-racing/progress.json")["original"][-1]["hours"] / 24
+    return "\n".join(lines + [line.format(days=days) for line in PAPER[task]])
+
+
+def shipped_table(task: str) -> str:
+    """The shipped agent's scores, from the evaluation.json beside its weights, and those of a C that sees its V alone."""
+    lines = ["| | where | mean ± std | episodes | 95% interval |", "| --- | --- | --: | --: | --: |"]
+    for name, row in shipped_scores(task).items():
+        where = f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
+        who = "random policy" if name == "random" else "shipped agent"
+        lines.append(f"| {who} | {where} | {_score(row)} |")
+        if name == "random":
+            lines += v_only(task)
+    return "\n".join(lines)
+
+
+def v_only(task: str) -> list[str]:
+    """The row of the ablation's C that sees V alone; none where that V is another than the shipped agent's."""
+    table = read_result(f"{task}/ablation/table.json")
+    if table["model"]["vae"] != sha256_of(ROOT / "src/worldmodels/shipped" / task / "vae.safetensors"):
+        return []
+    row = next(row for row in table["rows"] if row["row"] == "v")
+    who = f"C that sees V alone, {row['controller']['num_generations']} generations"
+    return [f"| {who} | `{table['env']}` | {_score(row['real'])} |"]
+
+
+def environment_table() -> str:
+    """The fast CarRacing beside Gymnasium's and EnvPool's, from results/car-racing/environment/."""
+    speed, alike = read_result("car-racing/environment/speed.json"), read_result("car-racing/environment/likeness.json")
+    rows = {row["name"]: row for row in speed["rows"]}
+    ours, envpool = rows["CarRacing, ours, 64x64"], rows["CarRacing, ours beside EnvPool"]
+    same = "equal bit for bit" if alike["all_equal"] else "NOT EQUAL"
+    return "\n".join(
+        [
+            f"- one core: {ours['value']:,.0f} steps/s with the observation, {ours['ratio']:.0f} times Gymnasium's "
+            f"({ours['baseline']:,.0f}) and {envpool['ratio']:.1f} times EnvPool's ({envpool['baseline']:,.0f}) in one run;",
+            f"- reward, ends, car and tiles: {same} over {alike['steps']:,} steps of {alike['seeds']} seeds;",
+            f"- pixels: {alike['mean_difference']:.2f} of 255 apart on average over {alike['frames']:,} frames, "
+            f"{alike['share_far_off']:.4%} of them by more than 32.",
+        ]
+    )
+
+
+def hours_to_the_papers_level() -> str:
+    """What CarRacing's 900 took, beside the original, from results/car-racing/progress.json."""
+    found = read_result("car-racing/progress.json")
+    ours, original = (next(row for row in found[who] if row["mean"] >= 900) for who in ("ours", "original"))
+    return (
+        f"The search's mean passed 900 after {ours['generation']} generations, {ours['agent_steps'] / 1e6:.0f} million steps "
+        f"and {ours['hours']:.1f} hours of {found['cores']} cores,\nall stages included. The original's took "
+        f"{original['generation']:,} generations, {original['agent_steps'] / 1e6:,.0f} million steps and "
+        f"{original['hours'] / 24:.0f} days of 64 cores\n([`results/car-racing/progress.md`](results/car-racing/progress.md))."
+    )
+
+
+def paper_table(name: str) -> str:
+    """One of the paper's tables, as `worldmodels table` left it."""
+    return (ROOT / "results" / name / "table.md").read_text(encoding="utf-8").rstrip("\n")
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "TakeCover scores": lambda: scores_table("take-cover"),
+    "CarRacing scores": lambda: scores_table("car-racing"),
+    "shipped TakeCover agent": lambda: shipped_table("take-cover"),
+    "shipped CarRacing agent": lambda: shipped_table("car-racing"),
+    "CarRacing environment": environment_table,
+    "hours to 900": hours_to_the_papers_level,
+    "temperature table": lambda: paper_table("take-cover/temperature"),
+    "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
+    "ablation table": lambda: paper_table("car-racing/ablation"),
+}
+BLOCKS |= speed_tables.BLOCKS
+
+
+def fill(text: str) -> str:
+    """Returns a page with every marked block made anew."""
+    for name, make in BLOCKS.items():
+        start, end = f"<!-- {name}: made by tools/tables.py -->", f"<!-- end of {name} -->"
+        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
+        if pattern.search(text):
+            block = f"{start}\n{make()}\n{end}"
+            text = pattern.sub(block.replace("\\", r"\\"), text)
+    return text
+
+
+def main() -> int:
+    """Rewrites the pages; with ``--check`` returns 1 if that would change one."""
+    changed = False
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = fill(old)
+        changed |= new != old
+        if "--check" not in sys.argv[1:]:
+            page.write_text(new, encoding="utf-8")
+    return int(changed and "--check" in sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
