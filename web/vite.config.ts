@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
 
-const runtime = "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm";
+const runtime = "node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded";
 
 /** The runtime's WebAssembly, packed: no server has to compress it. The library's own reference to it is dropped. */
 function packedRuntime(): Plugin {
@@ -14,8 +14,10 @@ function packedRuntime(): Plugin {
       return code.replaceAll(/new URL\("ort-wasm-simd-threaded\.wasm",import\.meta\.url\)/g, '"runtime.wasm"');
     },
     generateBundle() {
-      const source = gzipSync(readFileSync(runtime), { level: 9 });
-      this.emitFile({ type: "asset", fileName: "runtime.wasm.gz", source });
+      const packed = gzipSync(readFileSync(`${runtime}.wasm`), { level: 9 });
+      this.emitFile({ type: "asset", fileName: "runtime.wasm.gz", source: packed });
+      // What the library imports when it starts; as .js every server knows its type.
+      this.emitFile({ type: "asset", fileName: "runtime.js", source: readFileSync(`${runtime}.mjs`) });
     },
   };
 }

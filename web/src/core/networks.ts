@@ -22,6 +22,7 @@ export function start(root: URL): Promise<void> {
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.proxy = false;
     ort.env.logLevel = "error";
+    ort.env.wasm.wasmPaths = { mjs: new URL("runtime.js", root).href };
     ort.env.wasm.wasmBinary = (await bytesOf(new URL("runtime.wasm.gz", root))).buffer;
   })();
   return started;
