@@ -55,7 +55,7 @@ demo: install page
 	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000)
 
 page:
-	@command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' || { echo "make demo: the page is built with Node 20 or later and npm; install them" >&2; exit 2; }
+	@command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || { echo "make demo: the page is built with Node 20 or later and npm; install them" >&2; exit 2; }
 	cd web && npm ci --no-audit --no-fund && npm run build
 
 install: .venv/installed

@@ -102,7 +102,6 @@ export class Stage implements Playing {
     if (options.taus) this.element.append(this.temperatureSlider(options.taus));
     this.element.append(tools, this.message, this.line());
     this.showWho();
-    section.addEventListener("focusin", () => undefined);
     document.addEventListener("keydown", this.keyDown);
     document.addEventListener("keyup", this.keyUp);
     addEventListener("blur", () => this.keys.down.clear());
@@ -184,6 +183,8 @@ export class Stage implements Playing {
       return agent ? agent.act(slot.z, slot.hidden, slot.cell) : new Float32Array(this.facts.action);
     });
     await this.dream.step(this.actions);
+    // Whoever listens to the section hears of every step, shown or not.
+    this.section.dispatchEvent(new CustomEvent("dreamt", { detail: this.dream.slots }));
     if (this.dream.slots.every((slot) => slot.over)) {
       this.message.textContent = this.options.ended?.(this.dream.slots, this.seed) ?? this.endedText(this.dream.slots[0]);
     }
