@@ -53,7 +53,7 @@ export const beside: Demo = {
       real.show(episode.frame(t));
       dreamt.show(await dream.decode());
       at.textContent = `${(t / facts.fps).toFixed(1)} s`;
-      since.textContent = `+ ${((t - from) / facts.fps).toFixed(1)} s unseen`;
+      since.textContent = `+ ${((t - from) / facts.fps).toFixed(1)} s`;
       section.dataset.steps = String(t);
     };
     let work: Promise<void> = Promise.resolve();

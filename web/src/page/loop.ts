@@ -16,7 +16,6 @@ interface Watched {
   ratio: number;
   playing?: Playing;
   shown: () => void;
-  seen: boolean;
 }
 
 const watched = new Map<Element, Watched>();
@@ -32,14 +31,22 @@ const observer = new IntersectionObserver(
       // How much of the window it fills, or of itself is seen.
       const height = entry.rootBounds?.height ?? innerHeight;
       found.ratio = entry.isIntersecting ? Math.max(entry.intersectionRatio, entry.intersectionRect.height / height) : 0;
-      if (entry.isIntersecting && !found.seen) {
-        found.seen = true;
-        found.shown();
-      }
     }
     choose();
   },
   { threshold: [0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1] },
+);
+
+/** What comes into sight soon is made ready. */
+const nearing = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      nearing.unobserve(entry.target);
+      watched.get(entry.target)!.shown();
+    }
+  },
+  { rootMargin: "40% 0px" },
 );
 
 function choose(): void {
@@ -51,10 +58,11 @@ function choose(): void {
   owed = 0;
 }
 
-/** Calls `shown` when a section is first seen. */
+/** Calls `shown` when a section is nearly seen for the first time. */
 export function watch(section: HTMLElement, shown: () => void): void {
-  watched.set(section, { section, ratio: 0, shown, seen: false });
+  watched.set(section, { section, ratio: 0, shown });
   observer.observe(section);
+  nearing.observe(section);
 }
 
 /** From now on the section plays while it is looked at. */

@@ -41,7 +41,7 @@ export const dodge: Demo = {
   id: "dodge",
   heading: "Dodge in a dream",
   words: [
-    "Monsters throw fireballs; step aside. <b>Press ← or →, or hold a half of the picture</b>: you and the agent then meet the same dream, with the same dice.",
+    "Monsters throw fireballs; step aside. <b>Press ← or →, or hold a half of the picture</b>: you and the agent then meet the same dream, with the same dice. Until then the agent and its twin do the same.",
     "At every step the network says how likely a hit is, and the page rolls the dice. A hit costs health; the bar below the picture shows what is left. Every step survived counts one.",
     "The agent learned to dodge in this dream alone, and then survived in the real game.",
   ],
@@ -57,7 +57,7 @@ export const dodge: Demo = {
       seed: link.seed ?? 3,
       slots: [
         { caption: "", tau, who: "agent", agent },
-        { caption: "the agent’s dream", tau, who: "agent", agent },
+        { caption: "its twin", tau, who: "agent", agent },
       ],
       taus: [0.1, 3],
       playable: Object.keys(world.facts.keys).length > 0,

@@ -30,7 +30,7 @@ export const see: Demo = {
     let z = new Float32Array(facts.latent);
     let busy = false;
     let wanted = false;
-    const what = el("span.name", {}, "the same latents");
+    const what = el("span.name", {}, "from latents");
     const count = el("p.facts");
 
     const order = facts.latent_order;
@@ -74,7 +74,7 @@ export const see: Demo = {
       count.textContent = `V's encoder ${(performance.now() - started).toFixed(1)} ms, WebAssembly SIMD on one thread. Its weights are rounded to 7 bits to travel light.`;
       mu = found.mu as Float32Array<ArrayBuffer>;
       logvar = found.logvar as Float32Array<ArrayBuffer>;
-      take(mu, "the same latents");
+      take(mu, "from latents");
       section.dataset.looked = String(Number(section.dataset.looked ?? 0) + 1);
     };
 
@@ -139,7 +139,7 @@ export const see: Demo = {
           {},
           button("Draw", "Numbers from V's spread", () => take(mu.map((m, i) => m + Math.exp(0.5 * logvar[i]) * random.normal()), "a draw")),
           button("Random latents", "A picture that nobody has seen", () => take(mu.map(() => random.normal()), "random latents")),
-          button("Back to the frame", "The latents of the frame", () => take(mu, "the same latents")),
+          button("Back to the frame", "The latents of the frame", () => take(mu, "from latents")),
           el("label.button", { for: drop.id, title: "Choose a picture of your own" }, "Your own picture"),
           drop,
           sliders.length > FIRST && more,
