@@ -16,11 +16,13 @@ from PIL import Image, ImageSequence
 
 from benchmarks.browser import DEMOS, begun, browsing, chromium, opened, serving
 from worldmodels.agent.load import load
+from worldmodels.base.tensors import save_tensors
 from worldmodels.cli import main
 from worldmodels.models.controller import features
 from worldmodels.models.stepper import MDNStepper
 from worldmodels.models.vae import from_blocks
 from worldmodels.web import export, networks
+from worldmodels.web.facts import solution_size
 
 ROOT = Path(__file__).parents[1]
 #: WEB_RESULTS=results/web keeps the pictures that are looked at.
@@ -418,6 +420,10 @@ def test_what_goes_wrong_is_a_sentence(browser, address, broken, script, sentenc
 def test_a_half_trained_run_says_what_it_has_not(browser, page_built, half_run, tmp_path, missing, sentence):
     run = shutil.copytree(half_run, tmp_path / "run")
     shutil.rmtree(run / missing, ignore_errors=True)
+    # A controller that somebody has put there as the one that cheats is shown as that.
+    cheater = {"solution": torch.ones(solution_size(load(run, finished=False))), "temperature": torch.tensor(0.1)}
+    (run / "controller").mkdir(exist_ok=True)
+    save_tensors(run / "controller" / "cheater.safetensors", cheater)
     assert main(["export", "web", str(run), "--out", str(tmp_path / "site")]) == 0
     with serving(tmp_path / "site") as address, opened(browser, address) as told:
         page = told.page
@@ -427,6 +433,7 @@ def test_a_half_trained_run_says_what_it_has_not(browser, page_built, half_run, 
         if missing != "rnn":
             begun(page, "drive")
             wait_for_step(page, "drive", 10)
+            begun(page, "cheat")
         assert told.complaints == []
 
 
