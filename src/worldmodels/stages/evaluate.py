@@ -121,7 +121,8 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
         population = DreamEvaluator(model.world_model, inputs, temperature, config.num_slots, device, random)
     else:
         world_model = None if model is None or random else model.world_model
-        population = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        place = config.place
+        population = RealEvaluator(spec, world_model, inputs, official, config.num_workers, place.backend, place.address)
     try:
         solutions = torch.zeros(1, 0) if model is None else model.solution[None]
         block = max(BLOCK_EPISODES, config.num_slots)
