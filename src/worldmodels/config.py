@@ -369,7 +369,7 @@ class DreamPPOConfig(Config):
     """Components that C and the critic see, the largest ones; the default holds all that is in M's states but noise."""
     num_blocks: Annotated[int, Bounds(1, 1_000)] = 4
     """Blocks of dreams in an iteration."""
-    block_slots: Annotated[int, Bounds(1, 100_000)] = 512
+    block_slots: Annotated[int, Bounds(2, 100_000)] = 512
     """Dreams of a block, side by side."""
     slots_per_seed: Annotated[int, Bounds(1, 100_000)] = 8
     """Dreams of a block that share their random numbers: to draw these takes as long as to dream."""
