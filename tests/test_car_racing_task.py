@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from worldmodels.agent.files import save_model
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig
+from worldmodels.config import RandomPolicyConfig
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
@@ -107,7 +107,7 @@ def test_random_nets_are_a_function_of_the_generator():
 
 def test_the_held_policy_stays_in_the_action_space():
     frame = np.zeros((64, 64, 3), np.uint8)
-    policy = SPEC.random_policy(np.random.default_rng(0), CollectConfig(bias_scale=1.0))
+    policy = SPEC.random_policy(np.random.default_rng(0), RandomPolicyConfig(bias_scale=1.0))
     actions = np.stack([policy(frame) for _ in range(3000)])
     assert actions.min(0)[0] < -0.9
     assert (actions[:, 1:] >= 0).all()
@@ -115,23 +115,16 @@ def test_the_held_policy_stays_in_the_action_space():
     assert 0.4 < (actions[:, 2] == 0).mean() < 0.6
 
 
-@pytest.mark.parametrize("inputs", ["z", "z+hidden", "zh", "zc", "zch"])
-@pytest.mark.parametrize("memory", ["trained", "untrained"])
-def test_every_kind_of_controller_can_be_evolved(toy_copy, tmp_path, inputs, memory):
+@pytest.mark.parametrize("inputs", ["z", "z+hidden", "zh", "zch"])
+def test_every_kind_of_controller_can_be_evolved(toy_copy, tmp_path, inputs):
     for folder in ("controller", "model"):
         (toy_copy / folder).rename(tmp_path / folder)
-    options = ["--inputs", inputs, "--memory", memory, "--world", "real", "--num-generations", "1", "--num-workers", "1"]
+    options = ["--inputs", inputs, "--world", "real", "--num-generations", "1", "--num-workers", "1"]
     assert main(["train-controller", "--run", str(toy_copy), *options]) == 0
     result = tmp_path / "score.json"
     assert main(["evaluate", str(toy_copy), "--episodes", "3", "--json", str(result)]) == 0
     assert json.loads(result.read_text())["controller_inputs"] == inputs
-    same_memory = (toy_copy / "model" / "rnn.safetensors").read_bytes() == (toy_copy / "rnn" / "model.safetensors").read_bytes()
-    assert same_memory == (memory == "trained")
-
-
-def test_an_untrained_memory_cannot_dream(toy_copy, capsys):
-    assert main(["train-controller", "--run", str(toy_copy), "--memory", "untrained"]) == 2
-    assert "only a trained M can dream" in capsys.readouterr().err
+    assert (toy_copy / "model" / "rnn.safetensors").read_bytes() == (toy_copy / "rnn" / "model.safetensors").read_bytes()
 
 
 def test_start_anywhere_needs_an_environment_that_can(tmp_path, capsys):

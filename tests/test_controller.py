@@ -22,7 +22,6 @@ from worldmodels.worlds.rollout import EpisodeJob
         ("car-racing", "zh", 867),
         ("car-racing", "z", 99),
         ("car-racing", "z+hidden", 33 * 40 + 41 * 3),
-        ("car-racing", "zc", 867),
         ("car-racing", "muh", 867),
         ("car-racing", "zch", 3 * (32 + 256 + 256) + 3),
     ],
@@ -38,7 +37,6 @@ def test_features_come_in_the_order_of_their_name():
         "z": [1],
         "z+hidden": [1],
         "zh": [1, 2, 2],
-        "zc": [1, 3, 3],
         "zch": [1, 3, 3, 2, 2],
         "muh": [0, 2, 2],
     }

@@ -14,7 +14,7 @@ from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_tensors
-from worldmodels.config import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, ControllerInputs
+from worldmodels.config import TEMPERATURES, ControllerInputs
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.models.controller import named_weights, num_parameters
 from worldmodels.models.vae_file import load_vae
@@ -148,10 +148,8 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
             return Run.open(run).preset.controller.temperature
         return next(iter(spec.presets.values())).controller.temperature
     found = config["temperature"]
-    if type(found) not in (int, float) or not LOWEST_TEMPERATURE <= found <= HIGHEST_TEMPERATURE:
-        raise BadFileError(
-            f"{file}: 'temperature' is {found!r}; expected a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
-        )
+    if type(found) not in (int, float) or not TEMPERATURES.low <= found <= TEMPERATURES.high:
+        raise BadFileError(f"{file}: 'temperature' is {found!r}; expected a number from {TEMPERATURES}")
     return float(found)
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_module
-from worldmodels.config import Memory
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import get_task
 from worldmodels.models.vae_file import load_vae
@@ -16,16 +14,14 @@ from worldmodels.runs.layout import INITIAL_LATENTS, WEIGHTS
 from worldmodels.runs.run import Run
 
 
-def load_world_model(run: Run, memory: Memory, store: LatentStore) -> WorldModel:
-    """Reads V, M and the initial latents of a run whose latents are opened; an untrained M is made from the run's seed."""
+def load_world_model(run: Run, store: LatentStore) -> WorldModel:
+    """Reads V, M and the initial latents of a run whose latents are opened."""
     spec = get_task(run.task)
-    torch.manual_seed(run.derive_seed("controller/untrained"))
     vae, rnn = make_vae(spec), make_rnn(spec)
     load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
-    if memory == "trained":
-        load_module(run.stage_path("rnn") / WEIGHTS, rnn)
-        run.require_part("rnn", "rnn", run.stage_path("rnn") / WEIGHTS)
+    load_module(run.stage_path("rnn") / WEIGHTS, rnn)
+    run.require_part("rnn", "rnn", run.stage_path("rnn") / WEIGHTS)
     initial = open_initial_latents(run, store)
     return WorldModel(spec, vae.eval(), rnn.eval(), initial)
 

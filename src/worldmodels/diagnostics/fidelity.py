@@ -66,11 +66,11 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     run.require("controller")
     controller = run.preset.controller
     temperature = config.temperature or controller.temperature
-    world_model = load_world_model(run, controller.memory, open_latents(run))
+    world_model = load_world_model(run, open_latents(run))
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
     device = pick_device(config.device)
-    blind, evolved = blind_policies(spec, run.preset.collect), evolved_solutions(run)
+    blind, evolved = blind_policies(spec, run.preset.collect.random), evolved_solutions(run)
     progress = Progress("fidelity", len(blind) + len(evolved), "policies")
     rows: list[dict[str, Any]] = []
 

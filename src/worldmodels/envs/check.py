@@ -18,7 +18,7 @@ from gymnasium import spaces
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig, Preset
+from worldmodels.config import Preset, RandomPolicyConfig
 from worldmodels.envs.guard import frame_fault, said
 from worldmodels.envs.task import Task, same_action
 
@@ -259,7 +259,7 @@ def _check_actions(spec: Task, space: spaces.Box) -> None:
 
 def _random_action(spec: Task, space: spaces.Box, frame: Frame) -> Floats:
     """Returns the data's policy's first action. Raises `UserError` where it is none of the environment's."""
-    for config in (CollectConfig(), *(preset.collect for preset in spec.presets.values())):
+    for config in (RandomPolicyConfig(), *(preset.collect.random for preset in spec.presets.values())):
         try:
             action = spec.random_policy(np.random.default_rng(SEED), config)(frame)
         except Exception as error:

@@ -17,7 +17,7 @@ import numpy as np
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig, Preset
+from worldmodels.config import Preset, RandomPolicyConfig
 from worldmodels.envs import plugins
 from worldmodels.envs.guard import GuardedEnv
 
@@ -84,7 +84,7 @@ class Task:
     """The episode is truncated after this many steps, in both worlds."""
     solved_at: float
     """The mean return over 100 episodes at which the task counts as solved."""
-    random_policy: Callable[[np.random.Generator, CollectConfig], RandomPolicy]
+    random_policy: Callable[[np.random.Generator, RandomPolicyConfig], RandomPolicy]
     """Makes the held random policy of one episode of the data, from that episode's own generator."""
     presets: Mapping[str, Preset]
     """The scales: smoke, laptop, paper."""

@@ -49,7 +49,7 @@ class NoisyDriver:
         for index in self._indices:
             rng = np.random.default_rng(derive_seed(self._seed, "collect/policy", index, self._attempt))
             noise = self._config.max_noise * rng.random()
-            self._slots.append((index, noise, self._spec.random_policy(rng, self._config)))
+            self._slots.append((index, noise, self._spec.random_policy(rng, self._config.random)))
 
     def act(self, obs: Floats) -> Floats:
         """Returns the mixed actions, float32 [N, A], of features [N, F]."""

@@ -307,11 +307,14 @@ class Run:
         started = self.stage_path(stage) / STARTED
         if not started.exists():
             return
-        found, wanted = _read_started(started), config.fingerprint_fields()
+        found, wanted = _read_started(started)["config"], config.fingerprint_fields()
+        settings = {setting.first_name: setting for setting in config.settings()}
         changed = [
-            f"{name} {found['config'].get(name, 'unset')} → {getattr(config, name, 'unknown')}"
-            for name in sorted(wanted | found["config"])
-            if found["config"].get(name) != wanted.get(name)
+            f"{settings[name].name} {found.get(name, 'unset')} → {settings[name].value}"
+            if name in settings
+            else f"{name} {found.get(name, 'unset')} → {wanted.get(name, 'unknown')}"
+            for name in sorted(wanted | found)
+            if found.get(name) != wanted.get(name)
         ]
         if changed:
             raise UserError(

@@ -41,8 +41,8 @@ def make_evaluator(world_model: WorldModel, config: ControllerConfig, world: Wor
         config.inputs,
         official=False,
         num_workers=config.num_workers,
-        backend=config.backend,
-        address=config.address,
+        backend=config.place.backend,
+        address=config.place.address,
     )
 
 
@@ -59,7 +59,8 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: L
     None where it has none."""
     prepare(config, run, world_model, store)
     evaluator = make_evaluator(world_model, config, config.world)
-    judge = evaluator if config.judging_world == config.world else make_evaluator(world_model, config, config.judging_world)
+    score_world = config.resolved_score_world
+    judge = evaluator if score_world == config.world else make_evaluator(world_model, config, score_world)
     try:
         evolution = _Evolution(config, run, evaluator, judge)
         best = evolution.to_the_end()

@@ -66,14 +66,14 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     dreamer = world_model.on(pick_device(config.device))
     data = run.preset.collect
     if store is not None:
-        starts = ppo.recorded_starts(dreamer, store, data.num_episodes, seed)
+        starts = ppo.recorded_starts(config.ppo, dreamer, store, data.num_episodes, seed)
     else:
-        starts = ppo.dreamt_starts(dreamer, config.temperature, data, seed)
+        starts = ppo.dreamt_starts(config.ppo, dreamer, config.temperature, data.random, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
-    net = ppo.begin(starts, config.inputs, solution, seed)
-    adam = DenseAdam(net, ppo.LEARNING_RATE)
-    done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
-    search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, last, seed)
+    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed)
+    adam = DenseAdam(net, config.ppo.learning_rate)
+    done = _restore(folder / PPO_STATE, config, net, adam) if (folder / PPO_STATE).exists() else 0
+    search = ppo.DreamPPO(config.ppo, dreamer, config.inputs, config.temperature, starts, last, seed)
     log = MetricsLog(folder / PPO_LOG, "iteration", done)
     progress = Progress("train-controller, PPO", last, "iterations", done)
     with interrupt.deferred():
@@ -94,13 +94,13 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     progress.finish(f"{last:,} iterations")
 
 
-def _restore(path: Path, net: ppo.ActorCritic, adam: DenseAdam) -> int:
+def _restore(path: Path, config: ControllerConfig, net: ppo.ActorCritic, adam: DenseAdam) -> int:
     """Fills C, the critic and Adam's moments from a checkpoint; returns its iteration. Raises `BadFileError`."""
     state = load_tensors(path)
     try:
         done = int(load_metadata(path)["iteration"])
         net.load_state_dict({name: state[name] for name in net.state_dict()})
-        adam.restore(state, done * ppo.steps_per_iteration())
+        adam.restore(state, done * ppo.steps_per_iteration(config.ppo))
     except (KeyError, ValueError, RuntimeError) as error:
         raise BadFileError(f"{path}: not the state of such a search ({error}); remove {path.parent} and begin again") from error
     return done

@@ -58,7 +58,7 @@ def play_episode(world: PixelEnvs, spec: Task, config: CollectConfig, seed: int,
     for attempt in range(MAX_ATTEMPTS):
         env_seed = derive_seed(seed, "collect/env", index, attempt)
         rng = np.random.default_rng(derive_seed(seed, "collect/policy", index, attempt))
-        policy = RandomNets(spec, rng) if config.policy == "nets" else spec.random_policy(rng, config)
+        policy = RandomNets(spec, rng) if config.policy == "nets" else spec.random_policy(rng, config.random)
         recorder = Recorder(policy)
         rollout(world, recorder, [EpisodeJob(0, env_seed)], on_step=recorder)
         if len(recorder.recording) > config.max_short_steps:
@@ -236,7 +236,7 @@ def _play_missing(
         store = ShardStore(config.episodes_url)
         store.claim(fingerprint)
     num_envs = 1 if model is None else config.episodes_per_shard
-    place = (config.backend, config.address, config.num_workers)
+    place = (config.place.backend, config.place.address, config.num_workers)
     workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
     tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
     num_done, num_frames = config.num_episodes - sum(map(len, missing.values())), 0

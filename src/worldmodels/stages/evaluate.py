@@ -136,7 +136,8 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         evaluator = OutsiderEvaluator(player, official)
     else:
         world_model = None if agent is None or random else agent.world_model
-        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        place = config.place
+        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, place.backend, place.address)
     try:
         solutions = torch.zeros(1, 0) if agent is None else agent.needed_solution()[None]
         block = max(BLOCK_EPISODES, config.num_slots)

@@ -23,10 +23,10 @@ def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
     pick_device(config.device)
     if config.ppo_iterations:
-        check_ppo(get_task(run.task), config.inputs, config.ppo_iterations)
-    inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"], **run.inherited("controller")}
-    if config.memory == "trained":
-        inputs |= run.require("rnn")["outputs"]
+        check_ppo(get_task(run.task), config)
+    made_from = ("vae", "encode", "rnn")
+    inputs = {name: digest for stage in made_from for name, digest in run.require(stage)["outputs"].items()}
+    inputs |= run.inherited("controller")
     if run.begin("controller", config, inputs):
         store = open_latents(run)
-        evolve(config, run, load_world_model(run, config.memory, store), store)
+        evolve(config, run, load_world_model(run, store), store)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig, PlayConfig, Player
+from worldmodels.config import PlayConfig, Player, RandomPolicyConfig
 from worldmodels.config import World as WorldName
 from worldmodels.envs.check import check_task
 from worldmodels.models.precision import pick_device
@@ -135,7 +135,7 @@ class Session:
     def restart(self, seed: int | None = None) -> None:
         """Begins an episode in the open world, with this one's seed or another."""
         episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
-        self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), CollectConfig())
+        self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), RandomPolicyConfig())
         if self.world == "real":
             self._open_reality().reset(seed=[episode.seed])
             self._follow()
