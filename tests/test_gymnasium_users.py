@@ -183,7 +183,7 @@ def test_the_dream_and_reality_have_the_same_spaces(name):
 
 def return_of(env, model, seed):
     """What the shipped agent gets when it plays as anybody's agent would: through Gymnasium alone."""
-    policy = ControllerPolicy(model.world_model.spec, model.inputs, model.solution[None])
+    policy = ControllerPolicy(model.world_model.spec, model.world_model.sizes, model.inputs, model.solution[None])
     policy.begin(np.ones(1, np.bool_), [EpisodeJob(0, seed)])
     (obs, _), total, ended = env.reset(seed=seed), 0.0, False
     while not ended:

@@ -45,6 +45,8 @@ def settings_flags(preset: Config, recorded: dict[str, Any], again: dict[str, An
     flags = []
     for name, field in fields.items():
         value = again.get(name, recorded.get(name, field.default))
+        if field.metadata.get("own") and not value:  # the task's own, which the preset says
+            continue
         if value != getattr(preset, name) and not field.metadata.get("runtime"):
             flags += flag(name, value)
     return flags

@@ -18,6 +18,8 @@ RUNTIME = {"runtime": True}
 PLACE = {"runtime": True, "place": True}
 #: Settings that older runs did not have: at their default value they stay out of the fingerprint, so that those runs go on.
 ADDED = {"added": True}
+#: Sizes, where 0 stands for the task's own: older runs, which did not have them as settings, had those.
+OWN = {"added": True, "own": True}
 
 Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
@@ -198,10 +200,17 @@ class GradientConfig(Config):
         _check("checkpoint_every_steps", self.checkpoint_every_steps, 1, 100_000_000)
 
 
+#: V's decoder has 1,024 numbers after its first layer: one for each of the latents, and one for what is always added.
+LARGEST_LATENT = 1023
+LARGEST_HIDDEN, MOST_MIXTURES = 16_384, 100
+
+
 @dataclass(frozen=True)
 class VAEConfig(GradientConfig):
     """V, the convolutional variational autoencoder."""
 
+    latent_size: int = field(default=0, metadata=OWN)
+    """Z, how many numbers V makes of a frame; 0: as many as the task suggests."""
     kl_tolerance: float = 0.5
     """The KL term is not pushed below this many nats per latent (the original's free bits)."""
     quartic_weight: float = field(default=0.0, metadata=ADDED)
@@ -210,6 +219,7 @@ class VAEConfig(GradientConfig):
 
     def validate(self) -> None:
         super().validate()
+        _check("latent_size", self.latent_size, 0, LARGEST_LATENT)
         _check("kl_tolerance", self.kl_tolerance, 0, 100)
         _check("quartic_weight", self.quartic_weight, 0, 10_000)
 
@@ -235,6 +245,10 @@ class EncodeConfig(Config):
 class RNNConfig(GradientConfig):
     """M, the MDN-RNN."""
 
+    hidden_size: int = field(default=0, metadata=OWN)
+    """H, the size of M's hidden and cell states; 0: what the task suggests."""
+    num_mixtures: int = field(default=0, metadata=OWN)
+    """K, the Gaussians that M mixes for each number of the next latent; 0: as many as the task suggests."""
     sequence_length: int = 500
     """Time steps between two truncations of back-propagation; the state is carried across."""
     done_weight: float = 10.0
@@ -245,6 +259,8 @@ class RNNConfig(GradientConfig):
 
     def validate(self) -> None:
         super().validate()
+        _check("hidden_size", self.hidden_size, 0, LARGEST_HIDDEN)
+        _check("num_mixtures", self.num_mixtures, 0, MOST_MIXTURES)
         _check("sequence_length", self.sequence_length, 1, 100_000)
         _check("done_weight", self.done_weight, 1e-3, 10_000)
         _check("max_grad_value", self.max_grad_value, 1e-6, 1e6)
@@ -440,6 +456,11 @@ class Preset(Config):
     rnn: RNNConfig
     controller: ControllerConfig
     evaluate: EvaluateConfig
+
+    def with_sizes(self, latent_size: int, hidden_size: int, num_mixtures: int) -> Self:
+        """Returns the same settings for a V and an M of these sizes."""
+        rnn = dataclasses.replace(self.rnn, hidden_size=hidden_size, num_mixtures=num_mixtures)
+        return dataclasses.replace(self, vae=dataclasses.replace(self.vae, latent_size=latent_size), rnn=rnn)
 
     def on(self, **place: str) -> Self:
         """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, in every stage that has such a setting.

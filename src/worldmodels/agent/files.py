@@ -21,8 +21,11 @@ from worldmodels.base.tensors import load_module, load_tensors, save_tensors
 from worldmodels.config import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, ControllerInputs
 from worldmodels.envs.task import Task, get_task
 from worldmodels.models.controller import num_parameters
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import sizes_from_json, sizes_to_json
+from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae, save_vae
-from worldmodels.models.world_model import WorldModel, load_initial_latents, make_rnn, make_vae
+from worldmodels.models.world_model import WorldModel, load_initial_latents
 from worldmodels.runs.run import Run
 
 FORMAT = 1
@@ -66,8 +69,7 @@ def save_model(
         {
             "format": FORMAT,
             "task": spec.name,
-            "latent_size": spec.latent_size,
-            "hidden_size": spec.hidden_size,
+            **sizes_to_json(world_model.sizes),
             "controller_inputs": inputs,
             "temperature": temperature,
             "sha256": hashes,
@@ -106,16 +108,17 @@ def load_model(folder: Path) -> Model:
                 f"{path}: has SHA-256 {found[:12]}…, the model was made with {str(config['sha256'].get(name))[:12]}…: "
                 f"it is a part of another model"
             )
-    vae, rnn = make_vae(spec), make_rnn(spec)
+    sizes = sizes_from_json(config, spec, file)
+    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     load_vae(folder / "vae.safetensors", vae)
     load_module(folder / "rnn.safetensors", rnn)
     solution = load_tensors(folder / "controller.safetensors").get("solution")
-    wanted = num_parameters(spec, inputs)
+    wanted = num_parameters(sizes, inputs, spec.controller_bias)
     if solution is None or solution.shape != (wanted,):
         raise UserError(f"{folder}/controller.safetensors: not a controller of {wanted} parameters")
     if not torch.isfinite(solution).all():
         raise BadFileError(f"{folder}/controller.safetensors: 'solution' holds a value that is not finite")
-    initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
+    initial = load_initial_latents(folder / "initial_latents.safetensors", sizes.latent_size)
     vae.eval()
     rnn.eval()
     temperature = _own_temperature(file, config, spec)

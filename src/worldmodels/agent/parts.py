@@ -14,8 +14,11 @@ from worldmodels.base.tensors import load_module, load_tensors
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task, get_task
 from worldmodels.models.controller import num_parameters
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import run_sizes
+from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents, make_rnn, make_vae
+from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
 
@@ -65,18 +68,20 @@ def _parts_of_run(run: Run) -> Parts:
     if not weights.exists():
         raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
     torch.manual_seed(0)
-    vae, rnn = make_vae(spec), make_rnn(spec)
+    sizes = run_sizes(spec, run.preset)
+    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     load_vae(weights, vae)
     memory = run.stage_path("rnn") / WEIGHTS
-    none = torch.zeros(0, spec.latent_size)
+    none = torch.zeros(0, sizes.latent_size)
     initial, solution = InitialLatents(none, none), None
     if memory.exists():
         load_module(memory, rnn)
-        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
+        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", sizes.latent_size)
         best = run.stage_path("controller") / "best.safetensors"
         if best.exists():
             found = load_tensors(best).get("solution")
-            if found is None or found.shape != (num_parameters(spec, run.preset.controller.inputs),):
+            size = num_parameters(sizes, run.preset.controller.inputs, spec.controller_bias)
+            if found is None or found.shape != (size,):
                 raise UserError(f"{best}: not a controller of this run's settings")
             solution = found.float()
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)

@@ -133,10 +133,15 @@ class Task:
         return self.official_id if official and self.official_id else self.env_id
 
     def preset(self, scale: str) -> Preset:
-        """Returns the settings of a scale. Raises `UserError` with the nearest match."""
+        """Returns the settings of a scale, with all sizes in numbers. Raises `UserError` with the nearest match."""
         if scale not in self.presets:
             raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, self.presets)}")
-        return self.presets[scale]
+        found = self.presets[scale]
+        return found.with_sizes(
+            found.vae.latent_size or self.latent_size,
+            found.rnn.hidden_size or self.hidden_size,
+            found.rnn.num_mixtures or self.num_mixtures,
+        )
 
 
 _registry: dict[str, Task] = {}

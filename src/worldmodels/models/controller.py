@@ -12,10 +12,11 @@ from torch import Tensor
 
 from worldmodels.base.types import Floats
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.task import Task
+from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.runtime.compiled import compiled
 
-#: Units of the hidden layer of ``"z+hidden"`` (the paper's "V model with a hidden layer").
+#: The inputs of a C with a hidden layer (the paper's "V model with a hidden layer"), and the layer's units.
+HIDDEN_LAYER: ControllerInputs = "z+hidden"
 HIDDEN_UNITS = 40
 
 
@@ -24,21 +25,21 @@ def uses_memory(inputs: ControllerInputs) -> bool:
     return bool(_memory(inputs))
 
 
-def feature_size(spec: Task, inputs: ControllerInputs) -> int:
+def feature_size(sizes: RNNSizes, inputs: ControllerInputs) -> int:
     """Returns F: 1,088 for TakeCover's ``"zch"``, 288 for CarRacing's ``"zh"``."""
-    return spec.latent_size + spec.hidden_size * len(_memory(inputs))
+    return sizes.latent_size + sizes.hidden_size * len(_memory(inputs))
 
 
-def layer_sizes(spec: Task, inputs: ControllerInputs) -> list[tuple[int, int]]:
+def layer_sizes(sizes: RNNSizes, inputs: ControllerInputs) -> list[tuple[int, int]]:
     """Returns the inputs and outputs of C's layers."""
-    first, last = feature_size(spec, inputs), spec.action_size
-    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == "z+hidden" else [(first, last)]
+    first, last = feature_size(sizes, inputs), sizes.action_size
+    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == HIDDEN_LAYER else [(first, last)]
 
 
-def num_parameters(spec: Task, inputs: ControllerInputs) -> int:
+def num_parameters(sizes: RNNSizes, inputs: ControllerInputs, bias: bool) -> int:
     """Returns the length of a solution: 1,088 for TakeCover's ``"zch"`` (no bias, as in the original), 867 for CarRacing's
-    ``"zh"``."""
-    return sum(o * (i + int(spec.controller_bias)) for i, o in layer_sizes(spec, inputs))
+    ``"zh"``; ``bias`` says whether C has biases (`Task.controller_bias`)."""
+    return sum(o * (i + int(bias)) for i, o in layer_sizes(sizes, inputs))
 
 
 def features(mu: Tensor, z: Tensor, hidden: Tensor, cell: Tensor, inputs: ControllerInputs) -> Tensor:

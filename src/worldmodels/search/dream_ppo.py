@@ -27,7 +27,7 @@ from worldmodels.base.types import FULL_HEALTH
 from worldmodels.config import CollectConfig, ControllerInputs
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import Task
-from worldmodels.models.controller import features, layer_sizes
+from worldmodels.models.controller import HIDDEN_LAYER, features
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.search.components import scaled_components
@@ -283,5 +283,5 @@ def check_ppo(spec: Task, inputs: ControllerInputs, num_iterations: int) -> None
         raise UserError(f"ppo_iterations is {num_iterations}; it is for tasks of one action and hits, such as take-cover")
     if num_iterations <= CRITIC_FIRST:
         raise UserError(f"ppo_iterations is {num_iterations}; only the critic learns in the first {CRITIC_FIRST}: use more")
-    if len(layer_sizes(spec, inputs)) != 1:
+    if inputs == HIDDEN_LAYER:
         raise UserError(f"ppo_iterations is {num_iterations}; C on {inputs} has a hidden layer: leave it 0")

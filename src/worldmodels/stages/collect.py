@@ -241,7 +241,7 @@ def play_driven(
     """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
     world = LatentEnv(pixels, model.world_model, model.inputs)
     spec = model.world_model.spec
-    agent = ControllerPolicy(spec, model.inputs, model.solution[None])
+    agent = ControllerPolicy(spec, model.world_model.sizes, model.inputs, model.solution[None])
     driver = NoisyDriver(world, agent, spec, config, seed, indices, attempt)
     jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
     rollout(world, driver, jobs, on_step=driver)

@@ -24,9 +24,9 @@ from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.run_data import open_episodes
 from worldmodels.envs.task import get_task
 from worldmodels.models.precision import device_of, pick_device
+from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import make_vae
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
@@ -51,7 +51,7 @@ def run(config: EncodeConfig, run: Run) -> None:
         return
     store = open_episodes(run)
     folder = run.stage_path("encode")
-    vae = make_vae(spec)
+    vae = VAE(run_sizes(spec, run.preset).latent_size)
     load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     vae.to(device).eval()
@@ -60,8 +60,8 @@ def run(config: EncodeConfig, run: Run) -> None:
     num_mirrored = min(config.mirror_episodes, len(store.lengths))
     first_mirrored = int(store.offsets[len(store.lengths) - num_mirrored])
     shapes: dict[str, tuple[int, ...]] = {
-        "mu": (total, spec.latent_size),
-        "logvar": (total, spec.latent_size),
+        "mu": (total, vae.latent_size),
+        "logvar": (total, vae.latent_size),
         "action": (total, spec.action_size),
         "reward": (total,),
         "terminated": (total,),
@@ -69,7 +69,7 @@ def run(config: EncodeConfig, run: Run) -> None:
         "lengths": (len(store.lengths),),
     }
     if num_mirrored:
-        shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, spec.latent_size))
+        shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, vae.latent_size))
     # What is written, from which frame on, and whether as a mirror shows it.
     parts: tuple[tuple[tuple[str, ...], int, bool], ...] = (("mu", "logvar"), 0, False), (tuple(MIRRORED), first_mirrored, True)
     num_all = sum(total - first for _, first, _ in parts)

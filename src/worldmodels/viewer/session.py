@@ -106,7 +106,7 @@ class Session:
         self._branches = 0
         self._agent = None
         if parts.solution is not None:
-            self._agent = ControllerPolicy(self.spec, parts.inputs, parts.solution[None])
+            self._agent = ControllerPolicy(self.spec, parts.world_model.sizes, parts.inputs, parts.solution[None])
             self._agent.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
         if settings.world == "dream":
             self._refuse_no_dream()
