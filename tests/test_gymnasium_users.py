@@ -318,4 +318,4 @@ def test_one_slot_takes_one_thread_and_gives_the_others_back():
 
 def test_the_task_and_the_id_agree():
     assert gym.registry["worldmodels/CarRacing-v3"].max_episode_steps == get_task("car-racing").max_episode_steps
-    assert gym.registry["worldmodels/CarRacing-v3"].reward_threshold == get_task("car-racing").solved_at
+    assert gym.registry["worldmodels/CarRacing-v3"].reward_threshold == get_task("car-racing").published.solved_at

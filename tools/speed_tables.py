@@ -93,7 +93,7 @@ def paper_scale() -> str:
     preset = spec.preset("paper")
     speeds = {row["name"]: row["value"] for row in _read("bench.json")["rows"] if row["task"] == "take-cover"}
     growth = _read("scaling.json")["collection"][-1]
-    dream_length = next(score.mean for score in spec.published if score.world == "dream")
+    dream_length = next(score.mean for score in spec.published.scores if score.world == "dream")
     sizes = own_sizes(spec)
     vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     operations = {

@@ -91,7 +91,7 @@ def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_en
     global _model
     torch.set_num_threads(1)
     spec = get_task(task)
-    kwargs = dict(spec.start_anywhere_kwargs) if config.start_anywhere else {}
+    kwargs = dict(spec.data.start_anywhere_kwargs) if config.start_anywhere else {}
     if config.max_episode_steps:
         kwargs["max_episode_steps"] = config.max_episode_steps
     _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
@@ -171,7 +171,7 @@ def run(config: CollectConfig, run: Run) -> None:
     spec = get_task(run.task)
     if run.done("collect") is None:
         check_task(spec)
-    if config.start_anywhere and not spec.start_anywhere_kwargs:
+    if config.start_anywhere and not spec.data.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
     # Episodes of two versions of an environment must not mix.
     inputs, model = {"env": spec.env_id, **run.inherited("collect")}, None

@@ -139,7 +139,7 @@ def evaluate(config: EvaluateConfig, target: Target, played_path: Path | None = 
         "world": config.world,
         "agent": config.agent,
         "env": {
-            "id": spec.dream_id if dream else spec.score_id(official),
+            "id": spec.gym_id("Dream") if dream else spec.score_id(official),
             "settings": dict(spec.env_kwargs),
             "max_episode_steps": spec.max_episode_steps,
             "versions": versions(),
