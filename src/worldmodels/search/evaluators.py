@@ -96,7 +96,7 @@ class DreamEvaluator(Evaluator):
             if self._random:
                 policy = UniformPolicy(world.single_action_space)
             else:
-                policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
+                policy = ControllerPolicy(self._world_model.spec, self._world_model.sizes, self._inputs, solutions)
             return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
@@ -132,7 +132,9 @@ class RealEvaluator(Evaluator):
         weights = None if world_model is None else Path(self._folder.name)
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
-        self._workers = make_workers(backend, address, num_workers, prepare_worker, weights, spec.name, official, inputs)
+        sizes = None if world_model is None else world_model.sizes
+        prepared = (prepare_worker, weights, spec.name, official, sizes, inputs)
+        self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(
