@@ -20,7 +20,8 @@ from worldmodels.cli import main
 from worldmodels.config import ControllerConfig, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.diagnostics.fidelity import evolved_solutions
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import features, num_parameters
+from worldmodels.models.controller import features
+from worldmodels.models.sizes import own_parameters
 from worldmodels.runs.run import Run
 from worldmodels.search import dream_ppo as ppo
 from worldmodels.search import start as search_start
@@ -65,7 +66,7 @@ def store(tmp_path):
 def a_search(model, store, seed=0):
     """A search, its net from a random controller, and Adam."""
     starts = ppo.recorded_starts(SMALL, model, store, 4, seed)
-    solution = torch.randn(num_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    solution = torch.randn(own_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
     net = ppo.begin(SMALL, starts, "zh", solution, seed)
     search = ppo.DreamPPO(SMALL, model, "zh", 1.0, starts, 10, seed)
     return search, net, DenseAdam(net, SMALL.learning_rate)
@@ -150,7 +151,7 @@ def test_the_search_begins_at_the_controller_given(store):
     components = seen @ net.basis
     eye = torch.eye(components.shape[1])
     torch.testing.assert_close(components.T @ components / len(seen), eye, atol=1e-2, rtol=0)
-    solution = torch.randn(num_parameters(search.world_model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    solution = torch.randn(own_parameters(search.world_model.spec, "zh"), generator=torch.Generator().manual_seed(0))
     assert torch.corrcoef(torch.stack([seen @ net.solution(), seen @ solution]))[0, 1] > 0.999
     logits, said = net.logit(components).detach(), seen @ net.solution()
     torch.testing.assert_close(logits, said, rtol=1e-3, atol=1e-3)
@@ -160,9 +161,9 @@ def test_the_search_begins_at_the_controller_given(store):
 def test_zeros_toss_a_coin(store):
     model = model_with_hits()
     starts = ppo.recorded_starts(SMALL, model, store, 4, 0)
-    net = ppo.begin(SMALL, starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
+    net = ppo.begin(SMALL, starts, "zh", torch.zeros(own_parameters(model.spec, "zh")), 0)
     assert not net.weight.any()
-    assert torch.equal(net.solution(), torch.zeros(num_parameters(model.spec, "zh")))
+    assert torch.equal(net.solution(), torch.zeros(own_parameters(model.spec, "zh")))
     rows = ppo.DreamPPO(SMALL, model, "zh", 1.0, starts, 1, 0).dream(net, 0, 0, lambda: None)
     assert 0.3 < float(rows.chosen.mean()) < 0.7
 
@@ -238,7 +239,7 @@ def test_hits_become_rarer_where_an_action_brings_them(store):
     follow_the_action(model, -2.0, 3.0)
     fast = dataclasses.replace(SMALL, learning_rate=0.03, final_learning_rate=0.03)
     starts = ppo.recorded_starts(fast, model, store, 4, 0)
-    net = ppo.begin(fast, starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
+    net = ppo.begin(fast, starts, "zh", torch.zeros(own_parameters(model.spec, "zh")), 0)
     search, adam = ppo.DreamPPO(fast, model, "zh", 1.0, starts, 25, 0), DenseAdam(net, 1)
     hits = [search.improve(net, adam, iteration)["hits"] for iteration in range(25)]
     assert np.mean(hits[-3:]) < 0.5 * np.mean(hits[:3])

@@ -45,6 +45,8 @@ def settings_flags(preset: Config, recorded: dict[str, Any], again: dict[str, An
     flags = []
     for name, setting in settings.items():
         value = again.get(name, recorded.get(name, setting.default))
+        if setting.marks.get("own") and not value:  # the task's own, which the preset says
+            continue
         if value != setting.value and not setting.marks.get("runtime"):
             flags += flag(name, value)
     return flags

@@ -22,6 +22,8 @@ RUNTIME = {"runtime": True}
 PLACE = {"runtime": True, "place": True}
 #: Settings that older runs did not have: at their default value they stay out of the fingerprint, so that those runs go on.
 ADDED = {"added": True}
+#: Sizes, where 0 stands for the task's own: older runs, which did not have them as settings, had those.
+OWN = {"added": True, "own": True}
 
 Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
@@ -318,10 +320,17 @@ class GradientConfig(Config):
     """Where to compute; auto is the GPU if there is one."""
 
 
+#: V's decoder has 1,024 numbers after its first layer: one for each of the latents, and one for what is always added.
+LARGEST_LATENT = 1023
+LARGEST_HIDDEN, MOST_MIXTURES = 16_384, 100
+
+
 @dataclass(frozen=True)
 class VAEConfig(GradientConfig):
     """V, the convolutional variational autoencoder."""
 
+    latent_size: Annotated[int, Bounds(1, LARGEST_LATENT, or_zero=True)] = field(default=0, metadata=OWN)
+    """Z, how many numbers V makes of a frame; 0: as many as the task suggests."""
     kl_tolerance: Annotated[float, Bounds(0, 100)] = 0.5
     """The KL term is not pushed below this many nats per latent (the original's free bits)."""
     quartic_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
@@ -346,6 +355,10 @@ class EncodeConfig(Config):
 class RNNConfig(GradientConfig):
     """M, the MDN-RNN."""
 
+    hidden_size: Annotated[int, Bounds(1, LARGEST_HIDDEN, or_zero=True)] = field(default=0, metadata=OWN)
+    """H, the size of M's hidden and cell states; 0: what the task suggests."""
+    num_mixtures: Annotated[int, Bounds(1, MOST_MIXTURES, or_zero=True)] = field(default=0, metadata=OWN)
+    """K, the Gaussians that M mixes for each number of the next latent; 0: as many as the task suggests."""
     sequence_length: Annotated[int, Bounds(1, 100_000)] = 500
     """Time steps between two truncations of back-propagation; the state is carried across."""
     done_weight: Annotated[float, Bounds(1e-3, 10_000)] = 10.0
@@ -562,6 +575,11 @@ class Preset(Config):
     rnn: RNNConfig
     controller: ControllerConfig
     evaluate: EvaluateConfig
+
+    def with_sizes(self, latent_size: int, hidden_size: int, num_mixtures: int) -> Self:
+        """Returns the same settings for a V and an M of these sizes."""
+        rnn = dataclasses.replace(self.rnn, hidden_size=hidden_size, num_mixtures=num_mixtures)
+        return dataclasses.replace(self, vae=dataclasses.replace(self.vae, latent_size=latent_size), rnn=rnn)
 
     def on(self, **place: str) -> Self:
         """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, in every stage that has such a setting.

@@ -24,7 +24,7 @@ from worldmodels.config import (
     RNNConfig,
     VAEConfig,
 )
-from worldmodels.envs.task import Task, register
+from worldmodels.envs.task import DataSettings, Published, Task, register
 
 MAX_STEPS = 40
 
@@ -99,15 +99,12 @@ TOY = Task(
     dream_id="worldmodels-toy/MovingDotDream-v0",
     latent_size=4,
     hidden_size=8,
-    action_size=1,
     max_episode_steps=MAX_STEPS,
-    solved_at=30,
-    random_policy=random_policy,
     presets={"smoke": SMOKE, "laptop": SMOKE},
     restart_input=True,
-    done_head=True,
     dream_reward=1.0,
-    fixed_actions={"stay": (0.0,), "always left": (-1.0,)},
+    data=DataSettings(random_policy, fixed_actions={"stay": (0.0,), "always left": (-1.0,)}),
+    published=Published(solved_at=30),
 )
 PPO = dataclasses.replace(
     SMOKE.controller,

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import RandomPolicyConfig
-from worldmodels.envs.task import RandomPolicy, same_action
+
+
+class RandomPolicy(Protocol):
+    """A random policy for one episode: called once a step with the frame, uint8 [64, 64, 3]; returns an action, float32 [A]."""
+
+    def __call__(self, obs: Frame) -> Floats: ...
+
+
+def same_action(actions: Floats) -> Floats:
+    """The environment takes what C says as it is."""
+    return actions
 
 
 def held_random_policy(

@@ -27,7 +27,8 @@ from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
-from worldmodels.models.world_model import WorldModel, make_rnn
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.world_model import WorldModel
 from worldmodels.plots.table import draw_ablation, draw_temperatures
 from worldmodels.runs.layout import TABLE, TABLE_PICTURE
 from worldmodels.runs.made_once import make_once
@@ -175,7 +176,9 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: E
     """Evolves one controller and scores it, or reads what an earlier call left."""
     world_model = _with_untrained_memory(agent.world_model, seed) if row.untrained else agent.world_model
     spec = world_model.spec
-    preset = dataclasses.replace(spec.preset(scale), controller=row.config)
+    sizes = world_model.sizes
+    preset = spec.preset(scale).with_sizes(sizes.latent_size, sizes.hidden_size, sizes.num_mixtures)
+    preset = dataclasses.replace(preset, controller=row.config)
     run = Run.open_or_create(path, spec.name, scale, seed, preset)
     run.refuse_other_settings("controller", row.config)
     inputs = {part: agent.sha256[part] for part in ("vae", "rnn", "initial_latents")}
@@ -203,7 +206,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: E
         "row": row.name,
         "label": row.label,
         "controller": row.config.to_dict(),
-        "parameters": num_parameters(spec, row.config.inputs),
+        "parameters": num_parameters(sizes, row.config.inputs, spec.controller_bias),
         "dream": None if dream is None else _short(dream),
         "real": _short(real),
         "paper_dream": row.paper_dream,
@@ -215,7 +218,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: E
 def _with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
     """Returns the world model with an M of random weights in the trained one's place."""
     torch.manual_seed(derive_seed(seed, "controller/untrained"))
-    return dataclasses.replace(world_model, rnn=make_rnn(world_model.spec).eval())
+    return dataclasses.replace(world_model, rnn=MDNRNN(world_model.sizes).eval())
 
 
 def _short(result: dict[str, Any]) -> dict[str, Any]:

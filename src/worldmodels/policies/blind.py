@@ -10,7 +10,8 @@ import numpy as np
 
 from worldmodels.base.types import Floats, Mask
 from worldmodels.config import RandomPolicyConfig
-from worldmodels.envs.task import RandomPolicy, Task
+from worldmodels.envs.held_random import RandomPolicy
+from worldmodels.envs.task import Task
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -77,6 +78,6 @@ def blind_policies(spec: Task, random: RandomPolicyConfig) -> dict[str, Callable
         fixed = np.array(action, np.float32)
         return lambda seed: lambda obs: fixed
 
-    found: dict[str, Callable[[int], RandomPolicy]] = {name: always(action) for name, action in spec.fixed_actions.items()}
+    found: dict[str, Callable[[int], RandomPolicy]] = {name: always(action) for name, action in spec.data.fixed_actions.items()}
     found["held random"] = lambda seed: spec.random_policy(np.random.default_rng([seed, 3]), random)
     return found

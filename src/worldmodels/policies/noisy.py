@@ -14,7 +14,8 @@ from worldmodels.base.seeding import derive_seed
 from worldmodels.base.types import Floats, Mask
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Recording
-from worldmodels.envs.task import RandomPolicy, Task
+from worldmodels.envs.held_random import RandomPolicy
+from worldmodels.envs.task import Task
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.rollout import EpisodeJob, Step

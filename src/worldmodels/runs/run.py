@@ -75,7 +75,7 @@ class Run:
 
     @classmethod
     def plan(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
-        """Returns a new run, of which nothing is written yet.
+        """Returns a new run, of which nothing is written yet. V and M of one that goes on from another have that one's sizes.
 
         Raises:
             UserError: a run is there already, the seed is out of range, or ``previous`` is none to go on from.
@@ -84,6 +84,9 @@ class Run:
             raise UserError(f"{path}: holds a run already")
         check_seed(seed)
         earlier = None if previous is None else cls.open(previous)
+        if earlier is not None:
+            vae, rnn = earlier.preset.vae, earlier.preset.rnn
+            preset = preset.with_sizes(vae.latent_size, rnn.hidden_size, rnn.num_mixtures)
         run = cls(path, task, scale, seed, preset, earlier, unsaved=preset)
         if earlier is not None and earlier.task != task:
             raise UserError(f"{previous}: a run of {earlier.task}; {task} cannot go on from it")

@@ -28,7 +28,7 @@ from worldmodels.base.types import FULL_HEALTH
 from worldmodels.config import ControllerConfig, ControllerInputs, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import Task
-from worldmodels.models.controller import features, layer_sizes
+from worldmodels.models.controller import HIDDEN_LAYER, features
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.slices import cut
@@ -267,5 +267,5 @@ def check_ppo(spec: Task, config: ControllerConfig) -> None:
         raise UserError(f"{asked}; it is for tasks of one action and hits, such as take-cover")
     if config.ppo_iterations <= critic_alone:
         raise UserError(f"{asked}; only the critic learns in the first {critic_alone}: use more")
-    if len(layer_sizes(spec, config.inputs)) != 1:
+    if config.inputs == HIDDEN_LAYER:
         raise UserError(f"{asked}; C on {config.inputs} has a hidden layer: leave it 0")

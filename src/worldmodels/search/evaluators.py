@@ -19,6 +19,7 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.side_by_side import shared_out
+from worldmodels.runtime.threads import threads_for
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.real_player import RealPlayer, play_in_worker, prepare_worker, save_weights, split_jobs
 from worldmodels.worlds.dream_env import DreamEnv
@@ -26,8 +27,8 @@ from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult, Policy, rollou
 
 OnResult = Callable[[EpisodeResult], None]
 
-#: Dreams that one thread dreams by itself, at least: with fewer, the interpreter would have more to do than the processor.
-MIN_THREAD_SLOTS = 256
+#: Dreams that one thread dreams by itself, at least: two with fewer are no faster than one that has the interpreter to itself.
+MIN_THREAD_SLOTS = 32
 
 
 class Evaluator(Protocol):
@@ -96,8 +97,9 @@ class DreamEvaluator(Evaluator):
             if self._random:
                 policy = UniformPolicy(world.single_action_space)
             else:
-                policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
-            return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
+                policy = ControllerPolicy(self._world_model.spec, self._world_model.sizes, self._inputs, solutions)
+            with threads_for(1):  # where other programs keep the cores busy, torch's threads wait for each other
+                return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
         return shared_out(jobs, num_parts, dream)
@@ -132,7 +134,9 @@ class RealEvaluator(Evaluator):
         weights = None if world_model is None else Path(self._folder.name)
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
-        self._workers = make_workers(backend, address, num_workers, prepare_worker, weights, spec.name, official, inputs)
+        sizes = None if world_model is None else world_model.sizes
+        prepared = (prepare_worker, weights, spec.name, official, sizes, inputs)
+        self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(

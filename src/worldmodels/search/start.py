@@ -23,6 +23,7 @@ from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
+from worldmodels.models.sizes import run_sizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runs.layout import BEST, COMPONENTS, PPO_LOG, PPO_STATE
 from worldmodels.runs.run import Run
@@ -50,7 +51,7 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: 
     if config.num_components and not path.exists():
         assert store is not None  # a table's rows have no components
         seen = recorded_features(world_model, config.inputs, store, run.seed)
-        basis = principal_components(world_model.spec, config.inputs, seen, config.num_components)
+        basis = principal_components(world_model, config.inputs, seen, config.num_components)
         save_tensors(path, {"basis": torch.from_numpy(basis)})
 
 
@@ -125,7 +126,8 @@ def _ppo_path(run: Run, iteration: int) -> Path:
 def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[np.float64]:
     """Returns the controller after an iteration of PPO, one of `kept_iterations`, float64 [parameters]; after none, the
     previous run's or zeros."""
-    size = num_parameters(get_task(run.task), config.inputs)
+    task = get_task(run.task)
+    size = num_parameters(run_sizes(task, run.preset), config.inputs, task.controller_bias)
     if iteration:
         path = _ppo_path(run, iteration)
         found = _read(path, "solution")

@@ -93,7 +93,7 @@ def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_en
     global _agent
     torch.set_num_threads(1)
     spec = get_task(task)
-    kwargs = dict(spec.start_anywhere_kwargs) if config.start_anywhere else {}
+    kwargs = dict(spec.data.start_anywhere_kwargs) if config.start_anywhere else {}
     if config.max_episode_steps:
         kwargs["max_episode_steps"] = config.max_episode_steps
     _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
@@ -173,7 +173,7 @@ def run(config: CollectConfig, run: Run) -> None:
     spec = get_task(run.task)
     if run.done("collect") is None:
         check_task(spec)
-    if config.start_anywhere and not spec.start_anywhere_kwargs:
+    if config.start_anywhere and not spec.data.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
     inputs, model = _inputs(config, run, spec)
     begun = run.begin("collect", config, inputs)
@@ -276,7 +276,7 @@ def play_driven(
     """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
     world = LatentEnv(pixels, agent.world_model, agent.inputs)
     spec = agent.task
-    controller = ControllerPolicy(spec, agent.inputs, agent.needed_solution()[None])
+    controller = ControllerPolicy(spec, agent.world_model.sizes, agent.inputs, agent.needed_solution()[None])
     driver = NoisyDriver(world, controller, spec, config, seed, indices, attempt)
     jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
     rollout(world, driver, jobs, on_step=driver)

@@ -155,7 +155,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         "world": config.world,
         "agent": "policy" if isinstance(player, Outsider) else config.agent,
         "env": {
-            "id": spec.dream_id if dream else spec.score_id(official),
+            "id": spec.gym_id("Dream") if dream else spec.score_id(official),
             "settings": dict(spec.env_kwargs),
             "max_episode_steps": spec.max_episode_steps,
             "versions": versions(),
