@@ -8,46 +8,23 @@ F is the candidates' centred rank less the weight decay, standardised over the g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from worldmodels.config import ESConfig
 from worldmodels.search.adam_ascent import AdamAscent
 from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, centred_ranks, decayed
 
 
-@dataclass(frozen=True)
-class OpenESSettings:
-    """The original's defaults.
-
-    Attributes:
-        sigma, sigma_decay, sigma_limit: step size, falling by a factor a generation until it has come down to the limit.
-        learning_rate, learning_rate_decay, learning_rate_limit: of Adam, likewise.
-        weight_decay: see `decayed`.
-        rank_fitness: ranks in the place of fitness values.
-        antithetic: candidates in pairs on both sides of the mean; their number is even.
-    """
-
-    sigma: float = 0.1
-    sigma_decay: float = 0.999
-    sigma_limit: float = 0.01
-    learning_rate: float = 0.01
-    learning_rate_decay: float = 0.9999
-    learning_rate_limit: float = 0.001
-    weight_decay: float = 0.01
-    rank_fitness: bool = True
-    antithetic: bool = True
-
-
 class OpenES(Strategy):
-    """Args: ``start``, the first mean, float64 [D]; ``population_size``, P; ``seed``, of the run."""
+    """Args: ``start``, the first mean, float64 [D]; ``sigma``, its step size; ``population_size``, P, even with antithetic
+    pairs; ``seed``, of the run."""
 
     stage = "controller/openes"
 
-    def __init__(self, start: Solution, population_size: int, seed: int, settings: OpenESSettings) -> None:
+    def __init__(self, start: Solution, sigma: float, population_size: int, seed: int, settings: ESConfig) -> None:
         super().__init__(seed)
         self._mean, self._population_size, self._settings = start, population_size, settings
-        self._sigma, self._learning_rate = settings.sigma, settings.learning_rate
+        self._sigma, self._learning_rate = sigma, settings.learning_rate
         self._adam = AdamAscent(len(start))
 
     @property

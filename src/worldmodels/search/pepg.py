@@ -10,48 +10,23 @@ standard deviation in Δσ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from worldmodels.config import ESConfig
 from worldmodels.search.adam_ascent import AdamAscent
 from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, centred_ranks, decayed
 
 
-@dataclass(frozen=True)
-class PEPGSettings:
-    """The original's defaults.
-
-    Attributes:
-        sigma, sigma_decay, sigma_limit: first step size of every parameter, and how it falls beside its adaptation.
-        sigma_learning_rate: α_σ; 0: step sizes only fall.
-        sigma_max_change: the share of σ that one generation changes at most.
-        learning_rate, learning_rate_decay, learning_rate_limit: of Adam.
-        weight_decay: see `decayed`.
-        rank_fitness: ranks in the place of fitness values.
-    """
-
-    sigma: float = 0.1
-    sigma_decay: float = 0.999
-    sigma_limit: float = 0.01
-    sigma_learning_rate: float = 0.2
-    sigma_max_change: float = 0.2
-    learning_rate: float = 0.01
-    learning_rate_decay: float = 0.9999
-    learning_rate_limit: float = 0.01
-    weight_decay: float = 0.01
-    rank_fitness: bool = True
-
-
 class PEPG(Strategy):
-    """Args: ``start``, the first mean, float64 [D]; ``population_size``, P, even; ``seed``, of the run."""
+    """Args: ``start``, the first mean, float64 [D]; ``sigma``, every parameter's first step size; ``population_size``, P, even;
+    ``seed``, of the run."""
 
     stage = "controller/pepg"
 
-    def __init__(self, start: Solution, population_size: int, seed: int, settings: PEPGSettings) -> None:
+    def __init__(self, start: Solution, sigma: float, population_size: int, seed: int, settings: ESConfig) -> None:
         super().__init__(seed)
         self._mean, self._num_pairs, self._settings = start, population_size // 2, settings
-        self._sigma, self._learning_rate = np.full(len(start), settings.sigma), settings.learning_rate
+        self._sigma, self._learning_rate = np.full(len(start), sigma), settings.learning_rate
         self._adam = AdamAscent(len(start))
 
     @property

@@ -6,40 +6,21 @@ elite ← the best of the children and, unless ``forget_best``, of the elite bef
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from worldmodels.config import ESConfig
 from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, decayed
 
 
-@dataclass(frozen=True)
-class SimpleGASettings:
-    """The original's defaults.
-
-    Attributes:
-        sigma, sigma_decay, sigma_limit: of the mutation, falling by a factor a generation until it has come down to the limit.
-        elite_ratio: the share of the generation that become parents; at least one does.
-        forget_best: parents live for one generation. Otherwise a lucky score is kept for ever.
-        weight_decay: see `decayed`.
-    """
-
-    sigma: float = 0.1
-    sigma_decay: float = 0.999
-    sigma_limit: float = 0.01
-    elite_ratio: float = 0.1
-    forget_best: bool = False
-    weight_decay: float = 0.01
-
-
 class SimpleGA(Strategy):
-    """Args: ``start``, the parents of the first generation, float64 [D]; ``population_size``, P; ``seed``, of the run."""
+    """Args: ``start``, the parents of the first generation, float64 [D]; ``sigma``, of the first mutations;
+    ``population_size``, P; ``seed``, of the run."""
 
     stage = "controller/simple-ga"
 
-    def __init__(self, start: Solution, population_size: int, seed: int, settings: SimpleGASettings) -> None:
+    def __init__(self, start: Solution, sigma: float, population_size: int, seed: int, settings: ESConfig) -> None:
         super().__init__(seed)
-        self._population_size, self._settings, self._sigma = population_size, settings, settings.sigma
+        self._population_size, self._settings, self._sigma = population_size, settings, sigma
         self._num_elites = max(1, int(population_size * settings.elite_ratio))
         self._elite: Solutions = np.tile(start, (self._num_elites, 1))  # the best first
         self._elite_fitness: Fitness = np.full(self._num_elites, -np.inf)
