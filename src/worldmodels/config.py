@@ -32,6 +32,7 @@ DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
 AgentKind = Literal["trained", "random"]
+Optimizer = Literal["cma", "openes", "pepg", "ses", "simple-ga"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -421,28 +422,66 @@ class DreamPPOConfig(Config):
 
 
 @dataclass(frozen=True)
+class ESConfig(Config):
+    """What the optimisers beside CMA-ES need; the defaults are those of the original's training program."""
+
+    prefix: ClassVar[str] = "es_"
+
+    sigma_decay: Annotated[float, Bounds(0.01, 1)] = 0.999
+    """The step size falls by this factor a generation."""
+    sigma_limit: Annotated[float, Bounds(1e-9, 100)] = 0.02
+    """It falls no more once it is no larger than this."""
+    sigma_learning_rate: Annotated[float, Bounds(0, 10)] = 0.2
+    """pepg, ses: how fast each parameter's step size adapts; 0: they only fall."""
+    sigma_max_change: Annotated[float, Bounds(0, 1)] = 0.2
+    """pepg, ses: the share of itself by which a step size adapts in one generation at most."""
+    learning_rate: Annotated[float, LEARNING_RATES] = 0.01
+    """openes, pepg: Adam's learning rate in the first generation."""
+    learning_rate_decay: Annotated[float, Bounds(0.01, 1)] = 1.0
+    """openes, pepg: it falls by this factor a generation."""
+    learning_rate_limit: Annotated[float, LEARNING_RATES] = 0.01
+    """openes, pepg: it falls no more once it is no larger than this."""
+    antithetic: bool = True
+    """openes: candidates in pairs on both sides of the mean (those of pepg and ses always are)."""
+    weight_decay: Annotated[float, Bounds(0, 1_000)] = 0.005
+    """So many times the mean square of a candidate's weights is taken from its fitness, or from its rank."""
+    rank_fitness: bool = True
+    """openes, pepg, ses: ranks from -0.5 to 0.5 in the place of fitness values."""
+    elite_ratio: Annotated[float, Bounds(0, 1)] = 0.1
+    """ses: the share of the candidates whose average is the next mean; simple-ga: the share that become parents. At least
+    one."""
+    forget_best: bool = False
+    """simple-ga: parents live for one generation, however well they did."""
+
+
+@dataclass(frozen=True)
 class ControllerConfig(Config):
-    """C, the controller, found by CMA-ES, or by PPO in the dream, or by one after the other."""
+    """C, the controller, found by an evolution strategy, or by PPO in the dream, or by one after the other."""
 
     gone: ClassVar[Mapping[str, Any]] = {"memory": "trained"}
 
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
     z+hidden: z through 40 tanh units."""
+    optimizer: Optimizer = field(default="cma", metadata=ADDED)
+    """What searches: cma (CMA-ES), openes (OpenAI's evolution strategy), pepg (parameter-exploring policy gradients), ses (the
+    original's simple evolution strategy) or simple-ga (a genetic algorithm)."""
+    es: ESConfig = field(default=ESConfig(), metadata=ADDED)
+    """What those beside CMA-ES need."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 100
-    """Generations of CMA-ES."""
+    """Generations of the search."""
     population_size: Annotated[int, Bounds(4, 65_536)] = 64
     """Candidates per generation."""
     episodes_per_candidate: Annotated[int, Bounds(1, 65_536)] = 16
     """Episodes whose mean return is a candidate's fitness; the same seeds for all candidates of a generation."""
     sigma: Annotated[float, Bounds(1e-6, 100)] = 0.1
-    """CMA-ES's initial step size."""
+    """The initial step size of the search."""
     num_components: Annotated[int, Bounds(0, 100_000)] = field(default=0, metadata=ADDED)
-    """Search along this many principal components of what C sees, each scaled to one size, in place of along every weight; 0:
-    every weight."""
+    """cma: search along this many principal components of what C sees, each scaled to one size, in place of along every weight;
+    0: every weight."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
-    """Before CMA-ES, improve C in the dream for so many iterations of proximal policy optimization (tasks with hits only); 0:
-    begin at zeros, or at the previous run's controller."""
+    """Before the search, improve C in the dream for so many iterations of proximal policy optimization (tasks with hits only);
+    0: begin at zeros, or at the previous run's controller."""
     ppo: DreamPPOConfig = field(default=DreamPPOConfig(), metadata=ADDED)
     """How those iterations are done."""
     world: World = "dream"
@@ -453,7 +492,7 @@ class ControllerConfig(Config):
     temperature: Annotated[float, TEMPERATURES] = 1.15
     """The dream's temperature."""
     score_every_generations: Annotated[int, Bounds(1, 1_000_000)] = 25
-    """Generations between two scorings of CMA-ES's mean."""
+    """Generations between two scorings of the search's mean."""
     score_episodes: Annotated[int, Bounds(1, 1_000_000)] = 1024
     """Episodes of such a scoring; the best-scoring mean is the controller that is kept."""
     score_world: ScoreWorld = field(default="same", metadata=ADDED)
@@ -475,6 +514,16 @@ class ControllerConfig(Config):
     def validate(self) -> None:
         super().validate()
         _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
+        if self.num_components and self.optimizer != "cma":
+            raise UserError(
+                f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "
+                f"{self.optimizer}"
+            )
+        paired = self.optimizer in ("pepg", "ses") or (self.optimizer == "openes" and self.es.antithetic)
+        if paired and self.population_size % 2:
+            raise UserError(
+                f"population_size is {self.population_size}; {self.optimizer} draws candidates in pairs: take an even number"
+            )
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def draw_curve(run: Run) -> Figure | None:
             [x_of[r["generation"]] for r in scores],
             [r["mean"] for r in scores],
             "o-",
-            label=f"CMA-ES's mean, scored ({search.resolved_score_world})",
+            label=f"the search's mean, scored ({search.resolved_score_world})",
         )
         if original:
             axis.plot(

@@ -24,9 +24,9 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.runs.layout import BEST, HISTORY, MODEL, SCORES, TENSORBOARD
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
-from worldmodels.search.cma_es import CMAES
 from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
 from worldmodels.search.start import begin_search, prepare
+from worldmodels.search.strategy import Strategy
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -46,7 +46,7 @@ def make_evaluator(world_model: WorldModel, config: ControllerConfig, world: Wor
     )
 
 
-def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
+def replay(search: Strategy, row: dict[str, Any], history: Path) -> None:
     """Tells the search a generation of its history. Raises `BadFileError` where the row is none."""
     try:
         search.replay(np.array(row["fitness"], np.float64))

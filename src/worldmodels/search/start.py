@@ -9,6 +9,7 @@ controller/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
-from worldmodels.config import ControllerConfig
+from worldmodels.config import ControllerConfig, ESConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
@@ -32,8 +33,20 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.search import dream_ppo as ppo
 from worldmodels.search.cma_es import CMAES
 from worldmodels.search.components import principal_components, recorded_features
+from worldmodels.search.openes import OpenES
+from worldmodels.search.pepg import PEPG
+from worldmodels.search.ses import SES
+from worldmodels.search.simple_ga import SimpleGA
+from worldmodels.search.strategy import Solution, Strategy
 from worldmodels.training.optim import DenseAdam
 
+#: The optimisers beside CMA-ES.
+STRATEGIES: dict[str, Callable[[Solution, float, int, int, ESConfig], Strategy]] = {
+    "openes": OpenES,
+    "pepg": PEPG,
+    "ses": SES,
+    "simple-ga": SimpleGA,
+}
 #: Iterations between two checkpoints: what a kill can lose.
 CHECKPOINT_ITERATIONS = 10
 
@@ -107,7 +120,7 @@ def _restore(path: Path, config: ControllerConfig, net: ppo.ActorCritic, adam: D
     return done
 
 
-def begin_search(config: ControllerConfig, run: Run) -> CMAES:
+def begin_search(config: ControllerConfig, run: Run) -> Strategy:
     """Returns the search before its first generation: around where PPO has led, the previous run's controller, or zeros."""
     start = start_after(config, run, config.ppo_iterations)
     basis = None
@@ -116,7 +129,9 @@ def begin_search(config: ControllerConfig, run: Run) -> CMAES:
         basis = _read(path, "basis")
         if basis is None or basis.ndim != 2 or len(basis) != len(start):
             raise BadFileError(f"{path}: not a basis of {len(start):,} parameters; remove {path.parent} and begin again")
-    return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+    if config.optimizer == "cma":
+        return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+    return STRATEGIES[config.optimizer](start, config.sigma, config.population_size, run.seed, config.es)
 
 
 def _ppo_path(run: Run, iteration: int) -> Path:

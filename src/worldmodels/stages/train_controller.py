@@ -1,8 +1,8 @@
-"""Finds C with CMA-ES: ``controller/``, and then ``model/``, the three parts together.
+"""Finds C: ``controller/``, and then ``model/``, the three parts together.
 
 controller/
   history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
-  scores.jsonl      one row a scoring of CMA-ES's mean
+  scores.jsonl      one row a scoring of the search's mean
   best.safetensors  the mean that scored best
   (and what `search_start` leaves)
 """
