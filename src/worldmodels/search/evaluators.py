@@ -16,7 +16,6 @@ from worldmodels.base.types import Floats
 from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.world_model import WorldModel
-from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.threads import threads_for
@@ -56,7 +55,7 @@ class DreamEvaluator(Evaluator):
         temperature: the dream's.
         num_slots: dreams side by side at most.
         device: where to dream.
-        random: whether the random agent acts in the candidates' place.
+        acting: makes who acts in the candidates' place in a dream; None: they act themselves.
     """
 
     def __init__(
@@ -66,10 +65,10 @@ class DreamEvaluator(Evaluator):
         temperature: float,
         num_slots: int,
         device: str = "cpu",
-        random: bool = False,
+        acting: Callable[[DreamEnv], Policy] | None = None,
     ) -> None:
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
-        self._temperature, self._num_slots, self._random = temperature, num_slots, random
+        self._temperature, self._num_slots, self._acting = temperature, num_slots, acting
 
     def evaluate(
         self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
@@ -93,16 +92,15 @@ class DreamEvaluator(Evaluator):
         def dream(jobs: Sequence[EpisodeJob], check: Callable[[], None]) -> list[EpisodeResult]:
             slots = min(num_slots // num_parts, len(jobs))
             world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
-            policy: Policy
-            if self._random:
-                policy = UniformPolicy(world.single_action_space)
-            else:
-                policy = ControllerPolicy(self._world_model.spec, self._world_model.sizes, self._inputs, solutions)
+            policy = self._acting(world) if self._acting else self._controller(solutions)
             with threads_for(1):  # where other programs keep the cores busy, torch's threads wait for each other
                 return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
         return shared_out(jobs, num_parts, dream)
+
+    def _controller(self, solutions: Tensor) -> Policy:
+        return ControllerPolicy(self._world_model.spec, self._world_model.sizes, self._inputs, solutions)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -20,6 +20,7 @@ from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import Task
 from worldmodels.models.precision import pick_device
+from worldmodels.policies.blind import UniformPolicy
 from worldmodels.runs.layout import EVALUATION
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
@@ -131,7 +132,8 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         temperature = config.temperature or own
         where = f"{temperature_text(temperature, own)}: "
         device = pick_device(config.device)
-        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, random)
+        acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
+        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, acting)
     elif isinstance(player, Outsider):
         evaluator = OutsiderEvaluator(player, official)
     else:
