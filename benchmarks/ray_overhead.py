@@ -23,8 +23,10 @@ from worldmodels.base.files import write_json
 from worldmodels.base.versions import versions
 from worldmodels.config import Backend
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
-from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import own_parameters, own_sizes
+from worldmodels.models.vae import VAE
+from worldmodels.models.world_model import InitialLatents, WorldModel
 from worldmodels.search.evaluators import RealEvaluator
 from worldmodels.worlds.rollout import EpisodeJob
 
@@ -39,9 +41,9 @@ def measure(task: str, rounds: int, num_workers: int) -> dict[str, Any]:
     spec = get_task(task)
     torch.manual_seed(0)
     none = torch.zeros(0, spec.latent_size)
-    world_model = WorldModel(spec, make_vae(spec).eval(), make_rnn(spec).eval(), InitialLatents(none, none))
+    world_model = WorldModel(spec, VAE(spec.latent_size).eval(), MDNRNN(own_sizes(spec)).eval(), InitialLatents(none, none))
     inputs = spec.preset("laptop").controller.inputs
-    solutions = 0.1 * torch.randn(CANDIDATES, num_parameters(spec, inputs))
+    solutions = 0.1 * torch.randn(CANDIDATES, own_parameters(spec, inputs))
     jobs = [EpisodeJob(candidate, seed) for candidate in range(CANDIDATES) for seed in range(EPISODES)]
     pools = {name: RealEvaluator(spec, world_model, inputs, False, num_workers, name) for name in BACKENDS}
     seconds: dict[str, list[float]] = {name: [] for name in BACKENDS}

@@ -32,7 +32,7 @@ from benchmarks.stages.bench import describe_machine
 from benchmarks.stages.plan import Bench
 from worldmodels.base.files import write_json
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime.memory import keep_freed_memory
 from worldmodels.search.cma_es import CMAES
 from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
@@ -70,7 +70,7 @@ def measure_dream_generations(bench: Bench, scale: float) -> list[dict[str, Any]
     for candidates, episodes in DREAM_GENERATIONS:
         if candidates * episodes > 4096 * scale:
             continue
-        solutions = 0.1 * torch.randn(candidates, num_parameters(spec, preset.inputs))
+        solutions = 0.1 * torch.randn(candidates, own_parameters(spec, preset.inputs))
         for threads in sorted({1, every}):
             if threads < every and (candidates, episodes) != (64, 16):
                 continue
@@ -98,7 +98,7 @@ def measure_real_generations(bench: Bench, scale: float) -> list[dict[str, Any]]
                 if workers != num_workers or candidates * episodes > 256 * scale:
                     continue
                 solutions = 0.1 * torch.randn(
-                    candidates, num_parameters(spec, inputs), generator=torch.Generator().manual_seed(0)
+                    candidates, own_parameters(spec, inputs), generator=torch.Generator().manual_seed(0)
                 )
                 jobs = make_jobs(candidates, episodes)
                 population.evaluate(solutions, jobs[: 4 * workers], patience_steps=5)  # opens all and compiles
@@ -118,7 +118,7 @@ def measure_chunks(bench: Bench, seconds: float) -> list[dict[str, Any]]:
     """Agent steps/s of one core in CarRacing, against how many episodes it plays side by side."""
     spec, inputs = bench.spec, bench.preset.controller.inputs
     player = RealPlayer(spec, False, bench.model(), inputs)
-    solutions = np.asarray(0.1 * torch.randn(1, num_parameters(spec, inputs)), np.float32)
+    solutions = np.asarray(0.1 * torch.randn(1, own_parameters(spec, inputs)), np.float32)
     rows: list[dict[str, Any]] = []
     try:
         for size in CHUNKS:

@@ -21,7 +21,10 @@ from hypothesis import settings  # noqa: E402
 from worldmodels.cli import main  # noqa: E402
 from worldmodels.data.latents import ARRAYS, DIMENSIONS, LatentStore  # noqa: E402
 from worldmodels.envs.task import Task, get_task  # noqa: E402
-from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae  # noqa: E402
+from worldmodels.models.mdn_rnn import MDNRNN  # noqa: E402
+from worldmodels.models.sizes import own_sizes  # noqa: E402
+from worldmodels.models.vae import VAE  # noqa: E402
+from worldmodels.models.world_model import InitialLatents, WorldModel  # noqa: E402
 
 torch.set_num_threads(1)
 settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
@@ -31,7 +34,7 @@ settings.load_profile("suite")
 def random_world_model(spec: Task, seed: int = 0) -> WorldModel:
     """V and M with random weights, large enough that their outputs differ visibly."""
     torch.manual_seed(seed)
-    vae, rnn = make_vae(spec).eval(), make_rnn(spec).eval()
+    vae, rnn = VAE(spec.latent_size).eval(), MDNRNN(own_sizes(spec)).eval()
     initial = InitialLatents(torch.randn(5, spec.latent_size), torch.full((5, spec.latent_size), -1.0))
     return WorldModel(spec, vae, rnn, initial)
 

@@ -12,8 +12,10 @@ from benchmarks.stages.plan import Bench
 from benchmarks.stages.playing import DREAM_STEPS, measure_cma_es
 from benchmarks.stages.timing import ROUNDS, Row, best_of, rates
 from worldmodels.envs.task import get_task
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import own_sizes
 from worldmodels.models.stepper import MDNStepper
-from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.models.vae import VAE
 
 
 def test_every_work_gets_its_turns_and_the_best_round_counts(monkeypatch):
@@ -74,7 +76,7 @@ def test_the_best_of_several_rows():
 def test_the_operations_are_those_that_torch_counts(task):
     """Of convolutions and matrix products, by torch's own counter."""
     spec = get_task(task)
-    vae, rnn = make_vae(spec), make_rnn(spec)
+    vae, rnn = VAE(spec.latent_size), MDNRNN(own_sizes(spec))
 
     def counted(call):
         with FlopCounterMode(display=False) as counter, torch.no_grad():

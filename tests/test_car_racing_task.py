@@ -12,12 +12,12 @@ from gymnasium.utils.env_checker import check_env
 
 from worldmodels.agent.files import save_model
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig
+from worldmodels.config import RandomPolicyConfig
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
-from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.models.sizes import own_parameters, own_sizes
+from worldmodels.models.vae import VAE
 from worldmodels.policies.random_nets import RandomNets
 from worldmodels.search.evaluators import RealEvaluator
 from worldmodels.worlds.pixel_envs import PixelEnvs
@@ -32,8 +32,8 @@ def world_model():
 
 
 def test_sizes_are_the_papers():
-    assert sum(p.numel() for p in make_vae(SPEC).parameters()) == 4_348_547
-    rnn = make_rnn(SPEC)
+    assert sum(p.numel() for p in VAE(SPEC.latent_size).parameters()) == 4_348_547
+    rnn = MDNRNN(own_sizes(SPEC))
     assert isinstance(rnn, MDNRNN)
     # The done logit and the reward cost a row of 256 weights and a bias each.
     assert sum(p.numel() for p in rnn.parameters()) == 422_368 + 2 * 257
@@ -55,7 +55,7 @@ def test_scores_are_taken_on_the_official_environment():
 def test_one_agents_scores_agree_on_both_environments(world_model):
     """Seed by seed, over the first 200 steps: the pixels differ by a tenth of a level, the driving follows them closely."""
     spec = dataclasses.replace(SPEC, max_episode_steps=200)
-    solution = 0.02 * torch.randn(1, num_parameters(SPEC, "zh"), generator=torch.Generator().manual_seed(2))
+    solution = 0.02 * torch.randn(1, own_parameters(SPEC, "zh"), generator=torch.Generator().manual_seed(2))
     solution[0, 1] = -0.5  # gas of about a quarter
     solution[0, 2] = -2  # no brake
     scores = []
@@ -73,7 +73,7 @@ def test_one_agents_scores_agree_on_both_environments(world_model):
 
 
 def test_the_dream_is_an_environment_of_its_own(world_model, tmp_path):
-    save_model(tmp_path / "model", world_model, "zh", torch.zeros(num_parameters(SPEC, "zh")), 1.0)
+    save_model(tmp_path / "model", world_model, "zh", torch.zeros(own_parameters(SPEC, "zh")), 1.0)
     env = gym.make("worldmodels/CarRacingDream-v0", model=tmp_path / "model", temperature=0.5, render_mode="rgb_array")
     assert env.observation_space.shape == (288,)
     assert env.unwrapped.metadata["render_fps"] == 50
@@ -85,7 +85,7 @@ def test_the_dream_is_an_environment_of_its_own(world_model, tmp_path):
 
 
 def test_the_models_folder_remembers_what_c_sees(world_model, tmp_path):
-    save_model(tmp_path, world_model, "z+hidden", torch.zeros(num_parameters(SPEC, "z+hidden")), 1.0)
+    save_model(tmp_path, world_model, "z+hidden", torch.zeros(own_parameters(SPEC, "z+hidden")), 1.0)
     env = gym.make("worldmodels/CarRacingDream-v0", model=tmp_path)
     assert env.observation_space.shape == (32,)
 
@@ -107,7 +107,7 @@ def test_random_nets_are_a_function_of_the_generator():
 
 def test_the_held_policy_stays_in_the_action_space():
     frame = np.zeros((64, 64, 3), np.uint8)
-    policy = SPEC.random_policy(np.random.default_rng(0), CollectConfig(bias_scale=1.0))
+    policy = SPEC.random_policy(np.random.default_rng(0), RandomPolicyConfig(bias_scale=1.0))
     actions = np.stack([policy(frame) for _ in range(3000)])
     assert actions.min(0)[0] < -0.9
     assert (actions[:, 1:] >= 0).all()
@@ -115,23 +115,16 @@ def test_the_held_policy_stays_in_the_action_space():
     assert 0.4 < (actions[:, 2] == 0).mean() < 0.6
 
 
-@pytest.mark.parametrize("inputs", ["z", "z+hidden", "zh", "zc", "zch"])
-@pytest.mark.parametrize("memory", ["trained", "untrained"])
-def test_every_kind_of_controller_can_be_evolved(toy_copy, tmp_path, inputs, memory):
+@pytest.mark.parametrize("inputs", ["z", "z+hidden", "zh", "zch"])
+def test_every_kind_of_controller_can_be_evolved(toy_copy, tmp_path, inputs):
     for folder in ("controller", "model"):
         (toy_copy / folder).rename(tmp_path / folder)
-    options = ["--inputs", inputs, "--memory", memory, "--world", "real", "--num-generations", "1", "--num-workers", "1"]
+    options = ["--inputs", inputs, "--world", "real", "--num-generations", "1", "--num-workers", "1"]
     assert main(["train-controller", "--run", str(toy_copy), *options]) == 0
     result = tmp_path / "score.json"
     assert main(["evaluate", str(toy_copy), "--episodes", "3", "--json", str(result)]) == 0
     assert json.loads(result.read_text())["controller_inputs"] == inputs
-    same_memory = (toy_copy / "model" / "rnn.safetensors").read_bytes() == (toy_copy / "rnn" / "model.safetensors").read_bytes()
-    assert same_memory == (memory == "trained")
-
-
-def test_an_untrained_memory_cannot_dream(toy_copy, capsys):
-    assert main(["train-controller", "--run", str(toy_copy), "--memory", "untrained"]) == 2
-    assert "only a trained M can dream" in capsys.readouterr().err
+    assert (toy_copy / "model" / "rnn.safetensors").read_bytes() == (toy_copy / "rnn" / "model.safetensors").read_bytes()
 
 
 def test_start_anywhere_needs_an_environment_that_can(tmp_path, capsys):

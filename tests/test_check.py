@@ -144,6 +144,16 @@ def preset(**stages):
     )
 
 
+def changed(task, changes):
+    """The task with some fields changed, those of its records too."""
+    for name, value in changes.items():
+        record, _, field = name.rpartition(".")
+        if record:
+            value = dataclasses.replace(getattr(task, record), **{field: value})
+        task = dataclasses.replace(task, **{record or field: value})
+    return task
+
+
 def wrong_policy(action):
     return lambda rng, config: lambda obs: action
 
@@ -155,18 +165,19 @@ def wrong_policy(action):
         ({"official_id": "worldmodels-toy/Nothing-v0"}, "official_id .* is not registered"),
         ({"official_id": "CarRacing-v3"}, r"CarRacing-v3's observations are uint8 \(96, 96, 3\); .* bring it to 64×64"),
         ({"dream_id": "worldmodels-toy/MovingDot-v0"}, "dream_id .* an id of its own"),
+        ({"latent_id": "worldmodels/TakeCoverLatent-v1"}, "latent_id .* an id of its own"),
         ({"env_kwargs": {"wals": True}}, "cannot be made.*unexpected keyword argument 'wals'"),
-        ({"start_anywhere_kwargs": {"anywhere": 1}}, "start_anywhere_kwargs .* cannot be made.*'anywhere'"),
-        ({"action_size": 2, "fixed_actions": {}}, r"actions have shape \(1,\) and action_size is 2"),
+        ({"data.start_anywhere_kwargs": {"anywhere": 1}}, "data.start_anywhere_kwargs .* cannot be made.*'anywhere'"),
+        ({"action_size": 2, "data.fixed_actions": {}}, r"actions have shape \(1,\) and action_size is 2"),
         ({"action_size": True}, "action_size is True"),
         ({"latent_size": 0}, "latent_size is 0; it must be a whole number from 1"),
         ({"hidden_size": 2.5}, "hidden_size is 2.5"),
         ({"max_episode_steps": 1}, "max_episode_steps is 1"),
-        ({"render_fps": 0}, "render_fps is 0"),
+        ({"play.render_fps": 0}, "render_fps is 0"),
         ({"env_threads": 0}, "env_threads is 0"),
         ({"num_mixtures": 0}, "num_mixtures is 0"),
-        ({"solved_at": float("nan")}, "solved_at is nan"),
-        ({"key_ramp": 0}, "key_ramp is 0"),
+        ({"published.solved_at": float("nan")}, "solved_at is nan"),
+        ({"play.key_ramp": 0}, "key_ramp is 0"),
         ({"dream_reward": 0.0}, "dream_reward is 0, .*leave it out, and M learns the reward"),
         ({"dream_reward": float("inf")}, "dream_reward is inf"),
         ({"done_head": False}, "done_head is False, so all dreams are worth the same"),
@@ -176,29 +187,29 @@ def wrong_policy(action):
         ({"hit_damages": (-1.0,)}, "hit_damages is .*above 0"),
         ({"mirrored_action": (-1.0, 1.0)}, "mirrored_action is .* must be a tuple of 1"),
         ({"mirrored_action": (0.5,)}, "mirrored_action is .* must be -1 or 1"),
-        ({"fixed_actions": {"stay": 0.0}}, r"fixed_actions\['stay'\] is 0.0; it must be a tuple of 1"),
-        ({"fixed_actions": {"far": (7.0,)}}, r"fixed_actions\['far'\] is .*the environment's actions go from"),
-        ({"keys": {"left": (1.0, 0.0)}}, r"keys\['left'\] is .* must be a tuple of 1"),
+        ({"data.fixed_actions": {"stay": 0.0}}, r"data.fixed_actions\['stay'\] is 0.0; it must be a tuple of 1"),
+        ({"data.fixed_actions": {"far": (7.0,)}}, r"data.fixed_actions\['far'\] is .*the environment's actions go from"),
+        ({"play.keys": {"left": (1.0, 0.0)}}, r"play.keys\['left'\] is .* must be a tuple of 1"),
         ({"squash": lambda a: 2 * a}, "squash gives .*; the environment's actions go from"),
         ({"squash": lambda a: a[..., :0]}, "squash makes .* must keep type and shape"),
         ({"squash": lambda a: a / 0.0 if a is None else [][1]}, "squash fails .*IndexError"),
-        ({"random_policy": wrong_policy([0.0])}, "random_policy gives a list"),
-        ({"random_policy": wrong_policy(np.zeros(1))}, r"random_policy gives float64 \(1,\); it must give float32"),
-        ({"random_policy": wrong_policy(np.full(1, 3, np.float32))}, "random_policy gives .*not in Box"),
-        ({"random_policy": lambda rng: None}, "random_policy fails: TypeError"),
+        ({"data.policy": wrong_policy([0.0])}, "data.policy gives a list"),
+        ({"data.policy": wrong_policy(np.zeros(1))}, r"data.policy gives float64 \(1,\); it must give float32"),
+        ({"data.policy": wrong_policy(np.full(1, 3, np.float32))}, "data.policy gives .*not in Box"),
+        ({"data.policy": lambda rng: None}, "data.policy fails: TypeError"),
         ({"presets": {}}, "presets is empty"),
         ({"presets": {"a/b": preset()}}, "presets names the scale 'a/b'"),
         ({"presets": {"smoke": preset().collect}}, "the scale 'smoke' is a CollectConfig"),
         ({"presets": {"smoke": preset(vae={"batch_size": 0})}}, "the scale 'smoke': batch_size is 0"),
         ({"presets": {"smoke": preset(collect={"max_short_steps": 40})}}, "max_short_steps is 40 .* all would be dropped"),
-        ({"presets": {"smoke": preset(collect={"start_anywhere": True})}}, "needs start_anywhere_kwargs"),
+        ({"presets": {"smoke": preset(collect={"start_anywhere": True})}}, "needs data.start_anywhere_kwargs"),
         ({"presets": {"smoke": preset(encode={"mirror_episodes": 1})}}, "mirror_episodes needs mirrored_action"),
         ({"presets": {"smoke": preset(controller={"ppo_iterations": 9})}}, "ppo_iterations needs hit_damages"),
     ],
 )  # fmt: skip
 def test_a_field_that_would_act_in_silence_is_named(changes, said):
     with pytest.raises(UserError, match=f"^toy: (.*: )?.*{said}") as found:
-        check_task(dataclasses.replace(get_task("toy"), **changes))
+        check_task(changed(get_task("toy"), changes))
     assert "\n" not in str(found.value)
 
 

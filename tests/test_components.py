@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from conftest import latent_store
+from conftest import latent_store, random_world_model
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.search.cma_es import CMAES
 from worldmodels.search.components import principal_components, recorded_features
@@ -20,7 +20,7 @@ def outputs(spec, inputs, solutions, seen):
     """What a linear C says before its tanh, by its own arithmetic: features [steps, F] → [P, steps, O]."""
     found = []
     for solution in solutions:
-        policy = ControllerPolicy(spec, inputs, torch.from_numpy(solution)[None])
+        policy = ControllerPolicy(spec, own_sizes(spec), inputs, torch.from_numpy(solution)[None])
         policy.begin(np.ones(len(seen), np.bool_), [EpisodeJob(0, 0)] * len(seen))
         found.append(np.arctanh(policy.act(torch.from_numpy(seen).float()).astype(np.float64)))
     return np.stack(found)
@@ -31,10 +31,10 @@ def test_one_coordinate_changes_every_output_alike(task, inputs):
     """Each coordinate by itself moves one output by 1 (root mean square), wherever its features are loud or not."""
     spec = get_task(task)
     rng = np.random.default_rng(0)
-    size = num_parameters(spec, inputs) // spec.action_size - int(spec.controller_bias)
+    size = own_parameters(spec, inputs) // spec.action_size - int(spec.controller_bias)
     seen = rng.normal(size=(400, size)) * np.geomspace(0.05, 2, size) + 0.1
-    basis = principal_components(spec, inputs, seen, 6)
-    assert basis.shape == (num_parameters(spec, inputs), 6 * spec.action_size)
+    basis = principal_components(random_world_model(spec), inputs, seen, 6)
+    assert basis.shape == (own_parameters(spec, inputs), 6 * spec.action_size)
     if task == "toy":  # its actions are C's outputs themselves
         said = outputs(spec, inputs, 0.1 * basis.T, seen) / 0.1
         np.testing.assert_allclose(np.sqrt(np.square(said).mean((1, 2))), 1, rtol=0.02)
@@ -56,9 +56,9 @@ def test_a_search_goes_on_from_the_nearest_start():
 def test_a_hidden_layer_and_too_many_are_refused():
     spec, seen = get_task("car-racing"), np.random.default_rng(0).normal(size=(50, 32))
     with pytest.raises(UserError, match="hidden layer"):
-        principal_components(spec, "z+hidden", seen, 4)
+        principal_components(random_world_model(spec), "z+hidden", seen, 4)
     with pytest.raises(UserError, match="33 at most"):
-        principal_components(spec, "z", seen, 40)
+        principal_components(random_world_model(spec), "z", seen, 40)
 
 
 def test_recorded_features_are_what_the_model_saw(toy_world_model, tmp_path):

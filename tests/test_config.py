@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
-import typing
+import shutil
+from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from hypothesis import given
@@ -10,10 +12,29 @@ from hypothesis import strategies as st
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.seeding import FIRST_TRAINING_SEED
-from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.cli import main
+from worldmodels.cli.arguments import IterateArgs, ReproduceArgs, RunArgs, TableArgs
+from worldmodels.config import (
+    CollectConfig,
+    Config,
+    ControllerConfig,
+    DreamPPOConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    FidelityConfig,
+    Preset,
+    RandomPolicyConfig,
+    RNNConfig,
+    VAEConfig,
+    VideoConfig,
+    bounds_of,
+)
 from worldmodels.envs.task import get_task
+from worldmodels.runs.run import STAGES, VERBS, Run
 
 KINDS = [CollectConfig, VAEConfig, EncodeConfig, RNNConfig, ControllerConfig, EvaluateConfig]
+#: What finished runs held before settings were grouped, made by that code.
+OLDER = Path(__file__).parent / "data" / "flat_settings"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -50,7 +71,7 @@ def test_an_unknown_key_gets_the_nearest_match(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wrong", [None, "many", [1], {"a": 1}, True, 1.5])
 def test_a_wrong_type_is_named(kind, wrong):
-    for name, hint in typing.get_type_hints(kind).items():
+    for name, hint in kind.kinds().items():
         if type(wrong) is hint:
             continue
         with pytest.raises(UserError, match=f"here: '{name}' is .*expected"):
@@ -78,6 +99,7 @@ def test_a_preset_names_stages():
     [
         (CollectConfig, "num_episodes", 1),
         (CollectConfig, "max_hold_steps", 0),
+        (CollectConfig, "min_action_scale", 2.0),
         (CollectConfig, "num_workers", -1),
         (VAEConfig, "num_steps", 0),
         (VAEConfig, "batch_size", 10**9),
@@ -94,6 +116,12 @@ def test_a_preset_names_stages():
         (ControllerConfig, "temperature", 0.0),
         (ControllerConfig, "temperature", -1.0),
         (ControllerConfig, "num_slots", 0),
+        (ControllerConfig, "num_generations", 0),
+        (ControllerConfig, "ppo_gamma", 1.5),
+        (ControllerConfig, "ppo_hit_cost", float("nan")),
+        (EvaluateConfig, "temperature", 10.5),
+        (FidelityConfig, "temperature", 0.001),
+        (VideoConfig, "grid", 0),
         (EvaluateConfig, "episodes", 0),
         (EvaluateConfig, "seed", -1),
         (EvaluateConfig, "seed", FIRST_TRAINING_SEED),
@@ -128,8 +156,100 @@ def test_nearest_lists_what_is_known_when_nothing_is_near():
 
 def test_no_file_of_a_run_remembers_the_place():
     placed = get_task("toy").preset("smoke").on(backend="ray", address="host:6379")
-    assert placed.collect.backend == placed.controller.backend == placed.evaluate.backend == "ray"
+    assert placed.collect.place.backend == placed.controller.place.backend == placed.evaluate.place.backend == "ray"
     assert placed.to_dict() == get_task("toy").preset("smoke").to_dict()
     assert placed.collect.fingerprint_fields() == get_task("toy").preset("smoke").collect.fingerprint_fields()
     with pytest.raises(UserError, match="backend is local"):
         placed.on(backend="local")
+
+
+def every_config(kind=Config):
+    for inner in kind.__subclasses__():
+        yield inner
+        yield from every_config(inner)
+
+
+@pytest.mark.parametrize("kind", [*every_config(), RunArgs, ReproduceArgs, IterateArgs, TableArgs])
+def test_every_number_has_bounds_and_its_default_lies_in_them(kind):
+    bounds, hints = bounds_of(kind), get_type_hints(kind)
+    for f in dataclasses.fields(kind):
+        assert (f.name in bounds) == (hints[f.name] in (int, float)), f.name
+        if f.name in bounds:
+            bounds[f.name].check(f.name, f.default)
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        ("collect", ["max-hold-steps INT", "1 to 10,000)"]),
+        ("train-vae", ["1e-8 to 1)", "1 to 65,536)"]),
+        ("encode", ["0 to 10,000,000)"]),
+        ("train-rnn", ["1 to 100,000,000)"]),
+        ("train-controller", ["--ppo-gamma FLOAT", "(default: 0.993; 0 to 1)", "0.01 to 10)"]),
+        ("evaluate", ["(default: 0.0; 0.01 to 10, or 0)", "0 to 1,073,741,823)"]),
+        ("fidelity", ["2 to 1,000,000)"]),
+        ("table", ["0 to 1,000,000)"]),
+        ("iterate", ["(default: 3; 1 to 1,000)"]),
+        ("reproduce", ["0 to 2,147,483,647)"]),
+        ("video", ["(default: 1; 1 to 64)"]),
+        ("watch", ["0.01 to 10, or 0)"]),
+    ],
+)
+def test_help_says_where_a_number_must_lie(verb, said, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    target = ["--run", "new", "--scale", "paper"] if verb in VERBS.values() else []
+    assert main([verb, *target, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for part in said:
+        assert part in shown
+
+
+@pytest.mark.parametrize("task", ["toy", "toy-walls"])
+def test_a_run_from_before_the_groups_opens_with_its_fingerprints(task):
+    run = Run.open(OLDER / task)
+    for stage, folder in STAGES.items():
+        started = json.loads((OLDER / task / folder / "STARTED").read_text())
+        config = getattr(run.preset, stage)
+        assert config.fingerprint_fields() == started["config"]
+        assert run.stage_fingerprint(stage, config, started["inputs"]) == started["fingerprint"]
+        run.refuse_other_settings(stage, config)
+        assert run.require(stage)["fingerprint"] == started["fingerprint"]
+
+
+def test_an_older_runs_names_are_read(tmp_path):
+    path = Path(shutil.copytree(OLDER / "toy", tmp_path / "run"))
+    config = json.loads((path / "config.json").read_text())
+    stages = config["stages"]
+    stages["collect"] |= {"min_spread": 0.25, "max_hold_steps": 7}
+    (path / "config.json").write_text(json.dumps(config))
+    found = Run.open(path).preset.collect
+    assert found.random == RandomPolicyConfig(max_hold_steps=7, min_action_scale=0.25)
+    assert found.fingerprint_fields()["min_spread"] == 0.25
+    assert "min_action_scale" not in found.fingerprint_fields()
+    stages["collect"]["min_action_scale"] = 0.5
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="'min_action_scale' is there twice"):
+        Run.open(path)
+
+
+def test_a_setting_that_has_gone_is_refused_where_it_was_used(tmp_path):
+    path = Path(shutil.copytree(OLDER / "toy", tmp_path / "run"))
+    config = json.loads((path / "config.json").read_text())
+    config["stages"]["controller"]["memory"] = "untrained"
+    (path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"'memory' is 'untrained', which has gone; .* use another --run"):
+        Run.open(path)
+
+
+def test_a_renamed_setting_is_refused_by_todays_name():
+    run = Run.open(OLDER / "toy")
+    other = dataclasses.replace(run.preset.collect, random=RandomPolicyConfig(min_action_scale=0.5))
+    with pytest.raises(UserError, match=r"min_action_scale 1\.0 → 0\.5"):
+        run.refuse_other_settings("collect", other)
+
+
+def test_ppos_settings_at_their_defaults_change_no_fingerprint():
+    assert not [name for name in ControllerConfig().fingerprint_fields() if name.startswith("ppo_")]
+    other = ControllerConfig(ppo=DreamPPOConfig(gamma=0.9))
+    assert other.fingerprint_fields() == {**ControllerConfig().fingerprint_fields(), "ppo_gamma": 0.9}
+    assert ControllerConfig.from_dict(other.to_dict(), "here") == other

@@ -9,8 +9,9 @@ import torch
 
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import feature_size, features, layer_sizes, num_parameters, uses_memory
+from worldmodels.models.controller import feature_size, features, layer_sizes, uses_memory
 from worldmodels.models.controller_kernels import products
+from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.rollout import EpisodeJob
 
@@ -22,13 +23,12 @@ from worldmodels.worlds.rollout import EpisodeJob
         ("car-racing", "zh", 867),
         ("car-racing", "z", 99),
         ("car-racing", "z+hidden", 33 * 40 + 41 * 3),
-        ("car-racing", "zc", 867),
         ("car-racing", "muh", 867),
         ("car-racing", "zch", 3 * (32 + 256 + 256) + 3),
     ],
 )
 def test_parameter_counts(task, inputs, count):
-    assert num_parameters(get_task(task), inputs) == count
+    assert own_parameters(get_task(task), inputs) == count
 
 
 def test_features_come_in_the_order_of_their_name():
@@ -38,7 +38,6 @@ def test_features_come_in_the_order_of_their_name():
         "z": [1],
         "z+hidden": [1],
         "zh": [1, 2, 2],
-        "zc": [1, 3, 3],
         "zch": [1, 3, 3, 2, 2],
         "muh": [0, 2, 2],
     }
@@ -61,7 +60,7 @@ def test_car_racings_actions_are_the_originals():
 def plain(row, solution, spec, inputs):
     """C as one writes it down, layer by layer."""
     start = 0
-    for size_in, size_out in layer_sizes(spec, inputs):
+    for size_in, size_out in layer_sizes(own_sizes(spec), inputs):
         bias = np.zeros(size_out)
         if spec.controller_bias:
             bias = solution[start : start + size_out]
@@ -78,14 +77,14 @@ def plain(row, solution, spec, inputs):
 def test_slots_act_as_a_plain_loop(bias, population, inputs):
     spec = dataclasses.replace(get_task("toy"), action_size=2, controller_bias=bias, squash=lambda actions: actions / 2)
     rng = np.random.default_rng(0)
-    solutions = rng.normal(size=(population, num_parameters(spec, inputs)))
-    policy = ControllerPolicy(spec, inputs, torch.from_numpy(solutions))
+    solutions = rng.normal(size=(population, own_parameters(spec, inputs)))
+    policy = ControllerPolicy(spec, own_sizes(spec), inputs, torch.from_numpy(solutions))
     owner = rng.integers(population, size=6)
     jobs = [EpisodeJob(int(candidate), 0) for candidate in owner]
     policy.begin(np.ones(6, np.bool_), jobs)
 
     def check(owner):
-        obs = rng.normal(size=(len(owner), feature_size(spec, inputs))).astype(np.float32)
+        obs = rng.normal(size=(len(owner), feature_size(own_sizes(spec), inputs))).astype(np.float32)
         expected = [plain(row, solutions[candidate], spec, inputs) for row, candidate in zip(obs, owner, strict=True)]
         found = policy.act(obs)
         assert found.dtype == np.float32
@@ -111,8 +110,8 @@ def test_the_compiled_products_are_those_that_a_gpu_makes():
 
 def test_slots_without_weights_are_refused():
     spec = get_task("toy")
-    policy = ControllerPolicy(spec, "zh", torch.zeros(2, num_parameters(spec, "zh")))
-    obs = np.zeros((3, feature_size(spec, "zh")), np.float32)
+    policy = ControllerPolicy(spec, own_sizes(spec), "zh", torch.zeros(2, own_parameters(spec, "zh")))
+    obs = np.zeros((3, feature_size(own_sizes(spec), "zh")), np.float32)
     with pytest.raises(ValueError, match="of 0 slots"):
         policy.act(obs)
     with pytest.raises(ValueError, match="candidates 0 to 2 of 2"):

@@ -183,7 +183,7 @@ def test_the_dream_and_reality_have_the_same_spaces(name):
 
 def return_of(env, model, seed):
     """What the shipped agent gets when it plays as anybody's agent would: through Gymnasium alone."""
-    policy = ControllerPolicy(model.task, model.inputs, model.solution[None])
+    policy = ControllerPolicy(model.task, model.world_model.sizes, model.inputs, model.solution[None])
     policy.begin(np.ones(1, np.bool_), [EpisodeJob(0, seed)])
     (obs, _), total, ended = env.reset(seed=seed), 0.0, False
     while not ended:
@@ -318,4 +318,4 @@ def test_one_slot_takes_one_thread_and_gives_the_others_back():
 
 def test_the_task_and_the_id_agree():
     assert gym.registry["worldmodels/CarRacing-v3"].max_episode_steps == get_task("car-racing").max_episode_steps
-    assert gym.registry["worldmodels/CarRacing-v3"].reward_threshold == get_task("car-racing").solved_at
+    assert gym.registry["worldmodels/CarRacing-v3"].reward_threshold == get_task("car-racing").published.solved_at

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig
+from worldmodels.config import RandomPolicyConfig
 from worldmodels.envs.held_random import held_random_policy
 
 NOTHING = np.zeros((64, 64, 3), np.uint8)
 
 
 def actions(seed, steps=400, **settings):
-    policy = held_random_policy(np.random.default_rng(seed), CollectConfig(**settings), 1)
+    policy = held_random_policy(np.random.default_rng(seed), RandomPolicyConfig(**settings), 1)
     return np.array([float(policy(NOTHING)[0]) for _ in range(steps)])
 
 
@@ -37,8 +37,8 @@ def test_a_bias_in_every_second_episode():
 def test_a_spread_lets_some_episodes_stand_still():
     """Stay is |action| < 1/3: hardly ever for a whole episode without a spread, now and then with one."""
 
-    def share_that_stays(min_spread):
-        found = [actions(seed, bias_scale=1.2, min_spread=min_spread, max_hold_steps=30) for seed in range(300)]
+    def share_that_stays(min_action_scale):
+        found = [actions(seed, bias_scale=1.2, min_action_scale=min_action_scale, max_hold_steps=30) for seed in range(300)]
         return np.mean([(np.abs(episode) < 1 / 3).mean() > 0.95 for episode in found])
 
     assert share_that_stays(1.0) == 0
@@ -46,12 +46,12 @@ def test_a_spread_lets_some_episodes_stand_still():
 
 
 def test_an_impossible_spread_is_refused(tmp_path, capsys):
-    assert main(["collect", "--run", str(tmp_path / "run"), "--min-spread", "2"]) == 2
-    assert "min_spread is 2" in capsys.readouterr().err
+    assert main(["collect", "--run", str(tmp_path / "run"), "--min-action-scale", "2"]) == 2
+    assert "min_action_scale is 2" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_seed_gives_the_same_actions(seed):
-    settings = {"bias_scale": 1.2, "min_spread": 0.0}
+    settings = {"bias_scale": 1.2, "min_action_scale": 0.0}
     np.testing.assert_array_equal(actions(seed, **settings), actions(seed, **settings))

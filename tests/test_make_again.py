@@ -11,6 +11,7 @@ import pytest
 from tools import make_again
 from worldmodels.agent.target import SHIPPED
 from worldmodels.cli import main
+from worldmodels.config import RandomPolicyConfig
 from worldmodels.envs.task import get_task
 from worldmodels.runs.run import VERBS, Run
 
@@ -56,7 +57,7 @@ def test_the_commands_make_runs_of_the_recorded_settings(tmp_path):
     """Two rounds at toy size, by the program itself: older records, a setting that has gone, a stage that was done by hand."""
     preset = get_task("toy-walls").preset("smoke")
     stages = {
-        "collect": dataclasses.replace(preset.collect, num_episodes=8, max_hold_steps=5),
+        "collect": dataclasses.replace(preset.collect, num_episodes=8, random=RandomPolicyConfig(max_hold_steps=5)),
         "vae": dataclasses.replace(preset.vae, num_steps=6, validate_every_steps=3, quartic_weight=2.0),
         "encode": preset.encode,
         "rnn": dataclasses.replace(preset.rnn, num_steps=6, validate_every_steps=3),

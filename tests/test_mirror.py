@@ -10,8 +10,8 @@ import torch
 from worldmodels.cli import main
 from worldmodels.data.run_data import open_episodes, open_latents
 from worldmodels.envs.task import get_task
+from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import make_vae
 from worldmodels.runs.run import Run
 from worldmodels.stages import encode
 
@@ -35,7 +35,7 @@ def test_the_newest_episodes_are_encoded_in_a_mirror(run_path):
     run = Run.open(run_path)
     store, episodes = open_latents(run), open_episodes(run)
     assert store.first_mirrored == store.num_episodes - 5
-    vae = make_vae(get_task("toy-walls"))
+    vae = VAE(get_task("toy-walls").latent_size)
     load_vae(run_path / "vae" / "model.safetensors", vae)
     first = int(store.offsets[store.first_mirrored])
     frames = torch.from_numpy(episodes.frames(first, episodes.num_frames)[:, :, ::-1].copy())

@@ -17,7 +17,7 @@ from kill_loop import result_of
 from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, EpisodeStore, write_shard
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.models.vae import VAE
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.workers import available_cores
@@ -142,11 +142,11 @@ def test_encoding_writes_the_same_latents_on_any_number_of_threads(tmp_path):
 def test_c_acts_the_same_bits_at_any_width(num_candidates):
     spec = get_task("take-cover")
     generator = torch.Generator().manual_seed(0)
-    solutions = torch.randn(num_candidates, num_parameters(spec, "zch"), generator=generator)
+    solutions = torch.randn(num_candidates, own_parameters(spec, "zch"), generator=generator)
     features = torch.randn(64, spec.latent_size + 2 * spec.hidden_size, generator=generator).numpy()
 
     def act(num_slots):
-        policy = ControllerPolicy(spec, "zch", solutions)
+        policy = ControllerPolicy(spec, own_sizes(spec), "zch", solutions)
         policy.begin(np.ones(num_slots, np.bool_), [EpisodeJob(slot % num_candidates, 0) for slot in range(num_slots)])
         return policy.act(features[:num_slots])
 

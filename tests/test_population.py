@@ -13,7 +13,7 @@ import torch
 
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime.local_workers import MAX_FAILURES, LocalWorkers
 from worldmodels.search.evaluators import RealEvaluator
 from worldmodels.worlds.rollout import EpisodeJob
@@ -25,7 +25,7 @@ JOBS = [EpisodeJob(candidate, 100 + seed) for candidate in (4, 0, 2) for seed in
 @pytest.fixture(scope="module")
 def solutions():
     spec = get_task("toy")
-    return torch.randn(5, num_parameters(spec, "zh"), generator=torch.Generator().manual_seed(0))
+    return torch.randn(5, own_parameters(spec, "zh"), generator=torch.Generator().manual_seed(0))
 
 
 def play(world_model, solutions, num_workers, on_result=None):

@@ -1,5 +1,6 @@
 """PPO in the dream: where it begins, what it is told, what it learns, and that a kill changes nothing."""
 
+import dataclasses
 import json
 import math
 import re
@@ -16,10 +17,11 @@ from worldmodels.base.seeding import derive_seed
 from worldmodels.base.tensors import save_tensors
 from worldmodels.base.types import FULL_HEALTH
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig, ControllerConfig
+from worldmodels.config import ControllerConfig, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.diagnostics.fidelity import evolved_solutions
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import features, num_parameters
+from worldmodels.models.controller import features
+from worldmodels.models.sizes import own_parameters
 from worldmodels.runs.run import Run
 from worldmodels.search import dream_ppo as ppo
 from worldmodels.search import start as search_start
@@ -27,20 +29,11 @@ from worldmodels.training.optim import DenseAdam
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.state import WorldState
 
-SIZES = {"BLOCK_SLOTS": 16, "NUM_BLOCKS": 3, "NUM_CHOICES": 5, "BATCH": 64, "HIDDEN_UNITS": 8, "STRIDE": 5}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def small():
-    """An iteration takes a moment."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in SIZES.items():
-            patch.setattr(ppo, name, value)
-        yield
+SMALL = get_task("toy-walls").preset("smoke").controller.ppo
 
 
 @pytest.fixture(scope="module")
-def walls_run(tmp_path_factory, small):
+def walls_run(tmp_path_factory):
     """A finished run of the toy task with hits, whose C comes from PPO."""
     path = tmp_path_factory.mktemp("walls") / "run"
     assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(path)]) == 0
@@ -72,19 +65,19 @@ def store(tmp_path):
 
 def a_search(model, store, seed=0):
     """A search, its net from a random controller, and Adam."""
-    starts = ppo.recorded_starts(model, store, 4, seed)
-    solution = torch.randn(num_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
-    net = ppo.begin(starts, "zh", solution, seed)
-    search = ppo.DreamPPO(model, "zh", 1.0, starts, 10, seed)
-    return search, net, DenseAdam(net, ppo.LEARNING_RATE)
+    starts = ppo.recorded_starts(SMALL, model, store, 4, seed)
+    solution = torch.randn(own_parameters(model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    net = ppo.begin(SMALL, starts, "zh", solution, seed)
+    search = ppo.DreamPPO(SMALL, model, "zh", 1.0, starts, 10, seed)
+    return search, net, DenseAdam(net, SMALL.learning_rate)
 
 
 def test_dreams_begin_at_moments_that_m_has_followed(store):
     """V is certain, so z is the recorded mu, and the hidden state is that of M's own pass over the episode."""
     model = model_with_hits()
-    found, rnn = ppo.recorded_starts(model, store, 4, 3), model.rnn
+    found, rnn = ppo.recorded_starts(SMALL, model, store, 4, 3), model.rnn
     assert len(found.num_steps) >= 4
-    assert len(set(found.num_steps % ppo.STRIDE)) == 1
+    assert len(set(found.num_steps % SMALL.start_stride_steps)) == 1
     for z, hidden, step in zip(found.z.numpy(), found.state.hidden, found.num_steps, strict=True):
         (at,) = np.flatnonzero((np.abs(store.mu - z) < 1e-3).all(1))
         episode = int(np.searchsorted(store.offsets, at, "right")) - 1
@@ -99,18 +92,18 @@ def test_dreams_begin_at_moments_that_m_has_followed(store):
 
 def test_only_the_newest_episodes_are_looked_at(store):
     """The last of the four is 40 steps long; z is its mu."""
-    found = ppo.recorded_starts(model_with_hits(), store, 1, 0)
+    found = ppo.recorded_starts(SMALL, model_with_hits(), store, 1, 0)
     first = int(store.offsets[3])
     np.testing.assert_allclose(found.z, store.mu[first + found.num_steps].astype(np.float32), atol=1e-6)
 
 
-def test_without_episodes_dreams_begin_in_dreams(monkeypatch):
+def test_without_episodes_dreams_begin_in_dreams():
     """Each moment is that of a dream played by itself, with its own dice and its own random policy, and in full health."""
-    monkeypatch.setattr(ppo, "NUM_EPISODES", 3)
-    model, data, seed = model_with_hits(log_odds=0.0), CollectConfig(bias_scale=1.2), 5
-    found = ppo.dreamt_starts(model, 0.7, data, seed)
+    three = dataclasses.replace(SMALL, start_episodes=3)
+    model, data, seed = model_with_hits(log_odds=0.0), RandomPolicyConfig(bias_scale=1.2), 5
+    found = ppo.dreamt_starts(three, model, 0.7, data, seed)
     length = model.spec.max_episode_steps
-    assert sorted(set(found.num_steps)) == list(range(int(found.num_steps[0]), length, ppo.STRIDE))
+    assert sorted(set(found.num_steps)) == list(range(int(found.num_steps[0]), length, SMALL.start_stride_steps))
     assert (found.health == FULL_HEALTH).all()
     policy = model.spec.random_policy(np.random.default_rng(derive_seed(seed, "policy", 1)), data)
     alone = DreamEnv(model, "z", 1, 0.7)
@@ -158,20 +151,20 @@ def test_the_search_begins_at_the_controller_given(store):
     components = seen @ net.basis
     eye = torch.eye(components.shape[1])
     torch.testing.assert_close(components.T @ components / len(seen), eye, atol=1e-2, rtol=0)
-    solution = torch.randn(num_parameters(search.world_model.spec, "zh"), generator=torch.Generator().manual_seed(0))
+    solution = torch.randn(own_parameters(search.world_model.spec, "zh"), generator=torch.Generator().manual_seed(0))
     assert torch.corrcoef(torch.stack([seen @ net.solution(), seen @ solution]))[0, 1] > 0.999
     logits, said = net.logit(components).detach(), seen @ net.solution()
     torch.testing.assert_close(logits, said, rtol=1e-3, atol=1e-3)
-    assert float(said.square().mean().sqrt()) == pytest.approx(ppo.INITIAL_LOGIT_RMS, rel=1e-2)
+    assert float(said.square().mean().sqrt()) == pytest.approx(SMALL.initial_logit_rms, rel=1e-2)
 
 
 def test_zeros_toss_a_coin(store):
     model = model_with_hits()
-    starts = ppo.recorded_starts(model, store, 4, 0)
-    net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
+    starts = ppo.recorded_starts(SMALL, model, store, 4, 0)
+    net = ppo.begin(SMALL, starts, "zh", torch.zeros(own_parameters(model.spec, "zh")), 0)
     assert not net.weight.any()
-    assert torch.equal(net.solution(), torch.zeros(num_parameters(model.spec, "zh")))
-    rows = ppo.DreamPPO(model, "zh", 1.0, starts, 1, 0).dream(net, 0, 0, lambda: None)
+    assert torch.equal(net.solution(), torch.zeros(own_parameters(model.spec, "zh")))
+    rows = ppo.DreamPPO(SMALL, model, "zh", 1.0, starts, 1, 0).dream(net, 0, 0, lambda: None)
     assert 0.3 < float(rows.chosen.mean()) < 0.7
 
 
@@ -179,21 +172,21 @@ def test_advantages_are_the_sum_of_what_surprised():
     """Generalized advantage estimation as it is defined: Σ (γλ)^k δ, with δ = r + γ V' - V."""
     rng = torch.Generator().manual_seed(0)
     reward, value = torch.randn(6, 3, generator=rng), torch.randn(7, 3, generator=rng)
-    gamma = ppo.GAMMA**ppo.HOLD_STEPS
+    gamma = SMALL.gamma**SMALL.hold_steps
     surprise = reward + gamma * value[1:] - value[:-1]
-    expected = torch.stack([sum((gamma * ppo.LAMBDA) ** (k - t) * surprise[k] for k in range(t, 6)) for t in range(6)])
-    torch.testing.assert_close(ppo.advantages_of(reward, value), expected)
+    expected = torch.stack([sum((gamma * SMALL.gae_lambda) ** (k - t) * surprise[k] for k in range(t, 6)) for t in range(6)])
+    torch.testing.assert_close(ppo.advantages_of(SMALL, reward, value), expected)
 
 
 def test_a_constant_chance_is_a_constant_cost(store):
     """The critic begins at 0, so that its target is what comes of the choices alone; the last choice's is one choice's cost."""
     search, net, _ = a_search(model_with_hits(log_odds=math.log(0.2 / 0.8)), store)
     rows = search.dream(net, 0, 0, lambda: None)
-    once = -ppo.COST * 0.2 * sum(ppo.GAMMA**step for step in range(ppo.HOLD_STEPS))
+    once = -SMALL.hit_cost * 0.2 * sum(SMALL.gamma**step for step in range(SMALL.hold_steps))
     assert float(rows.hits) == pytest.approx(0.2, rel=1e-2)
-    target = rows.target.view(ppo.NUM_CHOICES, -1)
+    target = rows.target.view(SMALL.num_choices, -1)
     torch.testing.assert_close(target[-1], torch.full_like(target[-1], once), rtol=1e-2, atol=0)
-    more = once * (1 + ppo.GAMMA**ppo.HOLD_STEPS * ppo.LAMBDA)
+    more = once * (1 + SMALL.gamma**SMALL.hold_steps * SMALL.gae_lambda)
     torch.testing.assert_close(target[-2], torch.full_like(target[-2], more), rtol=1e-2, atol=0)
 
 
@@ -209,8 +202,8 @@ def test_what_was_chosen_was_done(store, monkeypatch):
     monkeypatch.setattr(DreamEnv, "step", watched)
     search, net, _ = a_search(model_with_hits(), store)
     rows = search.dream(net, 0, 0, lambda: None)
-    held = np.array(done).reshape(ppo.NUM_CHOICES, ppo.HOLD_STEPS, ppo.BLOCK_SLOTS)
-    expected = 2 * rows.chosen.view(ppo.NUM_CHOICES, 1, -1).numpy() - 1
+    held = np.array(done).reshape(SMALL.num_choices, SMALL.hold_steps, SMALL.block_slots)
+    expected = 2 * rows.chosen.view(SMALL.num_choices, 1, -1).numpy() - 1
     assert (held == expected).all()
 
 
@@ -232,23 +225,22 @@ def test_how_many_threads_there_are_changes_nothing(store, monkeypatch):
 def test_the_critic_learns_first_and_then_the_controller(store):
     search, net, adam = a_search(model_with_hits(), store)
     weight, critic = net.weight.detach().clone(), net.critic_out.bias.detach().clone()
-    for iteration in range(ppo.CRITIC_FIRST):
+    for iteration in range(SMALL.critic_iterations):
         search.improve(net, adam, iteration)
     assert torch.equal(net.weight, weight)
     assert not torch.equal(net.critic_out.bias, critic)
-    search.improve(net, adam, ppo.CRITIC_FIRST)
+    search.improve(net, adam, SMALL.critic_iterations)
     assert not torch.equal(net.weight, weight)
 
 
-def test_hits_become_rarer_where_an_action_brings_them(store, monkeypatch):
+def test_hits_become_rarer_where_an_action_brings_them(store):
     """M is hit where the action was to the right; C, which begins with a coin, learns to go left."""
     model = model_with_hits()
     follow_the_action(model, -2.0, 3.0)
-    monkeypatch.setattr(ppo, "LEARNING_RATE", 0.03)
-    monkeypatch.setattr(ppo, "FINAL_LEARNING_RATE", 0.03)
-    starts = ppo.recorded_starts(model, store, 4, 0)
-    net = ppo.begin(starts, "zh", torch.zeros(num_parameters(model.spec, "zh")), 0)
-    search, adam = ppo.DreamPPO(model, "zh", 1.0, starts, 25, 0), DenseAdam(net, 1)
+    fast = dataclasses.replace(SMALL, learning_rate=0.03, final_learning_rate=0.03)
+    starts = ppo.recorded_starts(fast, model, store, 4, 0)
+    net = ppo.begin(fast, starts, "zh", torch.zeros(own_parameters(model.spec, "zh")), 0)
+    search, adam = ppo.DreamPPO(fast, model, "zh", 1.0, starts, 25, 0), DenseAdam(net, 1)
     hits = [search.improve(net, adam, iteration)["hits"] for iteration in range(25)]
     assert np.mean(hits[-3:]) < 0.5 * np.mean(hits[:3])
 
@@ -267,11 +259,11 @@ def test_what_is_learned_is_the_mean_of_the_last_iterations(store):
 
 
 def test_the_learning_rate_falls_from_its_first_to_its_last_value():
-    rates = [ppo.learning_rate(iteration, 5) for iteration in range(5)]
-    assert rates[0] == ppo.LEARNING_RATE
-    assert rates[-1] == pytest.approx(ppo.FINAL_LEARNING_RATE)
+    rates = [ppo.learning_rate(SMALL, iteration, 5) for iteration in range(5)]
+    assert rates[0] == SMALL.learning_rate
+    assert rates[-1] == pytest.approx(SMALL.final_learning_rate)
     assert np.ptp(np.diff(np.log(rates))) < 1e-9
-    assert ppo.learning_rate(0, 1) == ppo.LEARNING_RATE
+    assert ppo.learning_rate(SMALL, 0, 1) == SMALL.learning_rate
 
 
 @pytest.mark.parametrize("checkpoint", [2, 3])
@@ -344,23 +336,42 @@ def test_without_generations_ppo_has_the_last_word(walls_copy, capsys):
 
 def test_a_task_without_two_ways_is_refused(toy_world_model):
     with pytest.raises(UserError, match="ppo_iterations is 3; it is for tasks of one action and hits"):
-        ppo.check_ppo(toy_world_model.spec, "zh", 3)
+        ppo.check_ppo(toy_world_model.spec, ControllerConfig(ppo_iterations=3))
 
 
 def test_a_hidden_layer_is_refused():
     with pytest.raises(UserError, match="hidden layer"):
-        ppo.check_ppo(model_with_hits().spec, "z+hidden", 5)
+        ppo.check_ppo(model_with_hits().spec, ControllerConfig(inputs="z+hidden", ppo_iterations=5))
 
 
 def test_a_search_without_an_iteration_for_c_is_refused():
+    spec, two = model_with_hits().spec, DreamPPOConfig(critic_iterations=2)
     with pytest.raises(UserError, match="only the critic learns in the first 3: use more"):
-        ppo.check_ppo(model_with_hits().spec, "zh", ppo.CRITIC_FIRST)
-    ppo.check_ppo(model_with_hits().spec, "zh", ppo.CRITIC_FIRST + 1)
+        ppo.check_ppo(spec, ControllerConfig(ppo_iterations=3))
+    with pytest.raises(UserError, match="only the critic learns in the first 2: use more"):
+        ppo.check_ppo(spec, ControllerConfig(ppo_iterations=2, ppo=two))
+    ppo.check_ppo(spec, ControllerConfig(ppo_iterations=3, ppo=two))
 
 
-def test_an_untrained_memory_cannot_be_dreamt_in():
-    with pytest.raises(UserError, match="only a trained M can dream"):
-        ControllerConfig(memory="untrained", world="real", ppo_iterations=5).validate()
+def test_the_defaults_are_the_constants_that_they_were():
+    """The shipped take-cover agent was made with them."""
+    assert dataclasses.astuple(DreamPPOConfig()) == (
+        512, 12, 65_536, 512, 4, 512, 8, 64, 4, 0.993, 0.95, 3, 8192, 4, 0.2, 2e-3, 2e-4, 1 / 3, 3, 128, 10.0, 3.0
+    )  # fmt: skip
+
+
+def test_its_settings_are_the_stages(walls_copy, capsys):
+    """A flag reaches the search and the fingerprint; an impossible value is refused by its name."""
+    before = (walls_copy / "controller" / "ppo-4.safetensors").read_bytes()
+    train = ["train-controller", "--run", str(walls_copy), "--ppo-gamma"]
+    assert main([*train, "0.9"]) == 2
+    assert "ppo_gamma unset → 0.9" in capsys.readouterr().err
+    assert main([*train, "1.5"]) == 2
+    assert "ppo_gamma is 1.5; it must lie between 0 and 1" in capsys.readouterr().err
+    shutil.rmtree(walls_copy / "controller")
+    assert main([*train, "0.9"]) == 0
+    assert (walls_copy / "controller" / "ppo-4.safetensors").read_bytes() != before
+    assert json.loads((walls_copy / "controller" / "STARTED").read_text())["config"]["ppo_gamma"] == 0.9
 
 
 def test_the_command_says_so(toy_copy, capsys):

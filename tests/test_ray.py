@@ -25,7 +25,7 @@ from worldmodels.cli import main
 from worldmodels.config import EvaluateConfig
 from worldmodels.envs.task import get_task
 from worldmodels.experiments import table
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime import ray_workers
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.evaluators import RealEvaluator
@@ -52,7 +52,7 @@ def add_node(cluster):
 
 @pytest.fixture(scope="module")
 def solutions():
-    return torch.randn(5, num_parameters(get_task("toy"), "zh"), generator=torch.Generator().manual_seed(0))
+    return torch.randn(5, own_parameters(get_task("toy"), "zh"), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")

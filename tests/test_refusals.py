@@ -35,7 +35,7 @@ REFUSED = [
     ["train-rnn", "--run", "half", "--batch-size", "3"],
     ["train-controller", "--run", "new", "--task", "toy", "--population-size", "1"],
     ["train-controller", "--run", "run", "--ppo-iterations", "3"],
-    ["train-controller", "--run", "encoded", "--num-components", "99", "--memory", "untrained", "--world", "real"],
+    ["train-controller", "--run", "encoded", "--num-components", "99"],
     *[["collect", "--task", "toy", "--scale", "smoke", "--run", "new/deep", *flags] for flags in (
         TOO_FEW, ["--seed", "-1"], ["--seed", "2147483648"], ["--previous", "file"], ["--previous", "nothing"],
         ["--previous", "run"],
@@ -170,7 +170,8 @@ def test_the_lock_of_a_run_that_is_held_stays(place, monkeypatch, capsys):
 
 def test_bounds_are_printed_as_people_write_them(toy_run, capsys):
     for flag, value, bounds in (
-        ("--seed", "-1", "between 0 and 1,073,741,724"),
+        ("--seed", "-1", "between 0 and 1,073,741,823"),
+        ("--seed", "1073741800", "between 0 and 1,073,741,724"),
         ("--episodes", "0", "between 1 and 10,000,000"),
         ("--temperature", "-1", "between 0.01 and 10"),
     ):

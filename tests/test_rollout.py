@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.dream_env import DreamEnv
@@ -23,8 +23,12 @@ def play(kind, model, num_slots, **listeners):
     else:
         world = PixelEnvs([spec.make_env() for _ in range(num_slots)], 2)
         world = LatentEnv(world, model, "zh") if kind == "latent" else world
-    solutions = torch.randn(3, num_parameters(spec, "zh"), generator=torch.Generator().manual_seed(0))
-    policy = UniformPolicy(world.single_action_space) if kind == "pixels" else ControllerPolicy(spec, "zh", solutions)
+    solutions = torch.randn(3, own_parameters(spec, "zh"), generator=torch.Generator().manual_seed(0))
+    policy = (
+        UniformPolicy(world.single_action_space)
+        if kind == "pixels"
+        else ControllerPolicy(spec, own_sizes(spec), "zh", solutions)
+    )
     try:
         return rollout(world, policy, JOBS, **listeners)
     finally:

@@ -40,9 +40,3 @@ def test_the_mean_is_scored_in_reality_with_seeds_of_training(evolved):
     found = np.mean([result.episode_return for result in results])
     assert found == pytest.approx(max(row["mean"] for row in scores), abs=1e-3)
     assert torch.isfinite(model.solution).all()
-
-
-def test_an_untrained_memory_cannot_be_scored_in_a_dream(toy_copy, capsys):
-    args = ["--world", "real", "--memory", "untrained", "--score-world", "dream"]
-    assert main(["train-controller", "--run", str(toy_copy), *args]) == 2
-    assert "only a trained M can dream" in capsys.readouterr().err

@@ -13,7 +13,9 @@ from worldmodels.config import RNNConfig, VAEConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.envs.task import get_task
 from worldmodels.models import precision, vae
-from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import own_sizes
+from worldmodels.models.vae import VAE
 from worldmodels.runtime.slices import added_up, cut, each_alone
 from worldmodels.training.optim import DenseAdam
 from worldmodels.training.rnn import RNNTrainee
@@ -33,14 +35,14 @@ def threads():
 def vae_trainee(store, num_slices):
     torch.manual_seed(0)
     split = np.arange(1, len(store.lengths)), np.arange(1)
-    return VAETrainee(make_vae(get_task("take-cover")), store, split, VAEConfig(batch_size=9, num_slices=num_slices), 0)
+    return VAETrainee(VAE(get_task("take-cover").latent_size), store, split, VAEConfig(batch_size=9, num_slices=num_slices), 0)
 
 
 def rnn_trainee(store, num_slices, task="take-cover"):
     torch.manual_seed(0)
     split = np.arange(1, store.num_episodes), np.arange(1)
     config = RNNConfig(batch_size=5, sequence_length=20, num_slices=num_slices)
-    return RNNTrainee(make_rnn(get_task(task)), store, split, config, 0)
+    return RNNTrainee(MDNRNN(own_sizes(get_task(task))), store, split, config, 0)
 
 
 @pytest.fixture(scope="module")

@@ -202,7 +202,7 @@ def run_lengths(actions):
 
 
 def test_the_random_policy_holds_its_actions():
-    config = get_task("take-cover").presets["paper"].collect
+    config = get_task("take-cover").presets["paper"].collect.random
     act = get_task("take-cover").random_policy(np.random.default_rng(0), config)
     actions = np.array([act(FRAME)[0] for _ in range(20_000)])
     lengths = run_lengths(actions)[:-1]
@@ -214,7 +214,7 @@ def test_the_random_policy_holds_its_actions():
 
 
 def test_half_of_the_episodes_are_biased():
-    config = get_task("take-cover").presets["smoke"].collect
+    config = get_task("take-cover").presets["smoke"].collect.random
     assert config.bias_scale > 0
     means = []
     for seed in range(200):

@@ -14,6 +14,7 @@ from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig, VideoConfig
+from worldmodels.envs.task import PlaySettings
 from worldmodels.viewer.panels import Panels, to_array
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.video import record
@@ -102,8 +103,7 @@ def test_the_temperature_stays_within_bounds(session):
 
 def test_a_persons_keys_act(toy_run, monkeypatch):
     agent = load(toy_run, finished=False)
-    monkeypatch.setitem(agent.task.__dict__, "keys", {"left": (-1.0,), "right": (1.0,)})
-    monkeypatch.setitem(agent.task.__dict__, "key_ramp", 0.4)
+    monkeypatch.setitem(agent.task.__dict__, "play", PlaySettings({"left": (-1.0,), "right": (1.0,)}, key_ramp=0.4))
     session = Session(agent, PlayConfig())
     try:
         seen = []

@@ -7,6 +7,7 @@ from gymnasium.vector import AutoresetMode
 
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import feature_size
+from worldmodels.models.sizes import own_sizes
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
@@ -59,7 +60,7 @@ def test_spaces_types_and_shapes(world, name):
     assert world.metadata["autoreset_mode"] == AutoresetMode.DISABLED
     spec = get_task("toy" if name.startswith("toy") else "take-cover")
     pixels = name.endswith("pixels")
-    assert world.single_observation_space.shape == ((64, 64, 3) if pixels else (feature_size(spec, "zh"),))
+    assert world.single_observation_space.shape == ((64, 64, 3) if pixels else (feature_size(own_sizes(spec), "zh"),))
     assert world.single_action_space.shape == (spec.action_size,)
     obs, info = world.reset(seed=[1, 2, 3])
     check_shapes(world, obs, 3)

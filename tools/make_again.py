@@ -9,7 +9,6 @@ passed over, so that the same call goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import shlex
 import sys
 from pathlib import Path
@@ -38,14 +37,17 @@ def settings_flags(preset: Config, recorded: dict[str, Any], again: dict[str, An
     A setting that the record lacks had its default value. Raises `ValueError` for a recorded one that has gone, unless
     ``again`` says what stands in for it.
     """
-    fields = {field.name: field for field in dataclasses.fields(preset)}
-    gone = [name for name, value in recorded.items() if value and name not in fields]
+    recorded = preset.named_today(recorded, "the record")
+    settings = {setting.name: setting for setting in preset.settings()}
+    gone = [name for name, value in recorded.items() if value and name not in settings]
     if gone and not again:
         raise ValueError(f"the settings {', '.join(gone)} have gone; say under 'again' what stands in for them")
     flags = []
-    for name, field in fields.items():
-        value = again.get(name, recorded.get(name, field.default))
-        if value != getattr(preset, name) and not field.metadata.get("runtime"):
+    for name, setting in settings.items():
+        value = again.get(name, recorded.get(name, setting.default))
+        if setting.marks.get("own") and not value:  # the task's own, which the preset says
+            continue
+        if value != setting.value and not setting.marks.get("runtime"):
             flags += flag(name, value)
     return flags
 

@@ -13,8 +13,9 @@ from typing import Any
 from benchmarks.stages import bounds
 from benchmarks.stages.learning import BUSY
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
-from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import own_parameters, own_sizes
+from worldmodels.models.vae import VAE
 from worldmodels.search.real_player import split_jobs
 from worldmodels.worlds.rollout import EpisodeJob
 
@@ -109,8 +110,9 @@ def paper_scale() -> str:
     preset = spec.preset("paper")
     speeds = {row["name"]: row["value"] for row in _read("bench.json")["rows"] if row["task"] == "take-cover"}
     growth = _read("scaling.json")["collection"][-1]
-    dream_length = next(score.mean for score in spec.published if score.world == "dream")
-    vae, rnn = make_vae(spec), make_rnn(spec)
+    dream_length = next(score.mean for score in spec.published.scores if score.world == "dream")
+    sizes = own_sizes(spec)
+    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     operations = {
         "V training": bounds.TRAINING * bounds.vae_operations(vae),
         "encoding": bounds.encoder_operations(vae),
@@ -248,7 +250,7 @@ def thousand_cores() -> str:
     """CarRacing's evolution on 1,000 cores: computed."""
     growth = _read("scaling.json")
     spec = get_task("car-racing")
-    size = num_parameters(spec, spec.preset("paper").controller.inputs)
+    size = own_parameters(spec, spec.preset("paper").controller.inputs)
     cma = next(row["seconds"] for row in growth["cma"] if row["variant"] == "full" and row["parameters"] == size)
     plans = [(64, 16, None), (64, 16, 2), (64, 16, 1), (256, 16, None), (256, 16, 4), (1024, 16, None), (1024, 16, 16)]
     rows = [_cluster_row(population, episodes, chunk, growth, cma) for population, episodes, chunk in plans]

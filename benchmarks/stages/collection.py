@@ -76,7 +76,7 @@ class _OriginalCollection:
 
     def _episode(self) -> int:
         """Plays and writes an episode; returns its frames, 0 if it was too short to be kept."""
-        policy = self._bench.spec.random_policy(self._rng, self._bench.preset.collect)
+        policy = self._bench.spec.random_policy(self._rng, self._bench.preset.collect.random)
         frame, _ = self._env.reset(seed=int(self._rng.integers(2**31)))
         frames, actions = [frame], list[Floats]()
         limit = self._bench.preset.collect.max_episode_steps

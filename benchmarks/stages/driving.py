@@ -12,8 +12,8 @@ from benchmarks.stages import bounds, original
 from benchmarks.stages.plan import Bench
 from benchmarks.stages.timing import Row, rates
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import compute_dtype
+from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime.workers import available_cores
 from worldmodels.search.evaluators import RealEvaluator
 from worldmodels.worlds.rollout import EpisodeJob
@@ -46,7 +46,7 @@ def measure_driving(bench: Bench) -> list[Row]:
     cores = available_cores()
     model, spec, seconds = bench.model(), bench.spec, bench.seconds
     inputs = bench.preset.controller.inputs
-    solutions = 0.1 * torch.randn(cores, num_parameters(spec, inputs), generator=torch.Generator().manual_seed(0))
+    solutions = 0.1 * torch.randn(cores, own_parameters(spec, inputs), generator=torch.Generator().manual_seed(0))
     jobs = [EpisodeJob(core, seed) for core in range(cores) for seed in range(JOBS_PER_CORE)]
     population = RealEvaluator(spec, model, inputs, official=False, num_workers=cores)
     try:

@@ -19,8 +19,10 @@ from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.sampling import split_episodes
 from worldmodels.envs.task import Task
+from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.precision import compute_dtype, device_of
-from worldmodels.models.world_model import make_rnn, make_vae
+from worldmodels.models.sizes import own_sizes
+from worldmodels.models.vae import VAE
 from worldmodels.stages.encode import SPAN_FRAMES, encode_into
 from worldmodels.training.loop import Trainee
 from worldmodels.training.optim import DenseAdam
@@ -79,7 +81,7 @@ def measure_vae_training(bench: Bench) -> list[Row]:
 def _vae_training(bench: Bench, name: str, batch_size: int) -> list[Row]:
     """Frames/s on collected frames; a batch is a slice of what the sampler holds in memory."""
     config, device = dataclasses.replace(bench.preset.vae, batch_size=batch_size), bench.device
-    vae = make_vae(bench.spec).to(device)
+    vae = VAE(bench.spec.latent_size).to(device)
     store = EpisodeStore(bench.folder / "run" / "episodes")
     split = split_episodes(len(store.lengths), config.held_out_fraction, 0)
     trainee = VAETrainee(vae, store, split, config, 0)
@@ -88,7 +90,7 @@ def _vae_training(bench: Bench, name: str, batch_size: int) -> list[Row]:
     plain = original.PlainVAE(bench.spec.latent_size).to(device)
     x = (torch.from_numpy(store.frames(0, 100)).float() / 255).permute(0, 3, 1, 2).contiguous().to(device)
     other = _plain_gradient_steps(plain, lambda: plain.loss(x), len(x), None)
-    operations = bounds.TRAINING * bounds.vae_operations(make_vae(bench.spec))
+    operations = bounds.TRAINING * bounds.vae_operations(VAE(bench.spec.latent_size))
     value, baseline, bound = bench.measure(work, other, operations=operations)
     note = f"batch {batch_size}; baseline: float32, default memory format, batch 100, data in memory"
     row = Row(bench.spec.name, name, value, "frames/s", note, baseline, bound)
@@ -98,7 +100,7 @@ def _vae_training(bench: Bench, name: str, batch_size: int) -> list[Row]:
 def measure_encoding(bench: Bench) -> Row:
     """Frames/s from the disk to latents in memory."""
     device, batch_size = bench.device, bench.preset.encode.batch_size
-    vae = make_vae(bench.spec).to(device).eval()
+    vae = VAE(bench.spec.latent_size).to(device).eval()
     store = EpisodeStore(bench.folder / "run" / "episodes")
     span = min(SPAN_FRAMES, store.num_frames)
     latents = np.zeros((2, span, bench.spec.latent_size), np.float16)
@@ -121,7 +123,7 @@ def measure_encoding(bench: Bench) -> Row:
             plain.encode((torch.from_numpy(frame.astype(np.float32)) / 255).permute(2, 0, 1)[None].to(device))
         return float(len(frames))
 
-    value, baseline, bound = bench.measure(work, one_by_one, operations=bounds.encoder_operations(make_vae(bench.spec)))
+    value, baseline, bound = bench.measure(work, one_by_one, operations=bounds.encoder_operations(VAE(bench.spec.latent_size)))
     return Row(
         bench.spec.name,
         "encoding",
@@ -164,7 +166,7 @@ def _write_latents(folder: Path, spec: Task) -> LatentStore:
 def measure_rnn_training(bench: Bench) -> list[Row]:
     """Time steps/s through M's gradient step, reading included."""
     config, device, spec = bench.preset.rnn, bench.device, bench.spec
-    rnn = make_rnn(spec).to(device)
+    rnn = MDNRNN(own_sizes(spec)).to(device)
     latents = _write_latents(bench.folder / "latents", spec)
     split = split_episodes(latents.num_episodes, config.held_out_fraction, 0)
     trainee = RNNTrainee(rnn, latents, split, config, 0, spec.mirrored_action)

@@ -20,6 +20,7 @@ from worldmodels.base.types import Floats, Frame
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import feature_size, features
+from worldmodels.models.sizes import own_sizes
 
 #: The original plays, and records, TakeCover at this resolution.
 RESOLUTION = "640x480"
@@ -122,7 +123,7 @@ class OriginalDream:
         self._stepper = PlainStepper(spec, inputs, 1)
         self._temperature = temperature
         self._rng = np.random.default_rng(0)
-        self._weight = self._rng.standard_normal((feature_size(spec, inputs), spec.action_size)).astype(np.float32) * 0.1
+        self._weight = 0.1 * self._rng.standard_normal((feature_size(own_sizes(spec), inputs), spec.action_size), np.float32)
         self._z = torch.zeros(1, spec.latent_size)
 
     def _pick(self, x: float, probabilities: NDArray[np.float64]) -> int:
@@ -156,7 +157,7 @@ class NaiveDream:
     def __init__(self, spec: Task, inputs: ControllerInputs, num_slots: int, temperature: float) -> None:
         self._stepper = PlainStepper(spec, inputs, num_slots)
         self._temperature = temperature
-        self._weight = 0.1 * torch.randn(num_slots, spec.action_size, feature_size(spec, inputs))
+        self._weight = 0.1 * torch.randn(num_slots, spec.action_size, feature_size(own_sizes(spec), inputs))
         self._z = torch.zeros(num_slots, spec.latent_size)
 
     @torch.no_grad()
@@ -176,7 +177,7 @@ class OriginalAgent:
 
     def __init__(self, spec: Task, inputs: ControllerInputs) -> None:
         self._vae, self._stepper = PlainVAE(spec.latent_size), PlainStepper(spec, inputs, 1)
-        shape = (feature_size(spec, inputs), spec.action_size)
+        shape = (feature_size(own_sizes(spec), inputs), spec.action_size)
         self._weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 0.1
         self._squash = spec.squash
 

@@ -11,8 +11,11 @@ from benchmarks.stages import bounds
 from benchmarks.stages.timing import Work, rates
 from worldmodels.config import Preset
 from worldmodels.envs.task import Task
+from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.precision import compute_dtype
-from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
+from worldmodels.models.sizes import own_sizes
+from worldmodels.models.vae import VAE
+from worldmodels.models.world_model import InitialLatents, WorldModel
 
 #: The scale whose settings are measured.
 SCALE = "laptop"
@@ -45,7 +48,7 @@ class Bench:
     def model(self) -> WorldModel:
         """Makes V and M with random weights on the CPU; the done head never ends an episode."""
         torch.manual_seed(0)
-        vae, rnn = make_vae(self.spec).eval(), make_rnn(self.spec).eval()
+        vae, rnn = VAE(self.spec.latent_size).eval(), MDNRNN(own_sizes(self.spec)).eval()
         if self.spec.done_head:
             with torch.no_grad():
                 rnn.bias_out[0] = -100.0

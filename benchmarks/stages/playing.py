@@ -10,7 +10,7 @@ import torch
 from benchmarks.stages import bounds, original
 from benchmarks.stages.plan import Bench
 from benchmarks.stages.timing import Row, rates
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.workers import available_cores
 from worldmodels.search.cma_es import CMAES
@@ -41,7 +41,7 @@ def measure_dream(bench: Bench) -> list[Row]:
     seeds = DREAM_SLOTS[device.split(":")[0]] // candidates
     jobs = [EpisodeJob(candidate, seed) for candidate in range(candidates) for seed in range(seeds)]
     population = DreamEvaluator(model, preset.inputs, preset.temperature, len(jobs), device)
-    solutions = 0.1 * torch.randn(candidates, num_parameters(spec, preset.inputs))
+    solutions = 0.1 * torch.randn(candidates, own_parameters(spec, preset.inputs))
 
     def ours() -> float:
         return float(sum(result.length for result in population.evaluate(solutions, jobs)))
@@ -92,7 +92,7 @@ def measure_game(bench: Bench) -> Row:
     inputs = bench.preset.controller.inputs
     world = LatentEnv(PixelEnvs([spec.make_env() for _ in range(GAME_SLOTS)], available_cores()), bench.model(), inputs)
     try:
-        policy = ControllerPolicy(spec, inputs, torch.randn(1, num_parameters(spec, inputs)) * 0.1)
+        policy = ControllerPolicy(spec, own_sizes(spec), inputs, torch.randn(1, own_parameters(spec, inputs)) * 0.1)
         policy.begin(np.ones(GAME_SLOTS, np.bool_), [EpisodeJob(0, seed) for seed in range(GAME_SLOTS)])
         obs, _ = world.reset(seed=list(range(GAME_SLOTS)))
         agent = original.OriginalAgent(spec, inputs)
@@ -124,7 +124,7 @@ def measure_game(bench: Bench) -> Row:
 
 def measure_cma_es(bench: Bench) -> Row:
     """Seconds of a generation's ask and tell, without playing."""
-    size, population = num_parameters(bench.spec, bench.preset.controller.inputs), bench.preset.controller.population_size
+    size, population = own_parameters(bench.spec, bench.preset.controller.inputs), bench.preset.controller.population_size
     search = CMAES(np.zeros(size), bench.preset.controller.sigma, population, 0)
     rng = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodels.base.errors import UserError
-from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, World, check_seed
+from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, PlaceConfig, World, check_seed
 from worldmodels.envs.task import Task, get_task
 from worldmodels.runtime.interrupt import loading
 
@@ -75,9 +75,17 @@ def evaluate(
         ('policy', True)
     """
     config = EvaluateConfig(
-        world, "random" if policy is None else "trained", episodes, seed, temperature, fast, num_slots, device, num_workers,
-        backend, address,
-    )  # fmt: skip
+        world=world,
+        agent="random" if policy is None else "trained",
+        episodes=episodes,
+        seed=seed,
+        temperature=temperature,
+        fast=fast,
+        num_slots=num_slots,
+        device=device,
+        num_workers=num_workers,
+        place=PlaceConfig(backend, address),
+    )
     config.validate()
     with loading():
         from worldmodels.stages.evaluate import evaluate

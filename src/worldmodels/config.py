@@ -1,32 +1,38 @@
 """What a run is asked to do: one frozen dataclass per stage, each checked before any work starts.
 
-The docstring under a field is its help text on the command line. Fields marked ``RUNTIME`` change how fast a stage
-runs and never what it writes, so they stay out of its fingerprint.
+The docstring under a field is its help text on the command line; `Bounds` say where a number must lie, here and in that help.
+Fields marked ``RUNTIME`` change how fast a stage runs and never what it writes, so they stay out of its fingerprint.
+
+A stage's settings may be grouped (`RandomPolicyConfig`, `PlaceConfig`, `DreamPPOConfig`). The groups are for the code: in
+files, in fingerprints and on the command line a stage has one flat table of settings.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_type_hints
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.seeding import FIRST_TRAINING_SEED
 
 RUNTIME = {"runtime": True}
-#: Who does the work and where it is left meanwhile: a matter of one command, which no file of the run remembers.
+#: Who does the work and where it is kept meanwhile: a matter of one command, which no file of the run remembers.
 PLACE = {"runtime": True, "place": True}
 #: Settings that older runs did not have: at their default value they stay out of the fingerprint, so that those runs go on.
 ADDED = {"added": True}
+#: Sizes, where 0 stands for the task's own: older runs, which did not have them as settings, had those.
+OWN = {"added": True, "own": True}
 
 Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
 ScoreWorld = Literal["same", "dream", "real"]
 DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
-ControllerInputs = Literal["z", "z+hidden", "zh", "zc", "zch", "muh"]
-Memory = Literal["trained", "untrained"]
+ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
 AgentKind = Literal["trained", "random"]
+Optimizer = Literal["cma", "openes", "pepg", "ses", "simple-ga"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -42,6 +48,44 @@ def as_written(number: float) -> str:
     return f"{number:g}".replace("e-0", "e-")
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """Where a number must lie, both ends included."""
+
+    low: float
+    high: float
+    or_zero: bool = False
+    """0 is allowed too, and stands for something else."""
+
+    def __str__(self) -> str:
+        return f"{as_written(self.low)} to {as_written(self.high)}" + ", or 0" * self.or_zero
+
+    def check(self, name: str, value: float) -> None:
+        """Raises `UserError` for a value outside, NaN included."""
+        if not (self.or_zero and value == 0):
+            _check(name, value, self.low, self.high)
+
+
+def bounds_of(kind: type) -> dict[str, Bounds]:
+    """Returns the bounds of a dataclass's fields, by name; fields without bounds are left out."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: part for name, hint in hints.items() for part in get_args(hint) if isinstance(part, Bounds)}
+
+
+#: No seed is above it.
+MAX_SEED = 2**31 - 1
+SEEDS = Bounds(0, MAX_SEED)
+ROUNDS = Bounds(1, 1_000)
+#: Of the dream.
+TEMPERATURES = Bounds(0.01, 10)
+#: Of the dream; 0 is the agent's own.
+TEMPERATURES_OR_OWN = Bounds(0.01, 10, or_zero=True)
+WORKERS = Bounds(0, 1024)
+STEPS = Bounds(1, 100_000_000)
+LEARNING_RATES = Bounds(1e-8, 1)
+SLICES = Bounds(1, 1024)
+
+
 def check_seed(seed: int, num_seeds: int = 1) -> None:
     """Raises `UserError` unless the seed, and as many from it on as are used, are such that every library here takes them."""
     _check("seed", seed, 0, MAX_SEED - num_seeds + 1)
@@ -49,54 +93,115 @@ def check_seed(seed: int, num_seeds: int = 1) -> None:
 
 def check_rounds(rounds: int) -> None:
     """Raises `UserError` for a senseless number of rounds."""
-    _check("rounds", rounds, 1, 1_000)
+    ROUNDS.check("rounds", rounds)
 
 
-#: The dream's temperature lies between them.
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 10.0
+class Setting(NamedTuple):
+    """A setting of a stage, wherever it is grouped: its name in files and on the command line, its value, and its field's
+    default and marks."""
 
+    name: str
+    value: Any
+    default: Any
+    marks: Mapping[str, Any]
 
-def _check_temperature(temperature: float) -> None:
-    """Raises `UserError` for what is neither a temperature nor 0, which stands for the agent's own."""
-    if temperature != 0:
-        _check("temperature", temperature, LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)
-
-
-def _check_backend(backend: str, address: str) -> None:
-    if address and backend != "ray":
-        raise UserError(f"address is {address}, and the backend is {backend}; use --backend ray")
+    @property
+    def first_name(self) -> str:
+        """Its name in the fingerprint: the one that it had first, so that a renamed setting is the same one."""
+        return str(self.marks.get("formerly", self.name))
 
 
 @dataclass(frozen=True)
 class Config:
     """Common to all stages: JSON in and out, with every key and type checked."""
 
+    prefix: ClassVar[str] = ""
+    """Begins the names of a group's settings in files and on the command line."""
+    gone: ClassVar[Mapping[str, Any]] = {}
+    """Settings of older runs that are none any more, with the value that today's code stands for: still in the fingerprint."""
+
+    def settings(self) -> Iterator[Setting]:
+        """Yields the settings, those of the groups in their places; what marks a group marks all that is in it."""
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Config):
+                for inner in value.settings():
+                    yield inner._replace(marks={**f.metadata, **inner.marks})
+            else:
+                yield Setting(self.prefix + f.name, value, f.default, f.metadata)
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields as JSON-ready values, but for those that are marked ``PLACE``."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if not f.metadata.get("place")}
+        """Returns the settings as JSON-ready values, but for those that are marked ``PLACE``."""
+        return {setting.name: setting.value for setting in self.settings() if not setting.marks.get("place")}
 
     def fingerprint_fields(self) -> dict[str, Any]:
-        """Returns the fields that decide the stage's result."""
-        return {
-            f.name: getattr(self, f.name)
-            for f in dataclasses.fields(self)
-            if not f.metadata.get("runtime") and not (f.metadata.get("added") and getattr(self, f.name) == f.default)
+        """Returns the settings that decide the stage's result, by their first names."""
+        decisive = {
+            setting.first_name: setting.value
+            for setting in self.settings()
+            if not setting.marks.get("runtime") and not (setting.marks.get("added") and setting.value == setting.default)
         }
+        return {**decisive, **self.gone}
+
+    @classmethod
+    def kinds(cls) -> dict[str, Any]:
+        """Returns the type of every setting, by its name in files."""
+        found: dict[str, Any] = {}
+        hints = get_type_hints(cls)
+        for f in dataclasses.fields(cls):
+            kind = hints[f.name]
+            found |= kind.kinds() if _is_group(kind) else {cls.prefix + f.name: kind}
+        return found
+
+    @classmethod
+    def _made_of(cls, values: Mapping[str, Any]) -> Self:
+        """Returns the configuration, groups and all, with these settings, by their names in files."""
+        hints = get_type_hints(cls)
+        own: dict[str, Any] = {}
+        for f in dataclasses.fields(cls):
+            if _is_group(hints[f.name]):
+                own[f.name] = hints[f.name]._made_of(values)
+            elif cls.prefix + f.name in values:
+                own[f.name] = values[cls.prefix + f.name]
+        return cls(**own)
+
+    @classmethod
+    def named_today(cls, data: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """Returns settings of an older run by today's names, without those that have gone.
+
+        Raises:
+            UserError: one that has gone had another value than today's code stands for, or one has two values.
+        """
+        names = {setting.first_name: setting.name for setting in cls().settings()}
+        found: dict[str, Any] = {}
+        for name, value in data.items():
+            if name in cls.gone:
+                if value != cls.gone[name]:
+                    raise UserError(
+                        f"{where}: '{name}' is {value!r}, which has gone; this version goes on with {cls.gone[name]!r} alone: "
+                        f"use another --run"
+                    )
+                continue
+            today = names.get(name, name)
+            if today in found:
+                raise UserError(f"{where}: '{today}' is there twice; '{name}' is its older name")
+            found[today] = value
+        return found
 
     @classmethod
     def from_dict(cls, data: Any, where: str) -> Self:
-        """Builds the configuration from JSON values; ``where`` names the source in errors.
+        """Builds the configuration from JSON values, also an older run's; ``where`` names the source in errors.
 
         Raises:
             UserError: on an unknown key, a value of the wrong type or one out of range.
         """
         if not isinstance(data, dict):
             raise UserError(f"{where}: expected a table of settings, found {type(data).__name__}")
-        hints = get_type_hints(cls)
+        kinds, data = cls.kinds(), cls.named_today(data, where)
         for key, value in data.items():
-            if key not in hints:
-                raise UserError(f"{where}: unknown setting '{key}'{nearest(str(key), hints)}")
-            kind = hints[key]
+            if key not in kinds:
+                raise UserError(f"{where}: unknown setting '{key}'{nearest(str(key), kinds)}")
+            kind = kinds[key]
             allowed = get_args(kind)
             if allowed:
                 good = value in allowed
@@ -107,225 +212,318 @@ class Config:
             if not good:
                 wanted = f"one of {', '.join(map(str, allowed))}" if allowed else kind.__name__
                 raise UserError(f"{where}: '{key}' is {value!r}; expected {wanted}")
-        config = cls(**data)
+        config = cls._made_of(data)
         config.validate()
         return config
 
     def validate(self) -> None:
-        """Raises `UserError` when a value lies outside its allowed range."""
+        """Raises `UserError` when a value lies outside its bounds, or two values do not go together."""
+        bounds = bounds_of(type(self))
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Config):
+                value.validate()
+            elif f.name in bounds:
+                bounds[f.name].check(self.prefix + f.name, value)
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Config)
+
+
+@dataclass(frozen=True)
+class PlaceConfig(Config):
+    """Where the real environment is played: a matter of one command, which no file of the run remembers."""
+
+    backend: Backend = "local"
+    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
+    address: str = ""
+    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+
+    def validate(self) -> None:
+        super().validate()
+        if self.address and self.backend != "ray":
+            raise UserError(f"address is {self.address}, and the backend is {self.backend}; use --backend ray")
+
+
+@dataclass(frozen=True)
+class RandomPolicyConfig(Config):
+    """The data's random policy: an action drawn from U(-1, 1), held for a while."""
+
+    max_hold_steps: Annotated[int, Bounds(1, 10_000)] = 10
+    """The random action is held for 1 to this many steps."""
+    bias_scale: Annotated[float, Bounds(0, 10)] = 0.0
+    """Half of the episodes add a constant drawn from U(-b, b) to every action; 0 is the original's policy."""
+    min_action_scale: Annotated[float, Bounds(0, 1)] = field(default=1.0, metadata={"formerly": "min_spread"})
+    """Those episodes scale their actions by a factor from U(this, 1): with 0 some hardly change their action."""
 
 
 @dataclass(frozen=True)
 class CollectConfig(Config):
     """Episodes in the real environment, of a random policy or of the previous run's agent."""
 
-    num_episodes: int = 10_000
+    num_episodes: Annotated[int, Bounds(2, 10_000_000)] = 10_000
     """Episodes to keep."""
     policy: DataPolicy = "held"
     """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode;
     agent: the previous run's agent, with some of the held actions mixed in."""
-    max_noise: float = field(default=0.5, metadata=ADDED)
-    """agent: the share of the held random action in what is done; every episode draws its own from U(0, this)."""
+    max_noise: Annotated[float, Bounds(0, 1)] = field(default=0.5, metadata=ADDED)
+    """agent: how much of a held random action is mixed in. An episode draws ε from U(0, this) and does
+    (1 - ε) · agent + ε · random."""
     start_anywhere: bool = False
     """Start episodes at random places, where the environment can do that."""
-    max_short_steps: int = 100
+    max_short_steps: Annotated[int, Bounds(0, 100_000)] = 100
     """Episodes of at most this many steps are dropped and played again with another seed (the original's rule)."""
-    max_episode_steps: int = field(default=0, metadata=ADDED)
+    max_episode_steps: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """Episodes are cut after this many steps; 0 plays them out."""
-    max_hold_steps: int = 10
-    """The random action is held for 1 to this many steps."""
-    bias_scale: float = 0.0
-    """Half of the episodes add a constant drawn from U(-b, b) to every action; 0 is the original's policy."""
-    min_spread: float = 1.0
-    """Those episodes scale their draws by a factor from U(this, 1): with 0 some hardly change their action."""
-    episodes_per_shard: int = 16
+    random: RandomPolicyConfig = RandomPolicyConfig()
+    """held, and what is mixed in with agent: how random actions are drawn."""
+    episodes_per_shard: Annotated[int, Bounds(1, 10_000)] = 16
     """Episodes written together: the unit of work, and what a kill can lose."""
-    num_workers: int = field(default=0, metadata=RUNTIME)
+    num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play; 0 is one per CPU core, two where a step waits for another process (ViZDoom)."""
-    backend: Backend = field(default="local", metadata=PLACE)
-    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
-    address: str = field(default="", metadata=PLACE)
-    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
+    """Who plays the real environment."""
     episodes_url: str = field(default="", metadata=PLACE)
     """Where the workers leave their shards, any fsspec URL; the run's folder gets them from there. Empty: in that folder, which
     all machines must share."""
 
     def validate(self) -> None:
-        _check("num_episodes", self.num_episodes, 2, 10_000_000)
-        _check("max_short_steps", self.max_short_steps, 0, 100_000)
-        _check("max_noise", self.max_noise, 0, 1)
-        _check("max_episode_steps", self.max_episode_steps, 0, 1_000_000)
+        super().validate()
         if 0 < self.max_episode_steps <= self.max_short_steps:
             raise UserError(
                 f"max_episode_steps is {self.max_episode_steps}; it must be 0 or above max_short_steps, {self.max_short_steps}"
             )
-        _check("max_hold_steps", self.max_hold_steps, 1, 10_000)
-        _check("bias_scale", self.bias_scale, 0, 10)
-        _check("min_spread", self.min_spread, 0, 1)
-        _check("episodes_per_shard", self.episodes_per_shard, 1, 10_000)
-        _check("num_workers", self.num_workers, 0, 1024)
-        _check_backend(self.backend, self.address)
 
 
 @dataclass(frozen=True)
 class GradientConfig(Config):
     """What V and M share: a number of steps of Adam, with the learning rate falling exponentially."""
 
-    num_steps: int = 1
+    num_steps: Annotated[int, STEPS] = 1
     """Gradient steps."""
-    batch_size: int = 100
+    batch_size: Annotated[int, Bounds(1, 65_536)] = 100
     """Frames (V) or sequences (M) per step."""
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, LEARNING_RATES] = 1e-4
     """Adam's learning rate at the first step."""
-    final_learning_rate: float = 1e-4
+    final_learning_rate: Annotated[float, LEARNING_RATES] = 1e-4
     """Adam's learning rate at the last step."""
-    held_out_fraction: float = 0.05
+    held_out_fraction: Annotated[float, Bounds(0.001, 0.9)] = 0.05
     """Share of the episodes kept for validation."""
-    validate_every_steps: int = 500
+    validate_every_steps: Annotated[int, STEPS] = 500
     """Gradient steps between two validations."""
-    checkpoint_every_steps: int = field(default=500, metadata=RUNTIME)
+    checkpoint_every_steps: Annotated[int, STEPS] = field(default=500, metadata=RUNTIME)
     """Gradient steps between two checkpoints: what a kill can lose."""
-    num_slices: int = field(default=2, metadata=ADDED)
+    num_slices: Annotated[int, SLICES] = field(default=2, metadata=ADDED)
     """Slices of a batch, each the work of one thread, so that none waits for another where other programs keep the cores busy.
     Threads that are left over share a slice's operations; small slices take longer. A GPU takes the batch whole."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
 
-    def validate(self) -> None:
-        _check("num_steps", self.num_steps, 1, 100_000_000)
-        _check("batch_size", self.batch_size, 1, 65_536)
-        _check("learning_rate", self.learning_rate, 1e-8, 1)
-        _check("final_learning_rate", self.final_learning_rate, 1e-8, 1)
-        _check("held_out_fraction", self.held_out_fraction, 0.001, 0.9)
-        _check("num_slices", self.num_slices, 1, 1024)
-        _check("validate_every_steps", self.validate_every_steps, 1, 100_000_000)
-        _check("checkpoint_every_steps", self.checkpoint_every_steps, 1, 100_000_000)
+
+#: V's decoder has 1,024 numbers after its first layer: one for each of the latents, and one for what is always added.
+LARGEST_LATENT = 1023
+LARGEST_HIDDEN, MOST_MIXTURES = 16_384, 100
 
 
 @dataclass(frozen=True)
 class VAEConfig(GradientConfig):
     """V, the convolutional variational autoencoder."""
 
-    kl_tolerance: float = 0.5
+    latent_size: Annotated[int, Bounds(1, LARGEST_LATENT, or_zero=True)] = field(default=0, metadata=OWN)
+    """Z, how many numbers V makes of a frame; 0: as many as the task suggests."""
+    kl_tolerance: Annotated[float, Bounds(0, 100)] = 0.5
     """The KL term is not pushed below this many nats per latent (the original's free bits)."""
-    quartic_weight: float = field(default=0.0, metadata=ADDED)
-    """What the fourth power of a pixel's error counts beside its square: with 25 a few pixels that are all wrong, such as a
-    distant fireball, outweigh many that are a little; the original's loss is 0."""
-
-    def validate(self) -> None:
-        super().validate()
-        _check("kl_tolerance", self.kl_tolerance, 0, 100)
-        _check("quartic_weight", self.quartic_weight, 0, 10_000)
+    quartic_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
+    """Weight of the quartic pixel error beside the squared one: with 25 a few pixels that are all wrong, such as a distant
+    fireball, outweigh many that are slightly wrong; 0 is the original's loss."""
 
 
 @dataclass(frozen=True)
 class EncodeConfig(Config):
     """All frames through V, once."""
 
-    batch_size: int = 256
+    batch_size: Annotated[int, Bounds(1, 65_536)] = 256
     """Frames per forward pass."""
-    mirror_episodes: int = field(default=0, metadata=ADDED)
+    mirror_episodes: Annotated[int, Bounds(0, 10_000_000)] = field(default=0, metadata=ADDED)
     """So many of the newest episodes are encoded a second time, as a mirror shows them: M then learns from both (tasks that are
     the same in a mirror, such as take-cover)."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
-
-    def validate(self) -> None:
-        _check("batch_size", self.batch_size, 1, 65_536)
-        _check("mirror_episodes", self.mirror_episodes, 0, 10_000_000)
 
 
 @dataclass(frozen=True)
 class RNNConfig(GradientConfig):
     """M, the MDN-RNN."""
 
-    sequence_length: int = 500
+    hidden_size: Annotated[int, Bounds(1, LARGEST_HIDDEN, or_zero=True)] = field(default=0, metadata=OWN)
+    """H, the size of M's hidden and cell states; 0: what the task suggests."""
+    num_mixtures: Annotated[int, Bounds(1, MOST_MIXTURES, or_zero=True)] = field(default=0, metadata=OWN)
+    """K, the Gaussians that M mixes for each number of the next latent; 0: as many as the task suggests."""
+    sequence_length: Annotated[int, Bounds(1, 100_000)] = 500
     """Time steps between two truncations of back-propagation; the state is carried across."""
-    done_weight: float = 10.0
+    done_weight: Annotated[float, Bounds(1e-3, 10_000)] = 10.0
     """Weight of a termination, or of a hit, in the done head's cross-entropy (the original's 10); tasks without that head
     ignore it."""
-    max_grad_value: float = 1.0
+    max_grad_value: Annotated[float, Bounds(1e-6, 1e6)] = 1.0
     """Each gradient element is clipped to ± this value."""
 
-    def validate(self) -> None:
-        super().validate()
-        _check("sequence_length", self.sequence_length, 1, 100_000)
-        _check("done_weight", self.done_weight, 1e-3, 10_000)
-        _check("max_grad_value", self.max_grad_value, 1e-6, 1e6)
+
+@dataclass(frozen=True)
+class DreamPPOConfig(Config):
+    """Proximal policy optimization in the dream (see `worldmodels.search.dream_ppo`)."""
+
+    prefix: ClassVar[str] = "ppo_"
+
+    start_episodes: Annotated[int, Bounds(1, 1_000_000)] = 512
+    """Episodes whose states dreams begin at."""
+    start_stride_steps: Annotated[int, Bounds(1, 10_000)] = 12
+    """Steps of such an episode between two states that dreams begin at."""
+    component_rows: Annotated[int, Bounds(2, 10_000_000)] = 65_536
+    """At most so many states are looked at for the principal components of what C sees."""
+    num_components: Annotated[int, Bounds(1, 100_000)] = 512
+    """Components that C and the critic see, the largest ones; the default holds all that is in M's states but noise."""
+    num_blocks: Annotated[int, Bounds(1, 1_000)] = 4
+    """Blocks of dreams in an iteration."""
+    block_slots: Annotated[int, Bounds(2, 100_000)] = 512
+    """Dreams of a block, side by side."""
+    slots_per_seed: Annotated[int, Bounds(1, 100_000)] = 8
+    """Dreams of a block that share their random numbers: to draw these takes as long as to dream."""
+    num_choices: Annotated[int, Bounds(1, 10_000)] = 64
+    """Choices between the two actions in a dream."""
+    hold_steps: Annotated[int, Bounds(1, 1_000)] = 4
+    """Steps for which a choice is held: one step's choice changes next to nothing."""
+    gamma: Annotated[float, Bounds(0, 1)] = 0.993
+    """Discount of a step. With 0.97, which looks less far ahead, C stops improving earlier."""
+    gae_lambda: Annotated[float, Bounds(0, 1)] = 0.95
+    """λ of generalized advantage estimation, a choice."""
+    num_epochs: Annotated[int, Bounds(1, 1_000)] = 3
+    """Passes over the choices of an iteration."""
+    batch_size: Annotated[int, Bounds(2, 10_000_000)] = 8192
+    """Choices per gradient step."""
+    num_slices: Annotated[int, SLICES] = 4
+    """Slices of a batch, each the work of one thread. A GPU takes the batch whole."""
+    clip_range: Annotated[float, Bounds(1e-3, 1)] = 0.2
+    """The ratio of a choice's new chance to its old one is clipped to 1 ± this."""
+    learning_rate: Annotated[float, LEARNING_RATES] = 2e-3
+    """Adam's learning rate in the first iteration; it falls exponentially."""
+    final_learning_rate: Annotated[float, LEARNING_RATES] = 2e-4
+    """Adam's learning rate in the last iteration."""
+    averaged_fraction: Annotated[float, Bounds(0, 1)] = 1 / 3
+    """The result is the mean of C over this share of the iterations, the last ones: the noise of single ones cancels out."""
+    critic_iterations: Annotated[int, Bounds(0, 1_000_000)] = 3
+    """Iterations at the start in which only the critic learns."""
+    critic_units: Annotated[int, Bounds(1, 100_000)] = 128
+    """Hidden units of the critic."""
+    hit_cost: Annotated[float, Bounds(1e-3, 1e6)] = 10.0
+    """What a hit costs. With the default the critic's loss is about as large as C's."""
+    initial_logit_rms: Annotated[float, Bounds(1e-3, 1_000)] = 3.0
+    """Root mean square of C's output before tanh at the start of the search."""
+
+
+@dataclass(frozen=True)
+class ESConfig(Config):
+    """What the optimisers beside CMA-ES need; the defaults are those of the original's training program."""
+
+    prefix: ClassVar[str] = "es_"
+
+    sigma_decay: Annotated[float, Bounds(0.01, 1)] = 0.999
+    """The step size falls by this factor a generation."""
+    sigma_limit: Annotated[float, Bounds(1e-9, 100)] = 0.02
+    """It falls no more once it is no larger than this."""
+    sigma_learning_rate: Annotated[float, Bounds(0, 10)] = 0.2
+    """pepg, ses: how fast each parameter's step size adapts; 0: they only fall."""
+    sigma_max_change: Annotated[float, Bounds(0, 1)] = 0.2
+    """pepg, ses: the share of itself by which a step size adapts in one generation at most."""
+    learning_rate: Annotated[float, LEARNING_RATES] = 0.01
+    """openes, pepg: Adam's learning rate in the first generation."""
+    learning_rate_decay: Annotated[float, Bounds(0.01, 1)] = 1.0
+    """openes, pepg: it falls by this factor a generation."""
+    learning_rate_limit: Annotated[float, LEARNING_RATES] = 0.01
+    """openes, pepg: it falls no more once it is no larger than this."""
+    antithetic: bool = True
+    """openes: candidates in pairs on both sides of the mean (those of pepg and ses always are)."""
+    weight_decay: Annotated[float, Bounds(0, 1_000)] = 0.005
+    """So many times the mean square of a candidate's weights is taken from its fitness, or from its rank."""
+    rank_fitness: bool = True
+    """openes, pepg, ses: ranks from -0.5 to 0.5 in the place of fitness values."""
+    elite_ratio: Annotated[float, Bounds(0, 1)] = 0.1
+    """ses: the share of the candidates whose average is the next mean; simple-ga: the share that become parents. At least
+    one."""
+    forget_best: bool = False
+    """simple-ga: parents live for one generation, however well they did."""
 
 
 @dataclass(frozen=True)
 class ControllerConfig(Config):
-    """C, the controller, found by CMA-ES, or by PPO in the dream, or by one after the other."""
+    """C, the controller, found by an evolution strategy, or by PPO in the dream, or by one after the other."""
+
+    gone: ClassVar[Mapping[str, Any]] = {"memory": "trained"}
 
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
     z+hidden: z through 40 tanh units."""
-    memory: Memory = "trained"
-    """M as it was trained, or, as a control, M with its random initial weights."""
-    num_generations: int = 100
-    """Generations of CMA-ES."""
-    population_size: int = 64
+    optimizer: Optimizer = field(default="cma", metadata=ADDED)
+    """What searches: cma (CMA-ES), openes (OpenAI's evolution strategy), pepg (parameter-exploring policy gradients), ses (the
+    original's simple evolution strategy) or simple-ga (a genetic algorithm)."""
+    es: ESConfig = field(default=ESConfig(), metadata=ADDED)
+    """What those beside CMA-ES need."""
+    num_generations: Annotated[int, Bounds(0, 1_000_000)] = 100
+    """Generations of the search."""
+    population_size: Annotated[int, Bounds(4, 65_536)] = 64
     """Candidates per generation."""
-    episodes_per_candidate: int = 16
+    episodes_per_candidate: Annotated[int, Bounds(1, 65_536)] = 16
     """Episodes whose mean return is a candidate's fitness; the same seeds for all candidates of a generation."""
-    sigma: float = 0.1
-    """CMA-ES's initial step size."""
-    num_components: int = field(default=0, metadata=ADDED)
-    """Search along this many principal components of what C sees, each scaled to one size, in place of along every weight; 0:
-    every weight."""
-    ppo_iterations: int = field(default=0, metadata=ADDED)
-    """Before CMA-ES, improve C in the dream for so many iterations of proximal policy optimization (tasks with hits only); 0:
-    begin at zeros, or at the previous run's controller."""
+    sigma: Annotated[float, Bounds(1e-6, 100)] = 0.1
+    """The initial step size of the search."""
+    num_components: Annotated[int, Bounds(0, 100_000)] = field(default=0, metadata=ADDED)
+    """cma: search along this many principal components of what C sees, each scaled to one size, in place of along every weight;
+    0: every weight."""
+    ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
+    """Before the search, improve C in the dream for so many iterations of proximal policy optimization (tasks with hits only);
+    0: begin at zeros, or at the previous run's controller."""
+    ppo: DreamPPOConfig = field(default=DreamPPOConfig(), metadata=ADDED)
+    """How those iterations are done."""
     world: World = "dream"
     """Where C is trained."""
-    patience_steps: int = field(default=0, metadata=ADDED)
+    patience_steps: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """In the real environment, end a training episode after this many steps without a positive reward, as if the last reward
     had come for all steps that were left; 0 plays on."""
-    temperature: float = 1.15
+    temperature: Annotated[float, TEMPERATURES] = 1.15
     """The dream's temperature."""
-    score_every_generations: int = 25
-    """Generations between two scorings of CMA-ES's mean."""
-    score_episodes: int = 1024
+    score_every_generations: Annotated[int, Bounds(1, 1_000_000)] = 25
+    """Generations between two scorings of the search's mean."""
+    score_episodes: Annotated[int, Bounds(1, 1_000_000)] = 1024
     """Episodes of such a scoring; the best-scoring mean is the controller that is kept."""
     score_world: ScoreWorld = field(default="same", metadata=ADDED)
     """Where such a scoring is played: where C is trained (same), or elsewhere, with seeds that no evaluation uses."""
-    num_slots: int = field(default=1024, metadata=RUNTIME)
+    num_slots: Annotated[int, Bounds(1, 1_000_000)] = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
-    num_workers: int = field(default=0, metadata=RUNTIME)
+    num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
-    backend: Backend = field(default="local", metadata=PLACE)
-    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
-    address: str = field(default="", metadata=PLACE)
-    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
+    """Who plays the real environment."""
 
     @property
-    def judging_world(self) -> World:
-        """Where the search's mean is scored: ``score_world``, spelt out."""
+    def resolved_score_world(self) -> World:
+        """The world that ``score_world`` means: dream or real."""
         return self.world if self.score_world == "same" else self.score_world
 
     def validate(self) -> None:
-        if ("dream" in (self.world, self.score_world) or self.ppo_iterations) and self.memory == "untrained":
-            raise UserError("memory is untrained; only a trained M can dream: use world real, and no ppo_iterations")
+        super().validate()
         _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
-        _check("population_size", self.population_size, 4, 65_536)
-        _check("episodes_per_candidate", self.episodes_per_candidate, 1, 65_536)
-        _check("sigma", self.sigma, 1e-6, 100)
-        _check("patience_steps", self.patience_steps, 0, 1_000_000)
-        _check("num_components", self.num_components, 0, 100_000)
-        _check("ppo_iterations", self.ppo_iterations, 0, 1_000_000)
-        _check("temperature", self.temperature, 0.01, 10)
-        _check("score_every_generations", self.score_every_generations, 1, 1_000_000)
-        _check("score_episodes", self.score_episodes, 1, 1_000_000)
-        _check("num_slots", self.num_slots, 1, 1_000_000)
-        _check("num_workers", self.num_workers, 0, 1024)
-        _check_backend(self.backend, self.address)
-
-
-#: No seed is above it.
-MAX_SEED = 2**31 - 1
+        if self.num_components and self.optimizer != "cma":
+            raise UserError(
+                f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "
+                f"{self.optimizer}"
+            )
+        paired = self.optimizer in ("pepg", "ses") or (self.optimizer == "openes" and self.es.antithetic)
+        if paired and self.population_size % 2:
+            raise UserError(
+                f"population_size is {self.population_size}; {self.optimizer} draws candidates in pairs: take an even number"
+            )
 
 
 @dataclass(frozen=True)
@@ -336,55 +534,43 @@ class EvaluateConfig(Config):
     """Where the agent plays."""
     agent: AgentKind = "trained"
     """The trained controller, or actions drawn uniformly from the action space."""
-    episodes: int = 100
+    episodes: Annotated[int, Bounds(1, 10_000_000)] = 100
     """Episodes to play; episode i has seed S + i."""
-    seed: int = 0
+    seed: Annotated[int, Bounds(0, FIRST_TRAINING_SEED - 1)] = 0
     """S, the first seed. Seeds below 2^30 are never used in training."""
-    temperature: float = 0.0
+    temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in. The real environment has
     none."""
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
-    num_slots: int = field(default=1024, metadata=RUNTIME)
+    num_slots: Annotated[int, Bounds(1, 1_000_000)] = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
-    num_workers: int = field(default=0, metadata=RUNTIME)
+    num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
-    backend: Backend = field(default="local", metadata=PLACE)
-    """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
-    address: str = field(default="", metadata=PLACE)
-    """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
+    """Who plays the real environment."""
 
     def validate(self) -> None:
-        _check("episodes", self.episodes, 1, 10_000_000)
+        super().validate()
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
-        _check_temperature(self.temperature)
-        _check("num_slots", self.num_slots, 1, 1_000_000)
-        _check("num_workers", self.num_workers, 0, 1024)
-        _check_backend(self.backend, self.address)
 
 
 @dataclass(frozen=True)
 class FidelityConfig(Config):
     """How true the dream is: the same policies played in both worlds."""
 
-    real_episodes: int = 64
+    real_episodes: Annotated[int, Bounds(2, 1_000_000)] = 64
     """Episodes of each policy in the real environment."""
-    dream_episodes: int = 256
+    dream_episodes: Annotated[int, Bounds(2, 1_000_000)] = 256
     """Episodes of each policy in the dream."""
-    temperature: float = 0.0
+    temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
-    num_workers: int = field(default=0, metadata=RUNTIME)
+    num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
-
-    def validate(self) -> None:
-        _check("real_episodes", self.real_episodes, 2, 1_000_000)
-        _check("dream_episodes", self.dream_episodes, 2, 1_000_000)
-        _check_temperature(self.temperature)
-        _check("num_workers", self.num_workers, 0, 1024)
 
 
 Player = Literal["human", "agent"]
@@ -398,16 +584,12 @@ class PlayConfig(Config):
     """Which world opens first."""
     player: Player = "human"
     """Who acts first."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
-    temperature: float = 0.0
+    temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
     device: Device = field(default="cpu", metadata=RUNTIME)
     """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
-
-    def validate(self) -> None:
-        check_seed(self.seed)
-        _check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -416,22 +598,20 @@ class VideoConfig(Config):
 
     world: World = "real"
     """Where the agent plays."""
-    steps: int = 500
+    steps: Annotated[int, Bounds(1, 1_000_000)] = 500
     """Steps to show; an episode that ends is followed by the next seed's."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The first episode's seed."""
-    grid: int = 1
+    grid: Annotated[int, Bounds(1, 64)] = 1
     """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
-    temperature: float = 0.0
+    temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
     device: Device = field(default="cpu", metadata=RUNTIME)
     """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 
     def validate(self) -> None:
-        _check("steps", self.steps, 1, 1_000_000)
-        _check("grid", self.grid, 1, 64)
+        super().validate()
         check_seed(self.seed, self.steps * self.grid)
-        _check_temperature(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -445,6 +625,11 @@ class Preset(Config):
     controller: ControllerConfig
     evaluate: EvaluateConfig
 
+    def with_sizes(self, latent_size: int, hidden_size: int, num_mixtures: int) -> Self:
+        """Returns the same settings for a V and an M of these sizes."""
+        rnn = dataclasses.replace(self.rnn, hidden_size=hidden_size, num_mixtures=num_mixtures)
+        return dataclasses.replace(self, vae=dataclasses.replace(self.vae, latent_size=latent_size), rnn=rnn)
+
     def on(self, **place: str) -> Self:
         """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, in every stage that has such a setting.
 
@@ -452,10 +637,12 @@ class Preset(Config):
             UserError: they do not go together.
         """
 
-        def placed(stage: Any) -> Any:
-            return dataclasses.replace(stage, **{name: value for name, value in place.items() if hasattr(stage, name)})
+        def placed(config: Any) -> Any:
+            own = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+            groups = {name: placed(value) for name, value in own.items() if isinstance(value, Config)}
+            return dataclasses.replace(config, **groups, **{name: place[name] for name in own if name in place})
 
-        preset = type(self)(**{f.name: placed(getattr(self, f.name)) for f in dataclasses.fields(self)})
+        preset: Self = placed(self)
         preset.validate()
         return preset
 
@@ -464,7 +651,8 @@ class Preset(Config):
         """Builds all stages' settings; every stage must be there. Raises `UserError`."""
         if not isinstance(data, dict):
             raise UserError(f"{where}: expected a table of stages, found {type(data).__name__}")
-        kinds = get_type_hints(cls)
+        hints = get_type_hints(cls)
+        kinds = {f.name: hints[f.name] for f in dataclasses.fields(cls)}
         for key in data:
             if key not in kinds:
                 raise UserError(f"{where}: unknown stage '{key}'{nearest(str(key), kinds)}")
@@ -476,7 +664,3 @@ class Preset(Config):
     def to_dict(self) -> dict[str, Any]:
         """Returns all stages' settings as JSON-ready values."""
         return {f.name: getattr(self, f.name).to_dict() for f in dataclasses.fields(self)}
-
-    def validate(self) -> None:
-        for f in dataclasses.fields(self):
-            getattr(self, f.name).validate()

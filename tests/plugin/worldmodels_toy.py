@@ -13,8 +13,18 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
-from worldmodels.envs.task import Task, register
+from worldmodels.config import (
+    CollectConfig,
+    ControllerConfig,
+    DreamPPOConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    Preset,
+    RandomPolicyConfig,
+    RNNConfig,
+    VAEConfig,
+)
+from worldmodels.envs.task import DataSettings, Published, Task, register
 
 MAX_STEPS = 40
 
@@ -61,7 +71,7 @@ class MovingDot(gym.Env[Any, Any]):
         return None if self.render_mode is None else self._observe()
 
 
-def random_policy(rng: np.random.Generator, config: CollectConfig) -> Any:
+def random_policy(rng: np.random.Generator, config: RandomPolicyConfig) -> Any:
     return lambda obs: rng.uniform(-1, 1, 1).astype(np.float32)
 
 
@@ -89,17 +99,20 @@ TOY = Task(
     dream_id="worldmodels-toy/MovingDotDream-v0",
     latent_size=4,
     hidden_size=8,
-    action_size=1,
     max_episode_steps=MAX_STEPS,
-    solved_at=30,
-    random_policy=random_policy,
     presets={"smoke": SMOKE, "laptop": SMOKE},
     restart_input=True,
-    done_head=True,
     dream_reward=1.0,
-    fixed_actions={"stay": (0.0,), "always left": (-1.0,)},
+    data=DataSettings(random_policy, fixed_actions={"stay": (0.0,), "always left": (-1.0,)}),
+    published=Published(solved_at=30),
 )
-PPO = dataclasses.replace(SMOKE.controller, num_generations=2, ppo_iterations=4)
+PPO = dataclasses.replace(
+    SMOKE.controller,
+    num_generations=2,
+    ppo_iterations=4,
+    # An iteration takes a moment.
+    ppo=DreamPPOConfig(block_slots=16, num_blocks=3, num_choices=5, batch_size=64, critic_units=8, start_stride_steps=5),
+)
 WALLS = dataclasses.replace(
     TOY,
     name="toy-walls",

@@ -102,7 +102,7 @@ class Agent:
     def controller(self) -> dict[str, Tensor]:
         """C's weights by name: ``weight`` float32 [A, F] and ``bias`` [A], or with a hidden layer ``0.weight``, ``0.bias``,
         ``1.weight``, ``1.bias``. Raises `UserError` where there is no C yet."""
-        return named_weights(self.task, self.inputs, self.needed_solution())
+        return named_weights(self.world_model.sizes, self.inputs, self.task.controller_bias, self.needed_solution())
 
     def needed_solution(self) -> Tensor:
         """Returns C's weights in one row, float32 [parameters]. Raises `UserError` where there is no C yet."""
@@ -158,10 +158,10 @@ class Agent:
         Raises:
             UserError: there is no C yet, or features of another shape.
         """
-        found, size = np.asarray(features, np.float32), feature_size(self.task, self.inputs)
+        found, size = np.asarray(features, np.float32), feature_size(self.world_model.sizes, self.inputs)
         if found.ndim != 2 or found.shape[1] != size:
             raise UserError(f"features have shape {found.shape}; they must be [N, {size}]")
-        policy = ControllerPolicy(self.task, self.inputs, self.needed_solution()[None])
+        policy = ControllerPolicy(self.task, self.world_model.sizes, self.inputs, self.needed_solution()[None])
         policy.begin(np.ones(len(found), np.bool_), [EpisodeJob(0, 0)] * len(found))
         return policy.act(found)
 

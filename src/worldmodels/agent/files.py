@@ -17,6 +17,7 @@ from worldmodels.base import files
 from worldmodels.base.tensors import save_tensors
 from worldmodels.config import ControllerInputs
 from worldmodels.models.controller import named_weights
+from worldmodels.models.sizes import sizes_to_json
 from worldmodels.models.vae_file import save_vae
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, RNN, VAE
@@ -43,7 +44,7 @@ def save_model(
     files.remove_leftovers(folder)
     save_vae(folder / VAE, world_model.vae)
     save_tensors(folder / RNN, dict(world_model.rnn.named_parameters()))
-    save_tensors(folder / CONTROLLER, named_weights(spec, inputs, solution.float()))
+    save_tensors(folder / CONTROLLER, named_weights(world_model.sizes, inputs, spec.controller_bias, solution.float()))
     save_tensors(folder / INITIAL_LATENTS, {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
     hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
     files.write_json(
@@ -51,8 +52,7 @@ def save_model(
         {
             "format": FORMAT,
             "task": spec.name,
-            "latent_size": spec.latent_size,
-            "hidden_size": spec.hidden_size,
+            **sizes_to_json(world_model.sizes),
             "controller_inputs": inputs,
             "temperature": temperature,
             "sha256": hashes,

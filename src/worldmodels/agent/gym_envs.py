@@ -44,7 +44,7 @@ class SingleEnv(gym.Env[Floats, Floats]):
             if spec != get_task(task):
                 raise UserError(f"{model}: a model of {spec.name}, not of {task}")
             self._world = self._make_world(loaded)
-        self.metadata = {**self.metadata, "render_fps": spec.render_fps}
+        self.metadata = {**self.metadata, "render_fps": spec.play.render_fps}
         self.observation_space = self._world.single_observation_space
         self.action_space = self._world.single_action_space
         self._obs: Floats | None = None

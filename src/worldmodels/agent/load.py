@@ -14,11 +14,14 @@ from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_tensors
-from worldmodels.config import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, ControllerInputs
+from worldmodels.config import TEMPERATURES, ControllerInputs
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.models.controller import named_weights, num_parameters
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.sizes import run_sizes, sizes_from_json
+from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents, make_rnn, make_vae
+from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents
 from worldmodels.runs.layout import BEST, WEIGHTS
 from worldmodels.runs.run import Run
 
@@ -41,7 +44,7 @@ def load(target: str | Path, finished: bool = True) -> Agent:
         >>> agent = wm.load("take-cover")
         >>> agent.task.name, agent.inputs, sorted(agent.controller)
         ('take-cover', 'zch', ['weight'])
-        >>> round(agent.card["evaluation"]["real"]["mean"]) > agent.task.solved_at
+        >>> round(agent.card["evaluation"]["real"]["mean"]) > agent.task.published.solved_at
         True
     """
     target = str(target)
@@ -96,19 +99,20 @@ def load_model(folder: Path) -> Agent:
                 f"{path}: has SHA-256 {found[:12]}…, the model was made with {str(config['sha256'].get(name))[:12]}…: "
                 f"it is a part of another model"
             )
-    vae, rnn = make_vae(spec), make_rnn(spec)
+    sizes = sizes_from_json(config, spec, file)
+    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     load_vae(folder / "vae.safetensors", vae)
     load_module(folder / "rnn.safetensors", rnn)
     read_controller = _solution if config["format"] == OLD_FORMAT else _named_solution
-    solution = read_controller(folder / "controller.safetensors", spec, inputs)
-    initial = load_initial_latents(folder / "initial_latents.safetensors", spec)
+    solution = read_controller(folder / "controller.safetensors", spec, sizes, inputs)
+    initial = load_initial_latents(folder / "initial_latents.safetensors", sizes.latent_size)
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
     records = {name: folder / f"{name}.json" for name in ("evaluation", "training")}
     card = {"config": config, **{name: files.read_json(path) for name, path in records.items() if path.exists()}}
     return Agent(world_model, inputs, solution, _own_temperature(file, config, spec), dict(config["sha256"]), card)
 
 
-def _solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
+def _solution(path: Path, spec: Task, sizes: RNNSizes, inputs: ControllerInputs) -> Tensor:
     """Reads C's weights from one row, as stages and format 1 have them: float32 [parameters].
 
     Raises:
@@ -116,7 +120,7 @@ def _solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
         BadFileError: a number is not finite.
     """
     solution = load_tensors(path).get("solution")
-    wanted = num_parameters(spec, inputs)
+    wanted = num_parameters(sizes, inputs, spec.controller_bias)
     if solution is None or solution.shape != (wanted,):
         raise UserError(f"{path}: not a controller of {wanted} parameters")
     if not torch.isfinite(solution).all():
@@ -124,10 +128,10 @@ def _solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
     return solution.float()
 
 
-def _named_solution(path: Path, spec: Task, inputs: ControllerInputs) -> Tensor:
+def _named_solution(path: Path, spec: Task, sizes: RNNSizes, inputs: ControllerInputs) -> Tensor:
     """Reads C's weights by name into one row, float32 [parameters]. Raises what `_solution` does."""
-    tensors, solution = load_tensors(path), torch.zeros(num_parameters(spec, inputs))
-    wanted = named_weights(spec, inputs, solution)
+    tensors, solution = load_tensors(path), torch.zeros(num_parameters(sizes, inputs, spec.controller_bias))
+    wanted = named_weights(sizes, inputs, spec.controller_bias, solution)
     if {name: tensor.shape for name, tensor in tensors.items()} != {name: part.shape for name, part in wanted.items()}:
         found = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(tensors.items()))
         expected = ", ".join(f"{name} {list(part.shape)}" for name, part in sorted(wanted.items()))
@@ -148,10 +152,8 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
             return Run.open(run).preset.controller.temperature
         return next(iter(spec.presets.values())).controller.temperature
     found = config["temperature"]
-    if type(found) not in (int, float) or not LOWEST_TEMPERATURE <= found <= HIGHEST_TEMPERATURE:
-        raise BadFileError(
-            f"{file}: 'temperature' is {found!r}; expected a number from {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g}"
-        )
+    if type(found) not in (int, float) or not TEMPERATURES.low <= found <= TEMPERATURES.high:
+        raise BadFileError(f"{file}: 'temperature' is {found!r}; expected a number from {TEMPERATURES}")
     return float(found)
 
 
@@ -164,17 +166,18 @@ def _so_far(run: Run) -> Agent:
     if not weights.exists():
         raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
     torch.manual_seed(0)
-    vae, rnn = make_vae(spec), make_rnn(spec)
+    sizes = run_sizes(spec, run.preset)
+    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     load_vae(weights, vae)
     memory = run.stage_path("rnn") / WEIGHTS
-    none = torch.zeros(0, spec.latent_size)
+    none = torch.zeros(0, sizes.latent_size)
     initial, solution = InitialLatents(none, none), None
     controller = run.preset.controller
     if memory.exists():
         load_module(memory, rnn)
-        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", spec)
+        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", sizes.latent_size)
         best = run.stage_path("controller") / BEST
         if best.exists():
-            solution = _solution(best, spec, controller.inputs)
+            solution = _solution(best, spec, sizes, controller.inputs)
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
     return Agent(world_model, controller.inputs, solution, controller.temperature, can_dream=memory.exists())

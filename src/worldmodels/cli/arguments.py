@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from worldmodels.config import Backend, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+from worldmodels.config import ROUNDS, SEEDS, Backend, Bounds, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RunArgs:
     """What to learn (a new run only); 'worldmodels tasks' lists what there is."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
     previous: Path | None = None
     """A finished run to go on from (a new run only): its episodes are kept, V, M and C begin where they ended."""
@@ -39,7 +39,7 @@ class ReproduceArgs:
     """smoke (minutes), laptop (hours) or paper (a large machine)."""
     run: Path | None = None
     """The run's folder (default: runs/TASK-SCALE)."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from."""
     device: Device = "auto"
     """Where V, M and the dream compute; auto is the GPU if there is one."""
@@ -57,13 +57,13 @@ class IterateArgs:
 
     task: tyro.conf.Positional[str]
     """What to learn; 'worldmodels tasks' lists what there is."""
-    rounds: int = 3
+    rounds: Annotated[int, ROUNDS] = 3
     """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
     scale: str = "smoke"
     """Every round's settings: smoke, laptop or paper."""
     run: Path | None = None
     """The folder of the rounds (default: runs/iterate-TASK-SCALE)."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The first round's seed; round k has S + k."""
     backend: Backend = "local"
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
@@ -108,16 +108,16 @@ class TableArgs:
     """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
-    num_generations: int = 0
+    num_generations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
-    ppo_iterations: int = 0
+    ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (the temperature
     table of tasks with hits; the ablation has a controller with a hidden layer)."""
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
     """The folder to work in (default: runs/table-TABLE-TASK-SCALE)."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The seed that every row's evolution derives from."""
     backend: Backend = "local"
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""

@@ -121,7 +121,7 @@ def _evaluate(args: Sequence[str]) -> None:
 
     # Beside the file itself, wherever a link to it lies; a pipe keeps nothing for a second call.
     played = played_beside(parsed.json.resolve()) if parsed.json is not None and files.is_plain(parsed.json) else None
-    settings = {field.name: getattr(parsed.settings, field.name) for field in dataclasses.fields(parsed.settings)}
+    settings = {setting.name: setting.value for setting in parsed.settings.settings()}
     who, task = (None, parsed.target) if settings.pop("agent") == "random" else (parsed.target, None)
     result = api.evaluate(who, task, **settings, played=played)
     write_result(parsed.json, result)

@@ -7,6 +7,7 @@ nearly everywhere and have one hole, and CMA-ES finds it.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from worldmodels.data.run_data import open_latents, split_run
 from worldmodels.diagnostics.hits import hits_foreseen
 from worldmodels.diagnostics.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.diagnostics.statistics import rank_correlation, summarise
+from worldmodels.envs.held_random import RandomPolicy
 from worldmodels.envs.task import get_task
 from worldmodels.models.precision import pick_device
 from worldmodels.policies.blind import BlindPolicy, blind_policies
@@ -60,17 +62,22 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     return {**found, "C, kept": np.asarray(best)}
 
 
+def _blind(make: Callable[[int], RandomPolicy], action_size: int) -> Callable[[DreamEnv], BlindPolicy]:
+    """Returns what makes a policy that does not look, for `DreamEvaluator`."""
+    return lambda world: BlindPolicy(make, action_size)
+
+
 def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     """Plays every policy in both worlds and returns the result as JSON values."""
     spec = get_task(run.task)
     run.require("controller")
     controller = run.preset.controller
     temperature = config.temperature or controller.temperature
-    world_model = load_world_model(run, controller.memory, open_latents(run))
+    world_model = load_world_model(run, open_latents(run))
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
     device = pick_device(config.device)
-    blind, evolved = blind_policies(spec, run.preset.collect), evolved_solutions(run)
+    blind, evolved = blind_policies(spec, run.preset.collect.random), evolved_solutions(run)
     progress = Progress("fidelity", len(blind) + len(evolved), "policies")
     rows: list[dict[str, Any]] = []
 
@@ -79,8 +86,8 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
 
     for name, make in blind.items():
-        dream = DreamEnv(world_model.on(device), controller.inputs, min(NUM_SLOTS, len(dream_jobs)), temperature)
-        dreamt = rollout(dream, BlindPolicy(make, spec.action_size), dream_jobs)
+        dream = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, _blind(make, spec.action_size))
+        dreamt = dream.evaluate(torch.zeros(1, 0), dream_jobs)
         pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
         try:
             played = rollout(pixels, BlindPolicy(make, spec.action_size), real_jobs)

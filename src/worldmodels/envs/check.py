@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any
 
 import gymnasium as gym
@@ -18,9 +19,10 @@ from gymnasium import spaces
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig, Preset
+from worldmodels.config import Preset, RandomPolicyConfig
 from worldmodels.envs.guard import frame_fault, said
-from worldmodels.envs.task import Task, same_action
+from worldmodels.envs.held_random import same_action
+from worldmodels.envs.task import Task
 
 #: Steps of the environment that are looked at, and the seed of that episode.
 NUM_STEPS, SEED = 4, 0
@@ -46,8 +48,8 @@ def check_task(spec: Task) -> None:
         warnings.simplefilter("ignore")
         for official in (False, True) if spec.official_id else (False,):
             _look_until_it_runs(spec, official)
-        if spec.start_anywhere_kwargs:
-            _make(spec, "start_anywhere_kwargs", official=False, **spec.start_anywhere_kwargs).close()
+        if spec.data.start_anywhere_kwargs:
+            _make(spec, "data.start_anywhere_kwargs", official=False, **spec.data.start_anywhere_kwargs).close()
     _checked[spec.name] = spec
 
 
@@ -59,23 +61,23 @@ def field_faults(spec: Task) -> Iterator[str]:
         ("action_size", 1),
         ("num_mixtures", 1),
         ("env_threads", 1),
-        ("render_fps", 1),
+        ("play.render_fps", 1),
         ("max_episode_steps", 2),
     ):
-        value = getattr(spec, name)
+        value = attrgetter(name)(spec)
         if type(value) is not int or not lowest <= value <= 1_000_000:
             yield f"{name} is {value!r}; it must be a whole number from {lowest} to 1000000"
-    for name in ("solved_at", "key_ramp", "dream_reward"):
-        value = getattr(spec, name)
-        if not _finite([value]) and not (name == "dream_reward" and value is None):
+    for name in ("published.solved_at", "play.key_ramp", "dream_reward"):
+        value = attrgetter(name)(spec)
+        if not _finite([value]) and not (name != "play.key_ramp" and value is None):
             yield f"{name} is {value!r}; it must be a finite number"
-    if spec.key_ramp <= 0:
-        yield f"key_ramp is {spec.key_ramp}; it must be above 0, or a person's keys do nothing"
+    if spec.play.key_ramp <= 0:
+        yield f"play.key_ramp is {spec.play.key_ramp}; it must be above 0, or a person's keys do nothing"
     yield from _dream_faults(spec)
     for name, actions in (
         ("mirrored_action", {"mirrored_action": spec.mirrored_action} if spec.mirrored_action else {}),
-        ("fixed_actions", spec.fixed_actions),
-        ("keys", spec.keys),
+        ("data.fixed_actions", spec.data.fixed_actions),
+        ("play.keys", spec.play.keys),
     ):
         for key, action in actions.items():
             where = name if key == name else f"{name}['{key}']"
@@ -83,8 +85,10 @@ def field_faults(spec: Task) -> Iterator[str]:
                 yield f"{where} is {action!r}; it must be a tuple of {spec.action_size}, a number for each action component"
     if not set(spec.mirrored_action) <= {-1, 1}:
         yield f"mirrored_action is {spec.mirrored_action}; each number must be -1 or 1"
-    if spec.dream_id in (spec.env_id, spec.official_id):
-        yield f"dream_id is {spec.dream_id}, which is the real environment's; give the dream an id of its own"
+    for name, gym_id in (("dream_id", spec.gym_id("Dream")), ("latent_id", spec.gym_id("Latent"))):
+        made = gym.registry.get(gym_id)
+        if made is not None and made.kwargs.get("task") != spec.name:
+            yield f"{name} is {gym_id}, which is another environment's; give it an id of its own"
     if not spec.presets:
         yield "presets is empty; give at least one scale, such as {'smoke': Preset(...)}"
     for scale, preset in spec.presets.items():
@@ -122,8 +126,8 @@ def _preset_faults(spec: Task, scale: str, preset: Preset) -> Iterator[str]:
             f"{where}: collect.max_short_steps is {preset.collect.max_short_steps} and episodes have at most {longest} steps: "
             f"all would be dropped; make it smaller (0 keeps all)"
         )
-    if preset.collect.start_anywhere and not spec.start_anywhere_kwargs:
-        yield f"{where}: collect.start_anywhere needs start_anywhere_kwargs"
+    if preset.collect.start_anywhere and not spec.data.start_anywhere_kwargs:
+        yield f"{where}: collect.start_anywhere needs data.start_anywhere_kwargs"
     if preset.encode.mirror_episodes and not spec.mirrored_action:
         yield f"{where}: encode.mirror_episodes needs mirrored_action"
     if preset.controller.ppo_iterations and (not spec.hit_damages or spec.action_size != 1 or spec.controller_bias):
@@ -252,22 +256,22 @@ def _check_actions(spec: Task, space: spaces.Box) -> None:
         raise UserError(f"{spec.name}: squash makes {_what(squashed)} of float32 {outputs.shape}; it must keep type and shape")
     if outside := [row for row in squashed if not space.contains(row)]:
         raise UserError(f"{spec.name}: squash gives {outside[0].tolist()}; the environment's actions go {bounds}")
-    for name, action in spec.fixed_actions.items():
+    for name, action in spec.data.fixed_actions.items():
         if not space.contains(np.array(action, np.float32)):
-            raise UserError(f"{spec.name}: fixed_actions['{name}'] is {action}; the environment's actions go {bounds}")
+            raise UserError(f"{spec.name}: data.fixed_actions['{name}'] is {action}; the environment's actions go {bounds}")
 
 
 def _random_action(spec: Task, space: spaces.Box, frame: Frame) -> Floats:
     """Returns the data's policy's first action. Raises `UserError` where it is none of the environment's."""
-    for config in (CollectConfig(), *(preset.collect for preset in spec.presets.values())):
+    for config in (RandomPolicyConfig(), *(preset.collect.random for preset in spec.presets.values())):
         try:
             action = spec.random_policy(np.random.default_rng(SEED), config)(frame)
         except Exception as error:
-            raise UserError(f"{spec.name}: random_policy fails: {said(error)}") from error
+            raise UserError(f"{spec.name}: data.policy fails: {said(error)}") from error
         if not isinstance(action, np.ndarray) or action.dtype != np.float32 or action.shape != space.shape:
-            raise UserError(f"{spec.name}: random_policy gives {_what(action)}; it must give float32 {space.shape}")
+            raise UserError(f"{spec.name}: data.policy gives {_what(action)}; it must give float32 {space.shape}")
         if not space.contains(action):
-            raise UserError(f"{spec.name}: random_policy gives {action.tolist()}, which is not in {_short(space)}")
+            raise UserError(f"{spec.name}: data.policy gives {action.tolist()}, which is not in {_short(space)}")
     return action
 
 

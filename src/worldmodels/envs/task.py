@@ -1,7 +1,8 @@
 """What the rest of the package needs to know of a task, and the registry of tasks. No torch here.
 
-A new environment is one file: a Gymnasium environment, an `Task`, and `register(spec)`. A package of its own
-announces that file through the entry-point group ``worldmodels.tasks``. `envs.check` says what is wrong with it.
+A new environment is one file: a Gymnasium environment, and `register(Task(name, env_id))`; whatever else a task says has a
+default. A package of its own announces that file through the entry-point group ``worldmodels.tasks``. `envs.check` says what
+is wrong with it.
 """
 
 from __future__ import annotations
@@ -10,30 +11,20 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig, Preset
-from worldmodels.envs import plugins
+from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.envs import plugins, presets
 from worldmodels.envs.guard import GuardedEnv
+from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
 
-#: What makes the dream a Gymnasium id.
-DREAM_ENTRY_POINT = "worldmodels.agent.gym_envs:SingleDreamEnv"
-
-
-class RandomPolicy(Protocol):
-    """A random policy for one episode: called once a step with the frame, uint8 [64, 64, 3]; returns an action, float32 [A]."""
-
-    def __call__(self, obs: Frame) -> Floats: ...
-
-
-def same_action(actions: Floats) -> Floats:
-    """The environment takes what C says as it is."""
-    return actions
+#: What is behind the Gymnasium ids of a task's dream, and of its real game as C sees it.
+ENTRY_POINTS = {"Dream": "worldmodels.agent.gym_envs:SingleDreamEnv", "Latent": "worldmodels.agent.gym_envs:SingleLatentEnv"}
 
 
 def same_env(env: gym.Env[Any, Any]) -> gym.Env[Frame, Floats]:
@@ -46,20 +37,59 @@ class PublishedScore:
     """A score that the task's table shows beside ours, with its source."""
 
     who: str
+    """Who scored it, in a few words."""
     mean: float
+    """The mean return."""
     std: float
+    """The standard deviation of an episode's return."""
     world: Literal["dream", "real"] = "real"
+    """Where it was played."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What others have reached, for the tables and the pictures."""
+
+    solved_at: float | None = None
+    """The mean return over 100 episodes at which the task counts as solved; None: nobody has said."""
+    scores: tuple[PublishedScore, ...] = ()
+    """Figures of the paper."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """How data is made before there is an agent."""
+
+    policy: Callable[[np.random.Generator, RandomPolicyConfig], RandomPolicy] | None = None
+    """Makes the random policy of one episode from that episode's own generator; None: random actions, each held for a while,
+    through the task's ``squash`` (`held_random_policy`)."""
+    start_anywhere_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` that let episodes start at random places; empty where there are none."""
+    fixed_actions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The environment's actions that, taken for ever, tell whether a dream is true (``worldmodels fidelity``), by name."""
+
+
+@dataclass(frozen=True)
+class PlaySettings:
+    """How a person plays it (``worldmodels play``)."""
+
+    keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What a key adds to the environment's action, by pygame's name of the key."""
+    key_ramp: float = 2.0
+    """How far a person's action moves towards what the keys say in one step, each component."""
+    render_fps: int = 35
+    """Steps per second of real time, in the window and in videos."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task: its environment, the sizes of V, M and C, and how random data is made.
+    """A task: what its environment is, how a person plays it, how random data is made, and what others have reached.
 
     Example:
         >>> import worldmodels as wm
         >>> task = wm.tasks()["car-racing"]
-        >>> isinstance(task, wm.Task), task.action_size, task.solved_at
-        (True, 3, 900)
+        >>> isinstance(task, wm.Task), task.action_size, task.published.solved_at, task.gym_id("Dream")
+        (True, 3, 900, 'worldmodels/CarRacingDream-v0')
         >>> env = task.make_env()
         >>> frame, _ = env.reset(seed=0)
         >>> frame.shape, frame.dtype
@@ -68,64 +98,71 @@ class Task:
 
     name: str
     """The task's name on the command line and in folders' names: letters, digits, ``-``, ``_`` and ``.``."""
-    summary: str
-    """One line for ``worldmodels tasks``."""
     env_id: str
     """The Gymnasium id of what training plays; the environment gives uint8 frames [64, 64, 3] and takes float32 actions [A]."""
-    dream_id: str
-    """The Gymnasium id of the single-environment dream; `register` makes it where it is not there."""
-    latent_size: int
-    """Z, the size of V's latent."""
-    hidden_size: int
-    """H, the size of M's hidden and cell states."""
-    action_size: int
+    summary: str = ""
+    """One line for ``worldmodels tasks``."""
+    action_size: int = 1
     """A, the number of action components."""
-    max_episode_steps: int
+    squash: Callable[[Floats], Floats] = same_action
+    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions; needed unless these are [-1, 1]."""
+    max_episode_steps: int = 1000
     """The episode is truncated after this many steps, in both worlds."""
-    solved_at: float
-    """The mean return over 100 episodes at which the task counts as solved."""
-    random_policy: Callable[[np.random.Generator, CollectConfig], RandomPolicy]
-    """Makes the held random policy of one episode of the data, from that episode's own generator."""
-    presets: Mapping[str, Preset]
-    """The scales: smoke, laptop, paper."""
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` for training and for scores."""
+    env_threads: int = 1
+    """Threads of a process that step environments side by side: more than one where a step waits for another process."""
     official_id: str = ""
     """The Gymnasium id that scores are taken on, where training plays a faster copy of it; else empty."""
     official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] = same_env
     """Makes frames of 64×64 of the official environment's observations."""
-    squash: Callable[[Floats], Floats] = same_action
-    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions; needed unless these are [-1, 1]."""
-    controller_bias: bool = True
-    """Whether C has biases."""
     mirrored_action: tuple[float, ...] = ()
     """What a mirror makes of each action component: -1 where left and right change places, else 1; empty: the task is not the
     same in a mirror."""
-    restart_input: bool = False
-    """Whether M is told the first step of an episode."""
-    done_head: bool = True
-    """Whether M predicts termination, or, with ``hit_damages``, hits. Without it a dream ends at ``max_episode_steps`` only."""
     hit_damages: tuple[float, ...] = ()
     """What a hit may cost of a full health of 100, each as likely as the others; the environment's info then has ``damage``,
     what a step has cost. M's done head learns hits in place of terminations, the dream keeps the health. Empty: no health."""
     dream_reward: float | None = None
     """The reward of every step of the dream, where it is the same for all; None: M predicts the reward."""
-    env_threads: int = 1
-    """Threads of a process that step environments side by side: more than one where a step waits for another process."""
-    render_fps: int = 35
-    """Steps per second of real time."""
+    dream_id: str = ""
+    """The Gymnasium id of the single-environment dream; empty: made of the name, ``worldmodels/TakeCoverDream-v0``."""
+    latent_id: str = ""
+    """The Gymnasium id of the real game as C sees it; empty: made of the name, ``worldmodels/TakeCoverLatent-v1``, with the
+    version of ``env_id``."""
+    latent_size: int = 32
+    """Z, the size of V's latent where neither the scale nor the run names another."""
+    hidden_size: int = 256
+    """H, the size of M's hidden and cell states, likewise."""
     num_mixtures: int = 5
-    """K, the Gaussians per latent dimension."""
-    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of ``gymnasium.make`` for training and for scores."""
-    start_anywhere_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of ``gymnasium.make`` that let episodes start at random places; empty where there are none."""
-    fixed_actions: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """The environment's actions that, taken for ever, tell whether a dream is true (``worldmodels fidelity``), by name."""
-    keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """What a person's keys add to the environment's action, by pygame's name of the key (``worldmodels play``)."""
-    key_ramp: float = 2.0
-    """How far a person's action moves towards what the keys say in one step, each component."""
-    published: tuple[PublishedScore, ...] = ()
-    """Figures of the paper, for the table."""
+    """K, the Gaussians per latent dimension, likewise."""
+    restart_input: bool = False
+    """Whether M is told the first step of an episode."""
+    done_head: bool = True
+    """Whether M predicts termination, or, with ``hit_damages``, hits. Without it a dream ends at ``max_episode_steps`` only."""
+    controller_bias: bool = True
+    """Whether C has biases."""
+    data: DataSettings = field(default_factory=DataSettings)
+    """How random data is made."""
+    play: PlaySettings = field(default_factory=PlaySettings)
+    """How a person plays it."""
+    published: Published = field(default_factory=Published)
+    """What others have reached."""
+    presets: Mapping[str, Preset] = field(default_factory=lambda: presets.USUAL)
+    """The scales, smoke, laptop and paper: the settings of every stage."""
+
+    def gym_id(self, kind: Literal["Dream", "Latent"]) -> str:
+        """Returns the Gymnasium id of the dream, or of the real game as C sees it."""
+        given = self.dream_id if kind == "Dream" else self.latent_id
+        words = "".join(word[:1].upper() + word[1:] for word in re.split(r"[-_.]", self.name))
+        version = re.search(r"-v(\d+)$", self.env_id)
+        number = version.group(1) if kind == "Latent" and version else "0"
+        return given or f"worldmodels/{words}{kind}-v{number}"
+
+    def random_policy(self, rng: np.random.Generator, config: RandomPolicyConfig) -> RandomPolicy:
+        """Makes the random policy of one episode of the data from that episode's own generator."""
+        if self.data.policy is not None:
+            return self.data.policy(rng, config)
+        return held_random_policy(rng, config, self.action_size, self.squash)
 
     @property
     def reward_head(self) -> bool:
@@ -144,10 +181,15 @@ class Task:
         return self.official_id if official and self.official_id else self.env_id
 
     def preset(self, scale: str) -> Preset:
-        """Returns the settings of a scale. Raises `UserError` with the nearest match."""
+        """Returns the settings of a scale, with all sizes in numbers. Raises `UserError` with the nearest match."""
         if scale not in self.presets:
             raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, self.presets)}")
-        return self.presets[scale]
+        found = self.presets[scale]
+        return found.with_sizes(
+            found.vae.latent_size or self.latent_size,
+            found.rnn.hidden_size or self.hidden_size,
+            found.rnn.num_mixtures or self.num_mixtures,
+        )
 
 
 _registry: dict[str, Task] = {}
@@ -155,8 +197,8 @@ _registry: dict[str, Task] = {}
 _modules: dict[str, str] = {}
 
 
-def register(spec: Task) -> None:
-    """Adds a task, and its dream to Gymnasium's ids if it is not there.
+def register(task: Task) -> None:
+    """Adds a task; and to Gymnasium's ids its dream, and its real game as C sees it, if they are not there.
 
     Raises:
         UserError: the name is taken by another task, or would not do in a path.
@@ -168,16 +210,17 @@ def register(spec: Task) -> None:
         >>> "car-racing-short" in wm.tasks()
         True
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
-        raise UserError(f"a task's name is {spec.name!r}; use letters, digits, '-', '_' and '.'")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", task.name):
+        raise UserError(f"a task's name is {task.name!r}; use letters, digits, '-', '_' and '.'")
     caller = str(sys._getframe(1).f_globals.get("__name__"))
-    if _registry.get(spec.name, spec) != spec:
-        both = " and by ".join(f"'{plugins.package_of(module)}'" for module in (_modules[spec.name], caller))
-        raise UserError(f"the task '{spec.name}' is registered twice, by {both}; rename one of them")
-    if spec.dream_id not in gym.registry:
-        gym.register(spec.dream_id, entry_point=DREAM_ENTRY_POINT, kwargs={"task": spec.name})
-    _registry[spec.name] = spec
-    _modules.setdefault(spec.name, caller)
+    if _registry.get(task.name, task) != task:
+        both = " and by ".join(f"'{plugins.package_of(module)}'" for module in (_modules[task.name], caller))
+        raise UserError(f"the task '{task.name}' is registered twice, by {both}; rename one of them")
+    for kind in ("Dream", "Latent"):
+        if (gym_id := task.gym_id(kind)) not in gym.registry:
+            gym.register(gym_id, entry_point=ENTRY_POINTS[kind], kwargs={"task": task.name})
+    _registry[task.name] = task
+    _modules.setdefault(task.name, caller)
 
 
 def tasks() -> dict[str, Task]:

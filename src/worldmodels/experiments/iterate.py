@@ -54,7 +54,7 @@ def iterate(
         placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
         rows.append(_row(number, run, reproduce(placed)))
         previous = folder
-        result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.solved_at, "rounds": rows}
+        result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.published.solved_at, "rounds": rows}
         if number + 1 < rounds and (path / f"round-{number + 1}" / CONFIG).exists():
             continue  # an earlier call has come farther
         make_once(path / ROUNDS, result, partial(files.write_json, value=result))

@@ -34,7 +34,8 @@ def draw_run_curve(run: Run, path: Path) -> None:
 
 def print_table(spec: Task, evaluations: dict[str, dict[str, Any]]) -> None:
     """Prints the scores beside the published ones."""
-    table = Table(title=f"{spec.name} (solved: {spec.solved_at:g})")
+    solved_at = spec.published.solved_at
+    table = Table(title=spec.name if solved_at is None else f"{spec.name} (solved: {solved_at:g})")
     for column, side in (
         ("", "left"),
         ("world", "left"),
@@ -50,7 +51,7 @@ def print_table(spec: Task, evaluations: dict[str, dict[str, Any]]) -> None:
         interval = "" if row["ci95"] is None else "{:.0f} to {:.0f}".format(*row["ci95"])
         table.add_row(label, world, score_text(row), str(row["num_episodes"]), interval)
     table.add_section()
-    for score in spec.published:
+    for score in spec.published.scores:
         table.add_row(score.who, score.world, f"{score.mean:g} ± {score.std:g}", "100", "")
     Console().print(table)
 

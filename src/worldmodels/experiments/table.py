@@ -27,7 +27,8 @@ from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
-from worldmodels.models.world_model import WorldModel, make_rnn
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.world_model import WorldModel
 from worldmodels.plots.table import draw_ablation, draw_temperatures
 from worldmodels.runs.layout import TABLE, TABLE_PICTURE
 from worldmodels.runs.made_once import make_once
@@ -51,6 +52,8 @@ class Row:
     config: ControllerConfig
     paper_dream: Score | None = None
     paper_real: Score | None = None
+    untrained: bool = False
+    """M has its random initial weights: a control, which no dream can be had of."""
 
 
 #: τ → (dream, real): paper, table 2 (DoomTakeCover).
@@ -84,7 +87,7 @@ def ablation_rows(spec: Task, base: ControllerConfig) -> list[Row]:
         Row("v-m", "V and M", base, paper_real=paper.get(base.inputs)),
     ]
     if base.world == "real":
-        rows.append(Row("v-untrained-m", "V, untrained M", dataclasses.replace(base, memory="untrained")))
+        rows.append(Row("v-untrained-m", "V, untrained M", base, untrained=True))
     return rows
 
 
@@ -146,7 +149,7 @@ def make_table(
     rows = TABLES[name](spec, config)
     if ppo_iterations:
         for row in rows:
-            check_ppo(spec, row.config.inputs, ppo_iterations)
+            check_ppo(spec, row.config)
     keep_freed_memory()
     found = [_make_row(row, agent, path / row.name, scale, seed, asked) for row in rows]
     asked = dataclasses.replace(asked, agent="random", world="real")
@@ -171,12 +174,16 @@ def make_table(
 
 def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
     """Evolves one controller and scores it, or reads what an earlier call left."""
-    world_model = _with_memory(agent.world_model, row.config, seed)
+    world_model = _with_untrained_memory(agent.world_model, seed) if row.untrained else agent.world_model
     spec = world_model.spec
-    preset = dataclasses.replace(spec.preset(scale), controller=row.config)
+    sizes = world_model.sizes
+    preset = spec.preset(scale).with_sizes(sizes.latent_size, sizes.hidden_size, sizes.num_mixtures)
+    preset = dataclasses.replace(preset, controller=row.config)
     run = Run.open_or_create(path, spec.name, scale, seed, preset)
     run.refuse_other_settings("controller", row.config)
     inputs = {part: agent.sha256[part] for part in ("vae", "rnn", "initial_latents")}
+    if row.untrained:
+        inputs["rnn"] = "untrained"
     print(f"{row.label}:", flush=True)
     start, begun, refused = time.monotonic(), False, False
     try:
@@ -191,7 +198,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: E
         if begun and not refused:
             note_time(run, "controller", time.monotonic() - start)
     dream = None
-    if row.config.memory == "trained":
+    if not row.untrained:
         asked = dataclasses.replace(base, world="dream", temperature=row.config.temperature)
         dream = evaluate.run(asked, run, "dream")
     real = evaluate.run(dataclasses.replace(base, world="real"), run, "real")
@@ -199,7 +206,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: E
         "row": row.name,
         "label": row.label,
         "controller": row.config.to_dict(),
-        "parameters": num_parameters(spec, row.config.inputs),
+        "parameters": num_parameters(sizes, row.config.inputs, spec.controller_bias),
         "dream": None if dream is None else _short(dream),
         "real": _short(real),
         "paper_dream": row.paper_dream,
@@ -208,12 +215,10 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: E
     }
 
 
-def _with_memory(world_model: WorldModel, config: ControllerConfig, seed: int) -> WorldModel:
-    """Puts an M with random weights in the trained one's place where a row asks for it."""
-    if config.memory == "trained":
-        return world_model
+def _with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
+    """Returns the world model with an M of random weights in the trained one's place."""
     torch.manual_seed(derive_seed(seed, "controller/untrained"))
-    return dataclasses.replace(world_model, rnn=make_rnn(world_model.spec).eval())
+    return dataclasses.replace(world_model, rnn=MDNRNN(world_model.sizes).eval())
 
 
 def _short(result: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.task import Task
 from worldmodels.models.controller_kernels import products
+from worldmodels.models.mdn_rnn import RNNSizes
 
-#: Units of the hidden layer of ``"z+hidden"`` (the paper's "V model with a hidden layer").
+#: The inputs of a C with a hidden layer (the paper's "V model with a hidden layer"), and the layer's units.
+HIDDEN_LAYER: ControllerInputs = "z+hidden"
 HIDDEN_UNITS = 40
 
 
@@ -23,33 +24,33 @@ def uses_memory(inputs: ControllerInputs) -> bool:
     return bool(_memory(inputs))
 
 
-def feature_size(spec: Task, inputs: ControllerInputs) -> int:
+def feature_size(sizes: RNNSizes, inputs: ControllerInputs) -> int:
     """Returns F: 1,088 for TakeCover's ``"zch"``, 288 for CarRacing's ``"zh"``."""
-    return spec.latent_size + spec.hidden_size * len(_memory(inputs))
+    return sizes.latent_size + sizes.hidden_size * len(_memory(inputs))
 
 
-def layer_sizes(spec: Task, inputs: ControllerInputs) -> list[tuple[int, int]]:
+def layer_sizes(sizes: RNNSizes, inputs: ControllerInputs) -> list[tuple[int, int]]:
     """Returns the inputs and outputs of C's layers."""
-    first, last = feature_size(spec, inputs), spec.action_size
-    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == "z+hidden" else [(first, last)]
+    first, last = feature_size(sizes, inputs), sizes.action_size
+    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == HIDDEN_LAYER else [(first, last)]
 
 
-def num_parameters(spec: Task, inputs: ControllerInputs) -> int:
+def num_parameters(sizes: RNNSizes, inputs: ControllerInputs, bias: bool) -> int:
     """Returns the length of a solution: 1,088 for TakeCover's ``"zch"`` (no bias, as in the original), 867 for CarRacing's
-    ``"zh"``."""
-    return sum(o * (i + int(spec.controller_bias)) for i, o in layer_sizes(spec, inputs))
+    ``"zh"``; ``bias`` says whether C has biases (`Task.controller_bias`)."""
+    return sum(o * (i + int(bias)) for i, o in layer_sizes(sizes, inputs))
 
 
-def named_weights(spec: Task, inputs: ControllerInputs, solution: Tensor) -> dict[str, Tensor]:
-    """Returns C's layers by name: ``weight`` [O, I] and, if the task has it, ``bias`` [O]; of two layers ``0.weight``, ….
+def named_weights(sizes: RNNSizes, inputs: ControllerInputs, bias: bool, solution: Tensor) -> dict[str, Tensor]:
+    """Returns C's layers by name: ``weight`` [O, I] and, with ``bias``, ``bias`` [O]; of two layers ``0.weight``, ….
 
     Args:
-        solution: float [parameters]; of each layer first the biases, if the task has them, then the weights.
+        solution: float [parameters]; of each layer first the biases, with ``bias``, then the weights.
     """
-    named, start, sizes = {}, 0, layer_sizes(spec, inputs)
-    for number, (size_in, size_out) in enumerate(sizes):
-        prefix = "" if len(sizes) == 1 else f"{number}."
-        if spec.controller_bias:
+    named, start, layers = {}, 0, layer_sizes(sizes, inputs)
+    for number, (size_in, size_out) in enumerate(layers):
+        prefix = "" if len(layers) == 1 else f"{number}."
+        if bias:
             named[f"{prefix}bias"] = solution[start : start + size_out]
             start += size_out
         named[f"{prefix}weight"] = solution[start : start + size_out * size_in].view(size_out, size_in)

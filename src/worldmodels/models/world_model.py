@@ -23,27 +23,6 @@ from worldmodels.models.precision import device_of
 from worldmodels.models.vae import VAE
 
 
-def make_vae(spec: Task) -> VAE:
-    """Makes V for a task, with weights from torch's global generator."""
-    return VAE(spec.latent_size)
-
-
-def make_rnn(spec: Task) -> MDNRNN:
-    """Makes M for a task, with weights from torch's global generator."""
-    return MDNRNN(
-        RNNSizes(
-            spec.latent_size,
-            spec.action_size,
-            spec.hidden_size,
-            spec.num_mixtures,
-            spec.restart_input,
-            spec.done_head,
-            bool(spec.hit_damages),
-            spec.reward_head,
-        )
-    )
-
-
 @dataclass(frozen=True)
 class InitialLatents:
     """The dream's first frames as V sees them: ``mu`` and ``logvar``, float32 [I, Z]."""
@@ -61,6 +40,11 @@ class WorldModel:
     rnn: MDNRNN
     initial: InitialLatents
 
+    @property
+    def sizes(self) -> RNNSizes:
+        """The sizes of V and M."""
+        return self.rnn.sizes
+
     def on(self, device: str) -> WorldModel:
         """Returns it on a device: itself if it is there, else a copy."""
         if device_of(self.rnn) == device:
@@ -69,8 +53,8 @@ class WorldModel:
         return WorldModel(self.spec, copy.deepcopy(self.vae).to(device), copy.deepcopy(self.rnn).to(device), initial)
 
 
-def load_initial_latents(path: Path, spec: Task) -> InitialLatents:
-    """Reads initial latents. Raises `BadFileError`, or `UserError` if they are another task's."""
+def load_initial_latents(path: Path, latent_size: int) -> InitialLatents:
+    """Reads initial latents. Raises `BadFileError`, or `UserError` if they are not of the model's size."""
     tensors = load_tensors(path)
     try:
         mu, logvar = tensors["mu"].float(), tensors["logvar"].float()
@@ -80,6 +64,6 @@ def load_initial_latents(path: Path, spec: Task) -> InitialLatents:
         raise BadFileError(f"{path}: mu has shape {tuple(mu.shape)} and logvar {tuple(logvar.shape)}")
     if not (torch.isfinite(mu).all() and torch.isfinite(logvar).all()):
         raise BadFileError(f"{path}: a value is not finite")
-    if mu.shape[1] != spec.latent_size:
-        raise UserError(f"{path}: latents of size {mu.shape[1]}; {spec.name} has {spec.latent_size}")
+    if mu.shape[1] != latent_size:
+        raise UserError(f"{path}: latents of size {mu.shape[1]}; the model's have {latent_size}")
     return InitialLatents(mu, logvar)

@@ -55,7 +55,7 @@ def draw_curve(run: Run) -> Figure | None:
             [x_of[r["generation"]] for r in scores],
             [r["mean"] for r in scores],
             "o-",
-            label=f"CMA-ES's mean, scored ({search.judging_world})",
+            label=f"the search's mean, scored ({search.resolved_score_world})",
         )
         if original:
             axis.plot(
@@ -98,7 +98,9 @@ def _draw_final(axis: Axes, run: Run) -> None:
         axis.axhline(final["real"]["mean"], color="black", linestyle="--", label="final agent, real environment")
     if "random" in final:
         axis.axhline(final["random"]["mean"], color="grey", linestyle=":", label="random policy, real environment")
-    axis.axhline(get_task(run.task).solved_at, color="green", linewidth=0.8, label="solved")
+    solved_at = get_task(run.task).published.solved_at
+    if solved_at is not None:
+        axis.axhline(solved_at, color="green", linewidth=0.8, label="solved")
 
 
 def draw_scores(run: Run) -> Figure | None:

@@ -9,8 +9,9 @@ import gymnasium as gym
 import numpy as np
 
 from worldmodels.base.types import Floats, Mask
-from worldmodels.config import CollectConfig
-from worldmodels.envs.task import RandomPolicy, Task
+from worldmodels.config import RandomPolicyConfig
+from worldmodels.envs.held_random import RandomPolicy
+from worldmodels.envs.task import Task
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -70,13 +71,13 @@ class BlindPolicy:
         self._policies = [policy for policy, kept in zip(self._policies, keep, strict=True) if kept]
 
 
-def blind_policies(spec: Task, collect: CollectConfig) -> dict[str, Callable[[int], RandomPolicy]]:
+def blind_policies(spec: Task, random: RandomPolicyConfig) -> dict[str, Callable[[int], RandomPolicy]]:
     """Returns the task's fixed actions and the data's random policy, by name."""
 
     def always(action: Sequence[float]) -> Callable[[int], RandomPolicy]:
         fixed = np.array(action, np.float32)
         return lambda seed: lambda obs: fixed
 
-    found: dict[str, Callable[[int], RandomPolicy]] = {name: always(action) for name, action in spec.fixed_actions.items()}
-    found["held random"] = lambda seed: spec.random_policy(np.random.default_rng([seed, 3]), collect)
+    found: dict[str, Callable[[int], RandomPolicy]] = {name: always(action) for name, action in spec.data.fixed_actions.items()}
+    found["held random"] = lambda seed: spec.random_policy(np.random.default_rng([seed, 3]), random)
     return found

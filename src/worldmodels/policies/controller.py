@@ -14,6 +14,7 @@ from worldmodels.base.types import Floats, Mask
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import layer, layer_sizes
+from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -21,19 +22,19 @@ class ControllerPolicy:
     """Acts for all slots at once, each slot with the weights of its own candidate.
 
     Args:
-        inputs: what C sees, which decides the shapes of its weights.
+        sizes: of V and M; they and ``inputs``, what C sees, decide the shapes of its weights.
         solutions: float [P, parameters], on the device where C acts; of each layer first the O biases, if the task has them,
             then the weights [O, I].
     """
 
-    def __init__(self, spec: Task, inputs: ControllerInputs, solutions: Tensor) -> None:
+    def __init__(self, task: Task, sizes: RNNSizes, inputs: ControllerInputs, solutions: Tensor) -> None:
         solutions = solutions.float()
-        self._squash = spec.squash
+        self._squash = task.squash
         self._layers: list[tuple[Tensor | None, Tensor]] = []  # [P, O] or None, and [P, O, I]
         start = 0
-        for size_in, size_out in layer_sizes(spec, inputs):
+        for size_in, size_out in layer_sizes(sizes, inputs):
             bias = None
-            if spec.controller_bias:
+            if task.controller_bias:
                 bias = solutions[:, start : start + size_out]
                 start += size_out
             weight = solutions[:, start : start + size_out * size_in].reshape(-1, size_out, size_in).contiguous()

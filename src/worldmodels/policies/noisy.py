@@ -14,7 +14,8 @@ from worldmodels.base.seeding import derive_seed
 from worldmodels.base.types import Floats, Mask
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Recording
-from worldmodels.envs.task import RandomPolicy, Task
+from worldmodels.envs.held_random import RandomPolicy
+from worldmodels.envs.task import Task
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.rollout import EpisodeJob, Step
@@ -49,7 +50,7 @@ class NoisyDriver:
         for index in self._indices:
             rng = np.random.default_rng(derive_seed(self._seed, "collect/policy", index, self._attempt))
             noise = self._config.max_noise * rng.random()
-            self._slots.append((index, noise, self._spec.random_policy(rng, self._config)))
+            self._slots.append((index, noise, self._spec.random_policy(rng, self._config.random)))
 
     def act(self, obs: Floats) -> Floats:
         """Returns the mixed actions, float32 [N, A], of features [N, F]."""

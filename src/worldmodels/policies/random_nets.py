@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -9,7 +11,8 @@ from torch import nn
 from worldmodels.base.types import Floats, Frame
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import features, num_parameters
-from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import own_sizes
 from worldmodels.models.stepper import MDNStepper
 from worldmodels.models.vae import VAE
 from worldmodels.policies.controller import ControllerPolicy
@@ -41,12 +44,14 @@ class RandomNets:
                     for parameter in module.parameters():
                         parameter.copy_(cauchy(*parameter.shape))
 
-        self._vae = VAE(spec.latent_size)
+        # No head, and no mixtures to draw from: only M's state is looked at.
+        sizes = replace(own_sizes(spec), num_mixtures=1, done_head=False, hits=False, reward_head=False)
+        self._vae = VAE(sizes.latent_size)
         fill(self._vae.encoder, self._vae.mu, self._vae.logvar)
-        rnn = MDNRNN(RNNSizes(spec.latent_size, spec.action_size, spec.hidden_size, 1, spec.restart_input))
+        rnn = MDNRNN(sizes)
         fill(rnn)
         self._stepper, self._state = MDNStepper(rnn, torch.float32), rnn.initial_state(1)
-        self._controller = ControllerPolicy(spec, "zh", cauchy(1, num_parameters(spec, "zh")))
+        self._controller = ControllerPolicy(spec, sizes, "zh", cauchy(1, num_parameters(sizes, "zh", spec.controller_bias)))
         self._controller.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
         self._restart = torch.ones(1)
 

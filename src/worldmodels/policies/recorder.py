@@ -7,7 +7,7 @@ from typing import Any
 
 from worldmodels.base.types import Floats, Mask
 from worldmodels.data.episodes import Recording
-from worldmodels.envs.task import RandomPolicy
+from worldmodels.envs.held_random import RandomPolicy
 from worldmodels.worlds.rollout import EpisodeJob, Step
 
 

@@ -75,7 +75,7 @@ class Run:
 
     @classmethod
     def plan(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
-        """Returns a new run, of which nothing is written yet.
+        """Returns a new run, of which nothing is written yet. V and M of one that goes on from another have that one's sizes.
 
         Raises:
             UserError: a run is there already, the seed is out of range, or ``previous`` is none to go on from.
@@ -84,6 +84,9 @@ class Run:
             raise UserError(f"{path}: holds a run already")
         check_seed(seed)
         earlier = None if previous is None else cls.open(previous)
+        if earlier is not None:
+            vae, rnn = earlier.preset.vae, earlier.preset.rnn
+            preset = preset.with_sizes(vae.latent_size, rnn.hidden_size, rnn.num_mixtures)
         run = cls(path, task, scale, seed, preset, earlier, unsaved=preset)
         if earlier is not None and earlier.task != task:
             raise UserError(f"{previous}: a run of {earlier.task}; {task} cannot go on from it")
@@ -307,11 +310,14 @@ class Run:
         started = self.stage_path(stage) / STARTED
         if not started.exists():
             return
-        found, wanted = _read_started(started), config.fingerprint_fields()
+        found, wanted = _read_started(started)["config"], config.fingerprint_fields()
+        settings = {setting.first_name: setting for setting in config.settings()}
         changed = [
-            f"{name} {found['config'].get(name, 'unset')} → {getattr(config, name, 'unknown')}"
-            for name in sorted(wanted | found["config"])
-            if found["config"].get(name) != wanted.get(name)
+            f"{settings[name].name} {found.get(name, 'unset')} → {settings[name].value}"
+            if name in settings
+            else f"{name} {found.get(name, 'unset')} → {wanted.get(name, 'unknown')}"
+            for name in sorted(wanted | found)
+            if found.get(name) != wanted.get(name)
         ]
         if changed:
             raise UserError(

@@ -1,1 +1,1 @@
-"""The search of C: CMA-ES, PPO in the dream, and the evaluators that score candidates."""
+"""The search of C: evolution strategies, PPO in the dream, and the evaluators that score candidates."""

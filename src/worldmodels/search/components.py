@@ -18,7 +18,6 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.seeding import derive_seed
 from worldmodels.config import ControllerInputs
 from worldmodels.data.latents import LatentStore
-from worldmodels.envs.task import Task
 from worldmodels.models.controller import features, layer_sizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.worlds.recorded import recorded_states
@@ -58,7 +57,7 @@ def scaled_components(seen: NDArray[np.float64], num_components: int) -> NDArray
 
 
 def principal_components(
-    spec: Task, inputs: ControllerInputs, seen: NDArray[np.float64], num_components: int
+    world_model: WorldModel, inputs: ControllerInputs, seen: NDArray[np.float64], num_components: int
 ) -> NDArray[np.float64]:
     """Returns the coordinates' basis, float64 [parameters, K · O]: a solution is the basis times what CMA-ES searches in.
 
@@ -69,15 +68,15 @@ def principal_components(
     Raises:
         UserError: C has a hidden layer, or there are not that many components.
     """
-    layers = layer_sizes(spec, inputs)
+    layers = layer_sizes(world_model.sizes, inputs)
     if len(layers) != 1:
         raise UserError(f"num_components is {num_components}; C on {inputs} has a hidden layer: leave it 0")
-    outputs = layers[0][1]
-    if spec.controller_bias:  # a feature that is always 1; C keeps its biases first
+    outputs, bias = layers[0][1], world_model.spec.controller_bias
+    if bias:  # a feature that is always 1; C keeps its biases first
         seen = np.concatenate([np.ones((len(seen), 1)), seen], 1)
     kept = scaled_components(seen, num_components)  # [F (+ 1), K]
     if kept.shape[1] < num_components:
         raise UserError(f"num_components is {num_components}; what C sees has {kept.shape[1]} at most")
     # Of a layer first the O biases, then the weights [O, F]; each output has components of its own.
-    biases, weights = np.split(kept, [int(spec.controller_bias)])
+    biases, weights = np.split(kept, [int(bias)])
     return np.concatenate([np.kron(np.eye(outputs), part) for part in (biases, weights)])

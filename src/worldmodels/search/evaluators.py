@@ -16,9 +16,9 @@ from worldmodels.base.types import Floats
 from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.world_model import WorldModel
-from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.side_by_side import shared_out
+from worldmodels.runtime.threads import threads_for
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.real_player import RealPlayer, play_in_worker, prepare_worker, save_weights, split_jobs
 from worldmodels.worlds.dream_env import DreamEnv
@@ -26,8 +26,8 @@ from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult, Policy, rollou
 
 OnResult = Callable[[EpisodeResult], None]
 
-#: Dreams that one thread dreams by itself, at least: with fewer, the interpreter would have more to do than the processor.
-MIN_THREAD_SLOTS = 256
+#: Dreams that one thread dreams by itself, at least: two with fewer are no faster than one that has the interpreter to itself.
+MIN_THREAD_SLOTS = 32
 
 
 class Evaluator(Protocol):
@@ -55,7 +55,7 @@ class DreamEvaluator(Evaluator):
         temperature: the dream's.
         num_slots: dreams side by side at most.
         device: where to dream.
-        random: whether the random agent acts in the candidates' place.
+        acting: makes who acts in the candidates' place in a dream; None: they act themselves.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class DreamEvaluator(Evaluator):
         temperature: float,
         num_slots: int,
         device: str = "cpu",
-        random: bool = False,
+        acting: Callable[[DreamEnv], Policy] | None = None,
     ) -> None:
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
-        self._temperature, self._num_slots, self._random = temperature, num_slots, random
+        self._temperature, self._num_slots, self._acting = temperature, num_slots, acting
 
     def evaluate(
         self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
@@ -92,15 +92,15 @@ class DreamEvaluator(Evaluator):
         def dream(jobs: Sequence[EpisodeJob], check: Callable[[], None]) -> list[EpisodeResult]:
             slots = min(num_slots // num_parts, len(jobs))
             world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
-            policy: Policy
-            if self._random:
-                policy = UniformPolicy(world.single_action_space)
-            else:
-                policy = ControllerPolicy(self._world_model.spec, self._inputs, solutions)
-            return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
+            policy = self._acting(world) if self._acting else self._controller(solutions)
+            with threads_for(1):  # where other programs keep the cores busy, torch's threads wait for each other
+                return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
         return shared_out(jobs, num_parts, dream)
+
+    def _controller(self, solutions: Tensor) -> Policy:
+        return ControllerPolicy(self._world_model.spec, self._world_model.sizes, self._inputs, solutions)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -132,7 +132,9 @@ class RealEvaluator(Evaluator):
         weights = None if world_model is None else Path(self._folder.name)
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
-        self._workers = make_workers(backend, address, num_workers, prepare_worker, weights, spec.name, official, inputs)
+        sizes = None if world_model is None else world_model.sizes
+        prepared = (prepare_worker, weights, spec.name, official, sizes, inputs)
+        self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(

@@ -24,9 +24,9 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.runs.layout import BEST, HISTORY, MODEL, SCORES, TENSORBOARD
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
-from worldmodels.search.cma_es import CMAES
 from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
 from worldmodels.search.start import begin_search, prepare
+from worldmodels.search.strategy import Strategy
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -41,12 +41,12 @@ def make_evaluator(world_model: WorldModel, config: ControllerConfig, world: Wor
         config.inputs,
         official=False,
         num_workers=config.num_workers,
-        backend=config.backend,
-        address=config.address,
+        backend=config.place.backend,
+        address=config.place.address,
     )
 
 
-def replay(search: CMAES, row: dict[str, Any], history: Path) -> None:
+def replay(search: Strategy, row: dict[str, Any], history: Path) -> None:
     """Tells the search a generation of its history. Raises `BadFileError` where the row is none."""
     try:
         search.replay(np.array(row["fitness"], np.float64))
@@ -59,7 +59,8 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: L
     None where it has none."""
     prepare(config, run, world_model, store)
     evaluator = make_evaluator(world_model, config, config.world)
-    judge = evaluator if config.judging_world == config.world else make_evaluator(world_model, config, config.judging_world)
+    score_world = config.resolved_score_world
+    judge = evaluator if score_world == config.world else make_evaluator(world_model, config, score_world)
     try:
         evolution = _Evolution(config, run, evaluator, judge)
         best = evolution.to_the_end()

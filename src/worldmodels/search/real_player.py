@@ -15,10 +15,12 @@ from worldmodels.base.tensors import load_module, save_tensors
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import Task, get_task
-from worldmodels.models.world_model import InitialLatents, WorldModel, make_rnn, make_vae
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.vae import VAE
+from worldmodels.models.world_model import InitialLatents, WorldModel
 from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
-from worldmodels.runs.layout import RNN, VAE
+from worldmodels.runs import layout
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult, rollout
@@ -59,7 +61,7 @@ class RealPlayer:
             if self._world_model is None:
                 return rollout(pixels, UniformPolicy(pixels.single_action_space), jobs)
             world = LatentEnv(pixels, self._world_model, self._inputs)
-            policy = ControllerPolicy(self._spec, self._inputs, torch.tensor(solutions))
+            policy = ControllerPolicy(self._spec, self._world_model.sizes, self._inputs, torch.tensor(solutions))
             steps = self._spec.max_episode_steps
             return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps)
         finally:
@@ -82,18 +84,19 @@ def save_weights(folder: Path, world_model: WorldModel) -> None:
         save_tensors(folder / f"{name}.safetensors", dict(module.named_parameters()))
 
 
-def prepare_worker(weights: Path | None, task: str, official: bool, inputs: ControllerInputs) -> None:
-    """Makes the player of a worker process; ``weights`` is the folder of V and M, None for the random agent."""
+def prepare_worker(weights: Path | None, task: str, official: bool, sizes: RNNSizes | None, inputs: ControllerInputs) -> None:
+    """Makes the player of a worker process; ``weights`` is the folder of V and M, and ``sizes`` are theirs; None for the random
+    agent."""
     global _player
     torch.set_num_threads(1)
     spec = get_task(task)
     world_model = None
-    if weights is not None:
-        vae, rnn = make_vae(spec), make_rnn(spec)
-        load_module(weights / VAE, vae)
-        load_module(weights / RNN, rnn)
+    if weights is not None and sizes is not None:
+        vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
+        load_module(weights / layout.VAE, vae)
+        load_module(weights / layout.RNN, rnn)
         # Only dreams begin somewhere.
-        none = torch.zeros(0, spec.latent_size)
+        none = torch.zeros(0, sizes.latent_size)
         world_model = WorldModel(spec, vae.eval(), rnn.eval(), InitialLatents(none, none))
     _player = RealPlayer(spec, official, world_model, inputs)
 

@@ -9,6 +9,7 @@ controller/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,12 @@ from numpy.typing import NDArray
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
-from worldmodels.config import ControllerConfig
+from worldmodels.config import ControllerConfig, ESConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
+from worldmodels.models.sizes import run_sizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runs.layout import BEST, COMPONENTS, PPO_LOG, PPO_STATE
 from worldmodels.runs.run import Run
@@ -31,8 +33,20 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.search import dream_ppo as ppo
 from worldmodels.search.cma_es import CMAES
 from worldmodels.search.components import principal_components, recorded_features
+from worldmodels.search.openes import OpenES
+from worldmodels.search.pepg import PEPG
+from worldmodels.search.ses import SES
+from worldmodels.search.simple_ga import SimpleGA
+from worldmodels.search.strategy import Solution, Strategy
 from worldmodels.training.optim import DenseAdam
 
+#: The optimisers beside CMA-ES.
+STRATEGIES: dict[str, Callable[[Solution, float, int, int, ESConfig], Strategy]] = {
+    "openes": OpenES,
+    "pepg": PEPG,
+    "ses": SES,
+    "simple-ga": SimpleGA,
+}
 #: Iterations between two checkpoints: what a kill can lose.
 CHECKPOINT_ITERATIONS = 10
 
@@ -50,7 +64,7 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: 
     if config.num_components and not path.exists():
         assert store is not None  # a table's rows have no components
         seen = recorded_features(world_model, config.inputs, store, run.seed)
-        basis = principal_components(world_model.spec, config.inputs, seen, config.num_components)
+        basis = principal_components(world_model, config.inputs, seen, config.num_components)
         save_tensors(path, {"basis": torch.from_numpy(basis)})
 
 
@@ -66,14 +80,14 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     dreamer = world_model.on(pick_device(config.device))
     data = run.preset.collect
     if store is not None:
-        starts = ppo.recorded_starts(dreamer, store, data.num_episodes, seed)
+        starts = ppo.recorded_starts(config.ppo, dreamer, store, data.num_episodes, seed)
     else:
-        starts = ppo.dreamt_starts(dreamer, config.temperature, data, seed)
+        starts = ppo.dreamt_starts(config.ppo, dreamer, config.temperature, data.random, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
-    net = ppo.begin(starts, config.inputs, solution, seed)
-    adam = DenseAdam(net, ppo.LEARNING_RATE)
-    done = _restore(folder / PPO_STATE, net, adam) if (folder / PPO_STATE).exists() else 0
-    search = ppo.DreamPPO(dreamer, config.inputs, config.temperature, starts, last, seed)
+    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed)
+    adam = DenseAdam(net, config.ppo.learning_rate)
+    done = _restore(folder / PPO_STATE, config, net, adam) if (folder / PPO_STATE).exists() else 0
+    search = ppo.DreamPPO(config.ppo, dreamer, config.inputs, config.temperature, starts, last, seed)
     log = MetricsLog(folder / PPO_LOG, "iteration", done)
     progress = Progress("train-controller, PPO", last, "iterations", done)
     with interrupt.deferred():
@@ -94,19 +108,19 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     progress.finish(f"{last:,} iterations")
 
 
-def _restore(path: Path, net: ppo.ActorCritic, adam: DenseAdam) -> int:
+def _restore(path: Path, config: ControllerConfig, net: ppo.ActorCritic, adam: DenseAdam) -> int:
     """Fills C, the critic and Adam's moments from a checkpoint; returns its iteration. Raises `BadFileError`."""
     state = load_tensors(path)
     try:
         done = int(load_metadata(path)["iteration"])
         net.load_state_dict({name: state[name] for name in net.state_dict()})
-        adam.restore(state, done * ppo.steps_per_iteration())
+        adam.restore(state, done * ppo.steps_per_iteration(config.ppo))
     except (KeyError, ValueError, RuntimeError) as error:
         raise BadFileError(f"{path}: not the state of such a search ({error}); remove {path.parent} and begin again") from error
     return done
 
 
-def begin_search(config: ControllerConfig, run: Run) -> CMAES:
+def begin_search(config: ControllerConfig, run: Run) -> Strategy:
     """Returns the search before its first generation: around where PPO has led, the previous run's controller, or zeros."""
     start = start_after(config, run, config.ppo_iterations)
     basis = None
@@ -115,7 +129,9 @@ def begin_search(config: ControllerConfig, run: Run) -> CMAES:
         basis = _read(path, "basis")
         if basis is None or basis.ndim != 2 or len(basis) != len(start):
             raise BadFileError(f"{path}: not a basis of {len(start):,} parameters; remove {path.parent} and begin again")
-    return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+    if config.optimizer == "cma":
+        return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+    return STRATEGIES[config.optimizer](start, config.sigma, config.population_size, run.seed, config.es)
 
 
 def _ppo_path(run: Run, iteration: int) -> Path:
@@ -125,7 +141,8 @@ def _ppo_path(run: Run, iteration: int) -> Path:
 def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[np.float64]:
     """Returns the controller after an iteration of PPO, one of `kept_iterations`, float64 [parameters]; after none, the
     previous run's or zeros."""
-    size = num_parameters(get_task(run.task), config.inputs)
+    task = get_task(run.task)
+    size = num_parameters(run_sizes(task, run.preset), config.inputs, task.controller_bias)
     if iteration:
         path = _ppo_path(run, iteration)
         found = _read(path, "solution")

@@ -58,7 +58,7 @@ def play_episode(world: PixelEnvs, spec: Task, config: CollectConfig, seed: int,
     for attempt in range(MAX_ATTEMPTS):
         env_seed = derive_seed(seed, "collect/env", index, attempt)
         rng = np.random.default_rng(derive_seed(seed, "collect/policy", index, attempt))
-        policy = RandomNets(spec, rng) if config.policy == "nets" else spec.random_policy(rng, config)
+        policy = RandomNets(spec, rng) if config.policy == "nets" else spec.random_policy(rng, config.random)
         recorder = Recorder(policy)
         rollout(world, recorder, [EpisodeJob(0, env_seed)], on_step=recorder)
         if len(recorder.recording) > config.max_short_steps:
@@ -93,7 +93,7 @@ def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_en
     global _agent
     torch.set_num_threads(1)
     spec = get_task(task)
-    kwargs = dict(spec.start_anywhere_kwargs) if config.start_anywhere else {}
+    kwargs = dict(spec.data.start_anywhere_kwargs) if config.start_anywhere else {}
     if config.max_episode_steps:
         kwargs["max_episode_steps"] = config.max_episode_steps
     _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
@@ -173,7 +173,7 @@ def run(config: CollectConfig, run: Run) -> None:
     spec = get_task(run.task)
     if run.done("collect") is None:
         check_task(spec)
-    if config.start_anywhere and not spec.start_anywhere_kwargs:
+    if config.start_anywhere and not spec.data.start_anywhere_kwargs:
         raise UserError(f"{spec.name} has one place to start from; leave start_anywhere out")
     inputs, model = _inputs(config, run, spec)
     begun = run.begin("collect", config, inputs)
@@ -236,7 +236,7 @@ def _play_missing(
         store = ShardStore(config.episodes_url)
         store.claim(fingerprint)
     num_envs = 1 if model is None else config.episodes_per_shard
-    place = (config.backend, config.address, config.num_workers)
+    place = (config.place.backend, config.place.address, config.num_workers)
     workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
     tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
     num_done, num_frames = config.num_episodes - sum(map(len, missing.values())), 0
@@ -276,7 +276,7 @@ def play_driven(
     """Plays episodes ``indices`` of a run side by side, one a slot of ``pixels``, and returns them by number."""
     world = LatentEnv(pixels, agent.world_model, agent.inputs)
     spec = agent.task
-    controller = ControllerPolicy(spec, agent.inputs, agent.needed_solution()[None])
+    controller = ControllerPolicy(spec, agent.world_model.sizes, agent.inputs, agent.needed_solution()[None])
     driver = NoisyDriver(world, controller, spec, config, seed, indices, attempt)
     jobs = [EpisodeJob(0, derive_seed(seed, "collect/env", index, attempt)) for index in indices]
     rollout(world, driver, jobs, on_step=driver)

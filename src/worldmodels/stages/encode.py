@@ -22,11 +22,11 @@ from worldmodels.config import EncodeConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.run_data import open_episodes
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.task import get_task
 from worldmodels.models.precision import device_of, pick_device
+from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
-from worldmodels.models.world_model import make_vae
 from worldmodels.runs.layout import INITIAL_LATENTS, POSITION, WEIGHTS
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
@@ -60,7 +60,7 @@ def run(config: EncodeConfig, run: Run) -> None:
         return
     store = open_episodes(run)
     folder = run.stage_path("encode")
-    vae = make_vae(spec)
+    vae = VAE(run_sizes(spec, run.preset).latent_size)
     load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     vae.to(device).eval()
@@ -71,7 +71,7 @@ def run(config: EncodeConfig, run: Run) -> None:
     num_all = sum(store.num_frames - part.first for part in parts)
     position = folder / POSITION
     start = _position(position, num_all) if position.exists() else 0
-    shapes = _shapes(spec, store, first_mirrored)
+    shapes = _shapes(vae.latent_size, spec.action_size, store, first_mirrored)
     arrays = _open_arrays(folder, shapes, start)
     if arrays is None:
         start, arrays = 0, _open_arrays(folder, shapes, 0)
@@ -86,20 +86,20 @@ def run(config: EncodeConfig, run: Run) -> None:
     progress.finish(f"{num_all:,} frames")
 
 
-def _shapes(spec: Task, store: EpisodeStore, first_mirrored: int) -> dict[str, tuple[int, ...]]:
+def _shapes(latent_size: int, action_size: int, store: EpisodeStore, first_mirrored: int) -> dict[str, tuple[int, ...]]:
     """Returns the arrays' shapes by name; without frames to mirror there are no mirrored ones."""
     total = store.num_frames
     shapes: dict[str, tuple[int, ...]] = {
-        "mu": (total, spec.latent_size),
-        "logvar": (total, spec.latent_size),
-        "action": (total, spec.action_size),
+        "mu": (total, latent_size),
+        "logvar": (total, latent_size),
+        "action": (total, action_size),
         "reward": (total,),
         "terminated": (total,),
         "damage": (total,),
         "lengths": (len(store.lengths),),
     }
     if first_mirrored < total:
-        shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, spec.latent_size))
+        shapes |= dict.fromkeys(MIRRORED, (total - first_mirrored, latent_size))
     return shapes
 
 

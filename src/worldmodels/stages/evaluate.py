@@ -20,6 +20,7 @@ from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import Task
 from worldmodels.models.precision import pick_device
+from worldmodels.policies.blind import UniformPolicy
 from worldmodels.runs.layout import EVALUATION
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
@@ -131,12 +132,14 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         temperature = config.temperature or own
         where = f"{temperature_text(temperature, own)}: "
         device = pick_device(config.device)
-        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, random)
+        acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
+        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, acting)
     elif isinstance(player, Outsider):
         evaluator = OutsiderEvaluator(player, official)
     else:
         world_model = None if agent is None or random else agent.world_model
-        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, config.backend, config.address)
+        place = config.place
+        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, place.backend, place.address)
     try:
         solutions = torch.zeros(1, 0) if agent is None else agent.needed_solution()[None]
         block = max(BLOCK_EPISODES, config.num_slots)
@@ -154,7 +157,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         "world": config.world,
         "agent": "policy" if isinstance(player, Outsider) else config.agent,
         "env": {
-            "id": spec.dream_id if dream else spec.score_id(official),
+            "id": spec.gym_id("Dream") if dream else spec.score_id(official),
             "settings": dict(spec.env_kwargs),
             "max_episode_steps": spec.max_episode_steps,
             "versions": versions(),

@@ -1,8 +1,8 @@
-"""Finds C with CMA-ES: ``controller/``, and then ``model/``, the three parts together.
+"""Finds C: ``controller/``, and then ``model/``, the three parts together.
 
 controller/
   history.jsonl     one row a generation: time, mean, min, max, std, sigma, steps, and every candidate's fitness
-  scores.jsonl      one row a scoring of CMA-ES's mean
+  scores.jsonl      one row a scoring of the search's mean
   best.safetensors  the mean that scored best
   (and what `search_start` leaves)
 """
@@ -23,10 +23,10 @@ def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
     pick_device(config.device)
     if config.ppo_iterations:
-        check_ppo(get_task(run.task), config.inputs, config.ppo_iterations)
-    inputs = {**run.require("vae")["outputs"], **run.require("encode")["outputs"], **run.inherited("controller")}
-    if config.memory == "trained":
-        inputs |= run.require("rnn")["outputs"]
+        check_ppo(get_task(run.task), config)
+    made_from = ("vae", "encode", "rnn")
+    inputs = {name: digest for stage in made_from for name, digest in run.require(stage)["outputs"].items()}
+    inputs |= run.inherited("controller")
     if run.begin("controller", config, inputs):
         store = open_latents(run)
-        evolve(config, run, load_world_model(run, config.memory, store), store)
+        evolve(config, run, load_world_model(run, store), store)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from worldmodels.base.errors import UserError
@@ -9,8 +11,9 @@ from worldmodels.base.files import sha256_of
 from worldmodels.config import RNNConfig
 from worldmodels.data.run_data import open_latents, split_run
 from worldmodels.envs.task import get_task
+from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.precision import pick_device
-from worldmodels.models.world_model import make_rnn
+from worldmodels.models.sizes import run_sizes
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
 from worldmodels.training.loop import begin_from_previous, train
@@ -25,8 +28,9 @@ def run(config: RNNConfig, run: Run) -> None:
         return
     torch.manual_seed(run.derive_seed("rnn/weights"))
     spec = get_task(run.task)
-    model = make_rnn(spec).to(device)
-    begin_from_previous(run, "rnn", model)
+    sizes = run_sizes(spec, dataclasses.replace(run.preset, rnn=config))
+    model = MDNRNN(sizes).to(device)
+    begin_from_previous(run, "rnn", model, sizes)
     store = open_latents(run)
     if store.lengths.max() < 2:
         raise UserError(f"{run.stage_path('encode')}: every episode has a single step; M needs some of at least 2")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from worldmodels.base.files import sha256_of
@@ -9,7 +11,8 @@ from worldmodels.config import VAEConfig
 from worldmodels.data.run_data import open_episodes, split_run
 from worldmodels.envs.task import get_task
 from worldmodels.models.precision import pick_device
-from worldmodels.models.world_model import make_vae
+from worldmodels.models.sizes import run_sizes
+from worldmodels.models.vae import VAE
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
 from worldmodels.training.loop import begin_from_previous, train
@@ -24,8 +27,9 @@ def run(config: VAEConfig, run: Run) -> None:
         return
     folder = run.stage_path("vae")
     torch.manual_seed(run.derive_seed("vae/weights"))
-    model = make_vae(get_task(run.task)).to(device)
-    begin_from_previous(run, "vae", model)
+    sizes = run_sizes(get_task(run.task), dataclasses.replace(run.preset, vae=config))
+    model = VAE(sizes.latent_size).to(device)
+    begin_from_previous(run, "vae", model, sizes)
     store = open_episodes(run)
     split = split_run(run, len(store.lengths), config.held_out_fraction)
     trainee = VAETrainee(model, store, split, config, run.seed)

@@ -25,7 +25,10 @@ from worldmodels.base.files import written_beside
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_module, load_tensors, save_tensors
 from worldmodels.config import GradientConfig
+from worldmodels.envs.task import get_task
+from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.models.precision import compute_dtype, device_of
+from worldmodels.models.sizes import run_sizes
 from worldmodels.runs.layout import METRICS, TENSORBOARD, TRAINING_STATE, WEIGHTS
 from worldmodels.runs.run import VERBS, Run
 from worldmodels.runtime import interrupt
@@ -68,9 +71,25 @@ def learning_rate(config: GradientConfig, step: int) -> float:
     return falling_rate(config.learning_rate, config.final_learning_rate, step, config.num_steps)
 
 
-def begin_from_previous(run: Run, stage: str, model: nn.Module) -> None:
-    """Gives a model the weights that the previous run ended with; without a previous run it keeps its own."""
+#: The sizes that a stage's weights depend on.
+SIZES = {"vae": ("latent_size",), "rnn": ("latent_size", "hidden_size", "num_mixtures")}
+
+
+def begin_from_previous(run: Run, stage: str, model: nn.Module, sizes: RNNSizes) -> None:
+    """Gives a model the weights that the previous run ended with; without a previous run it keeps its own.
+
+    Raises:
+        UserError: ``sizes``, the model's, are not the previous run's.
+    """
     if run.previous is not None:
+        before = run_sizes(get_task(run.task), run.previous.preset)
+        for name in SIZES[stage]:
+            asked, found = getattr(sizes, name), getattr(before, name)
+            if asked != found:
+                raise UserError(
+                    f"{name} is {asked}, and {run.previous.path}, which this run goes on from, has {found}; use "
+                    f"--{name.replace('_', '-')} {found}, or begin a run without --previous"
+                )
         path = run.previous.stage_path(stage) / WEIGHTS
         load_module(path, model)
         run.previous.require_part(stage, stage, path)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig, PlayConfig, Player
+from worldmodels.config import PlayConfig, Player, RandomPolicyConfig
 from worldmodels.config import World as WorldName
 from worldmodels.envs.check import check_task
 from worldmodels.models.precision import pick_device
@@ -93,7 +93,7 @@ class Session:
         self._branches = 0
         self._controller = None
         if agent.solution is not None:
-            self._controller = ControllerPolicy(self.spec, agent.inputs, agent.solution[None])
+            self._controller = ControllerPolicy(self.spec, agent.world_model.sizes, agent.inputs, agent.solution[None])
             self._controller.begin(np.ones(1, np.bool_), [EpisodeJob(0, 0)])
         if settings.world == "dream":
             self._refuse_no_dream()
@@ -135,7 +135,7 @@ class Session:
     def restart(self, seed: int | None = None) -> None:
         """Begins an episode in the open world, with this one's seed or another."""
         episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
-        self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), CollectConfig())
+        self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), RandomPolicyConfig())
         if self.world == "real":
             self._open_reality().reset(seed=[episode.seed])
             self._follow()
@@ -195,7 +195,7 @@ class Session:
         self.episode.steps += 1
         self.episode.over = bool(terminated[0] or truncated[0])
         if self.world == "real" and self.agent.can_dream:
-            if self.episode.steps % self.spec.render_fps == 0:
+            if self.episode.steps % self.spec.play.render_fps == 0:
                 self._follow()
             else:
                 self._beside.step(self.action[None])
@@ -204,9 +204,9 @@ class Session:
         """Returns the action of whoever acts, float32 [A]."""
         if self.player == "human":
             wanted = np.zeros(self.spec.action_size)
-            for name in keys & self.spec.keys.keys():
-                wanted += self.spec.keys[name]
-            ramp = self.spec.key_ramp
+            for name in keys & self.spec.play.keys.keys():
+                wanted += self.spec.play.keys[name]
+            ramp = self.spec.play.key_ramp
             moved: Floats = (self.action + np.clip(wanted - self.action, -ramp, ramp)).astype(np.float32)
             return moved
         if self._controller is not None:

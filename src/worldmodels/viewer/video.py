@@ -44,7 +44,7 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
             sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)
-        with encoding(out, (first.shape[1], first.shape[0]), agent.task.render_fps / every) as encoder:
+        with encoding(out, (first.shape[1], first.shape[0]), agent.task.play.render_fps / every) as encoder:
             encoder.write(first)
             for step in range(1, settings.steps + 1):
                 for session in sessions:

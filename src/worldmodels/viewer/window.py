@@ -101,7 +101,7 @@ class Window:
         """Why others are not."""
         self._keys: set[str] = set()
         self.running, self.paused, self.helping = True, False, False
-        self._note, self._note_frames = "h: help", 3 * session.spec.render_fps
+        self._note, self._note_frames = "h: help", 3 * session.spec.play.render_fps
         self._actions: dict[str, Callable[[], None]] = {
             "m": session.switch_player,
             "tab": session.switch_world,
@@ -131,7 +131,7 @@ class Window:
         self.running = False
 
     def _say(self, note: str) -> None:
-        self._note, self._note_frames = note, 3 * self._session.spec.render_fps
+        self._note, self._note_frames = note, 3 * self._session.spec.play.render_fps
 
     def _toggle_recording(self) -> None:
         if self._recording is not None:
@@ -144,7 +144,7 @@ class Window:
         except EnvironmentFailure as error:
             self._say_failure(str(error))
             return
-        self._recording = Recording(path, self._panels.size, self._session.spec.render_fps)
+        self._recording = Recording(path, self._panels.size, self._session.spec.play.render_fps)
 
     def _look_after_recordings(self) -> None:
         """Says what came of those that are over."""
@@ -212,7 +212,7 @@ class Window:
 
     def run(self) -> None:
         """Plays until the window is closed, at the task's own speed; where drawing can't follow, frames are left out."""
-        duration = 1 / self._session.spec.render_fps
+        duration = 1 / self._session.spec.play.render_fps
         due, left_out = time.monotonic(), 0
         while self.running:
             for event in pygame.event.get():

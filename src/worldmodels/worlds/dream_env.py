@@ -66,7 +66,7 @@ class DreamEnv(World):
         as_tensors: bool = False,
     ) -> None:
         check_temperature(temperature)
-        spec = world_model.spec
+        spec, sizes = world_model.spec, world_model.sizes
         self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
         self.temperature = temperature
         self._device, self._as_tensors = device_of(world_model.rnn), as_tensors
@@ -78,9 +78,9 @@ class DreamEnv(World):
             self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
             self._damages = torch.tensor(spec.hit_damages, device=self._device)
             # One number more decides whether there is a hit and what it costs.
-            self._noise = EpisodeNoise(num_envs, spec.latent_size + bool(spec.hit_damages), self._device)
-            self.z = torch.zeros(num_envs, spec.latent_size, device=self._device)
-        obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
+            self._noise = EpisodeNoise(num_envs, sizes.latent_size + int(sizes.hits), self._device)
+            self.z = torch.zeros(num_envs, sizes.latent_size, device=self._device)
+        obs_space = spaces.Box(-np.inf, np.inf, (feature_size(sizes, inputs),), np.float32)
         self._set_spaces(obs_space, action_space_of(spec), num_envs)
 
     @with_its_threads
@@ -100,7 +100,7 @@ class DreamEnv(World):
         begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
         pick = (uniform[:, 0] * len(self._initial.mu)).long().clamp(max=len(self._initial.mu) - 1)
-        first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal[:, : self._spec.latent_size]
+        first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal[:, : self.z.shape[1]]
         self.z = torch.where(begun[:, None], first, self.z)
         self._restart[begun] = 1
         self._num_steps[mask] = 0
@@ -115,7 +115,7 @@ class DreamEnv(World):
         self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
         self._restart.zero_()
         uniform, normal = self._noise.next()
-        size = self._spec.latent_size
+        size = self.z.shape[1]
         self.z, done, reward = self._stepper.sample(self._state.hidden, uniform[:, :size], normal[:, :size], self.temperature)
         self._num_steps += 1
         infos = {}

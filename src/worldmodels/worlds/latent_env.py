@@ -46,7 +46,7 @@ class LatentEnv(World):
     def __init__(
         self, envs: PixelEnvs, world_model: WorldModel, inputs: ControllerInputs, always_remember: bool = False
     ) -> None:
-        spec = world_model.spec
+        sizes = world_model.sizes
         self._remembers = always_remember or uses_memory(inputs)
         self._envs, self._inputs, self._vae = envs, inputs, world_model.vae
         self._device = device_of(world_model.vae)
@@ -56,10 +56,10 @@ class LatentEnv(World):
             self._state = world_model.rnn.initial_state(envs.num_envs)
             self._restart = torch.ones(envs.num_envs)
             self._health = torch.full((envs.num_envs,), FULL_HEALTH)
-            self._noise = EpisodeNoise(envs.num_envs, spec.latent_size)
-            self.mu = self.z = torch.zeros(envs.num_envs, spec.latent_size)
+            self._noise = EpisodeNoise(envs.num_envs, sizes.latent_size)
+            self.mu = self.z = torch.zeros(envs.num_envs, sizes.latent_size)
         self.frames: Frame = np.zeros((envs.num_envs, 64, 64, 3), np.uint8)
-        obs_space = spaces.Box(-np.inf, np.inf, (feature_size(spec, inputs),), np.float32)
+        obs_space = spaces.Box(-np.inf, np.inf, (feature_size(sizes, inputs),), np.float32)
         self._set_spaces(obs_space, envs.single_action_space, envs.num_envs)
 
     def _see(self, normal: Tensor) -> tuple[Tensor, Tensor]:

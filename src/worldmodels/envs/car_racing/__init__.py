@@ -3,15 +3,12 @@
 Importing this package registers the task; Box2D and pygame are imported when an environment is made.
 """
 
-import functools
-
 import numpy as np
 
 from worldmodels.base.types import Floats
 from worldmodels.envs.car_racing.official import OfficialFrames
 from worldmodels.envs.car_racing.presets import LAPTOP, PAPER, SMOKE
-from worldmodels.envs.held_random import held_random_policy
-from worldmodels.envs.task import PublishedScore, Task, register
+from worldmodels.envs.task import DataSettings, PlaySettings, Published, PublishedScore, Task, register
 
 MAX_EPISODE_STEPS = 1000
 
@@ -29,33 +26,34 @@ register(
         name="car-racing",
         summary="Gymnasium's CarRacing-v3: drive round a track that is new every time",
         env_id="worldmodels/CarRacing-v3",
-        dream_id="worldmodels/CarRacingDream-v0",
         official_id="CarRacing-v3",
         official_wrapper=OfficialFrames,
-        latent_size=32,
-        hidden_size=256,
         action_size=3,
         max_episode_steps=MAX_EPISODE_STEPS,
-        solved_at=900,
-        random_policy=functools.partial(held_random_policy, action_size=3, squash=squash),
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         squash=squash,
-        done_head=True,
-        render_fps=50,
         env_kwargs={"lap_complete_percent": 0.95},
-        start_anywhere_kwargs={"start_anywhere": True},
-        fixed_actions={
-            "stand": (0.0, 0.0, 0.0),
-            "straight on": (0.0, 0.3, 0.0),
-            "always left": (-0.3, 0.3, 0.0),
-            "always right": (0.3, 0.3, 0.0),
-        },
-        keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0), "down": (0.0, 0.0, 0.8)},
-        key_ramp=0.1,
-        published=(
-            PublishedScore("paper, V only", 632, 251),
-            PublishedScore("paper, V and a hidden layer", 788, 141),
-            PublishedScore("paper, V and M", 906, 21),
+        data=DataSettings(
+            start_anywhere_kwargs={"start_anywhere": True},
+            fixed_actions={
+                "stand": (0.0, 0.0, 0.0),
+                "straight on": (0.0, 0.3, 0.0),
+                "always left": (-0.3, 0.3, 0.0),
+                "always right": (0.3, 0.3, 0.0),
+            },
+        ),
+        play=PlaySettings(
+            keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0), "down": (0.0, 0.0, 0.8)},
+            key_ramp=0.1,
+            render_fps=50,
+        ),
+        published=Published(
+            solved_at=900,
+            scores=(
+                PublishedScore("paper, V only", 632, 251),
+                PublishedScore("paper, V and a hidden layer", 788, 141),
+                PublishedScore("paper, V and M", 906, 21),
+            ),
         ),
     )
 )

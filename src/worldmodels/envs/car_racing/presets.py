@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.config import (
+    CollectConfig,
+    ControllerConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    Preset,
+    RandomPolicyConfig,
+    RNNConfig,
+    VAEConfig,
+)
 
 SMOKE = Preset(
-    collect=CollectConfig(num_episodes=48, episodes_per_shard=4, bias_scale=1.0),
+    collect=CollectConfig(num_episodes=48, episodes_per_shard=4, random=RandomPolicyConfig(bias_scale=1.0)),
     vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
     encode=EncodeConfig(),
     rnn=RNNConfig(
@@ -30,7 +39,13 @@ SMOKE = Preset(
 )
 LAPTOP = Preset(
     # Short episodes from anywhere: a random driver leaves the road within seconds, and sees nothing but grass after.
-    collect=CollectConfig(num_episodes=1_200, episodes_per_shard=4, bias_scale=1.0, start_anywhere=True, max_episode_steps=400),
+    collect=CollectConfig(
+        num_episodes=1_200,
+        episodes_per_shard=4,
+        random=RandomPolicyConfig(bias_scale=1.0),
+        start_anywhere=True,
+        max_episode_steps=400,
+    ),
     vae=VAEConfig(num_steps=6_000, batch_size=100, learning_rate=5e-4, final_learning_rate=5e-5),
     encode=EncodeConfig(),
     rnn=RNNConfig(

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import functools
-
-from worldmodels.envs.held_random import held_random_policy
 from worldmodels.envs.take_cover.env import HIT_DAMAGES, MAX_EPISODE_STEPS
 from worldmodels.envs.take_cover.presets import LAPTOP, PAPER, SMOKE
-from worldmodels.envs.task import PublishedScore, Task, register
+from worldmodels.envs.task import DataSettings, PlaySettings, Published, PublishedScore, Task, register
 
 register(
     Task(
         name="take-cover",
         summary="Doom's TakeCover: dodge fireballs; C learns inside M's dream and plays the real game",
         env_id="worldmodels/TakeCover-v1",
-        dream_id="worldmodels/TakeCoverDream-v0",
         latent_size=64,
         hidden_size=512,
-        action_size=1,
         max_episode_steps=MAX_EPISODE_STEPS,
-        solved_at=750,
-        random_policy=functools.partial(held_random_policy, action_size=1),
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         controller_bias=False,
         mirrored_action=(-1.0,),
         env_threads=2,
         restart_input=True,
-        done_head=True,
         hit_damages=HIT_DAMAGES,
         dream_reward=1.0,
-        fixed_actions={"stay": (0.0,), "always left": (-1.0,), "always right": (1.0,)},
-        keys={"left": (-1.0,), "right": (1.0,)},
-        published=(
-            PublishedScore("paper, random policy", 210, 108),
-            PublishedScore("paper, agent, τ 1.15", 918, 546, "dream"),
-            PublishedScore("paper, agent, τ 1.15", 1092, 556),
+        data=DataSettings(fixed_actions={"stay": (0.0,), "always left": (-1.0,), "always right": (1.0,)}),
+        play=PlaySettings(keys={"left": (-1.0,), "right": (1.0,)}),
+        published=Published(
+            solved_at=750,
+            scores=(
+                PublishedScore("paper, random policy", 210, 108),
+                PublishedScore("paper, agent, τ 1.15", 918, 546, "dream"),
+                PublishedScore("paper, agent, τ 1.15", 1092, 556),
+            ),
         ),
     )
 )

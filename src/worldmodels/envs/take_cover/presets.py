@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.config import (
+    CollectConfig,
+    ControllerConfig,
+    EncodeConfig,
+    EvaluateConfig,
+    Preset,
+    RandomPolicyConfig,
+    RNNConfig,
+    VAEConfig,
+)
 
 SMOKE = Preset(
     # Holds of up to 40 steps let M see what standing still and running into a wall lead to; C finds out first otherwise.
-    collect=CollectConfig(num_episodes=500, bias_scale=1.2, max_hold_steps=40),
+    collect=CollectConfig(num_episodes=500, random=RandomPolicyConfig(bias_scale=1.2, max_hold_steps=40)),
     vae=VAEConfig(num_steps=700, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=350),
     encode=EncodeConfig(),
     rnn=RNNConfig(
@@ -31,7 +40,9 @@ SMOKE = Preset(
     evaluate=EvaluateConfig(),
 )
 LAPTOP = Preset(
-    collect=CollectConfig(num_episodes=7_000, bias_scale=1.2, min_spread=0.0, max_hold_steps=30),
+    collect=CollectConfig(
+        num_episodes=7_000, random=RandomPolicyConfig(bias_scale=1.2, min_action_scale=0.0, max_hold_steps=30)
+    ),
     # Small batches: as many updates as the paper's batch of 100 would make in three times the frames. A distant fireball is a
     # pixel or two: the quartic term makes V care, and the tolerance leaves it room to say so.
     vae=VAEConfig(

@@ -1,0 +1,81 @@
+"""The sizes of V and M: those that a task suggests, those of a run, and those that a model's own config.json names."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.config import LARGEST_HIDDEN, LARGEST_LATENT, MOST_MIXTURES, ControllerInputs, Preset
+from worldmodels.envs.task import Task
+from worldmodels.models.controller import num_parameters
+from worldmodels.models.mdn_rnn import RNNSizes
+
+#: What config.json calls M's heads, and the fields of `RNNSizes` that say whether they are there.
+HEADS = {"done": "done_head", "hits": "hits", "reward": "reward_head"}
+
+
+def own_sizes(task: Task) -> RNNSizes:
+    """Returns the sizes of a task's model where a run asks for no others."""
+    return RNNSizes(
+        task.latent_size,
+        task.action_size,
+        task.hidden_size,
+        task.num_mixtures,
+        task.restart_input,
+        task.done_head,
+        bool(task.hit_damages),
+        task.reward_head,
+    )
+
+
+def own_parameters(task: Task, inputs: ControllerInputs) -> int:
+    """Returns how many parameters a C has that sees ``inputs`` of such a model."""
+    return num_parameters(own_sizes(task), inputs, task.controller_bias)
+
+
+def run_sizes(task: Task, preset: Preset) -> RNNSizes:
+    """Returns the sizes of a run's model. Runs older than these settings have 0 in their place: the task's own."""
+    own, vae, rnn = own_sizes(task), preset.vae, preset.rnn
+    return dataclasses.replace(
+        own,
+        latent_size=vae.latent_size or own.latent_size,
+        hidden_size=rnn.hidden_size or own.hidden_size,
+        num_mixtures=rnn.num_mixtures or own.num_mixtures,
+    )
+
+
+def sizes_to_json(sizes: RNNSizes) -> dict[str, Any]:
+    """Returns what a model's config.json says of its sizes."""
+    return {
+        "latent_size": sizes.latent_size,
+        "hidden_size": sizes.hidden_size,
+        "num_mixtures": sizes.num_mixtures,
+        "restart_input": sizes.restart_input,
+        "heads": {name: getattr(sizes, field) for name, field in HEADS.items()},
+    }
+
+
+def sizes_from_json(config: dict[str, Any], task: Task, file: Path) -> RNNSizes:
+    """Returns the sizes that a model's config.json names. Older ones name the latent's and the hidden size alone; all else was
+    the task's then.
+
+    Raises:
+        BadFileError: what stands there is no size.
+        UserError: M does not predict what the task's dream needs.
+    """
+    own = sizes_to_json(own_sizes(task))
+    found = {**own, "latent_size": None, "hidden_size": None} | {name: config[name] for name in own if name in config}
+    for name, largest in (("latent_size", LARGEST_LATENT), ("hidden_size", LARGEST_HIDDEN), ("num_mixtures", MOST_MIXTURES)):
+        if type(found[name]) is not int or not 1 <= found[name] <= largest:
+            raise BadFileError(f"{file}: '{name}' is {found[name]!r}; expected a whole number from 1 to {largest:,}")
+    heads = found.pop("heads")
+    if not isinstance(heads, dict) or set(heads) != set(HEADS) or not all(type(there) is bool for there in heads.values()):
+        raise BadFileError(f"{file}: 'heads' is {heads!r}; expected true or false for each of {', '.join(HEADS)}")
+    if type(found["restart_input"]) is not bool:
+        raise BadFileError(f"{file}: 'restart_input' is {found['restart_input']!r}; expected true or false")
+    if heads["hits"] != bool(task.hit_damages) or (task.reward_head and not heads["reward"]):
+        wanted = "hits" if task.hit_damages else "the reward" if task.reward_head else "no hits"
+        raise UserError(f"{file}: its M is not one of {task.name}, whose dream needs an M that predicts {wanted}")
+    return RNNSizes(action_size=task.action_size, **found, **{HEADS[name]: there for name, there in heads.items()})

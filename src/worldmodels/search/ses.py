@@ -1,0 +1,22 @@
+"""The original's simple evolution strategy: PEPG whose mean jumps to the average of the best candidates.
+
+μ ← mean of the best ``es_elite_ratio`` · P candidates;   σ adapts as in `pepg`
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldmodels.search.pepg import PEPG
+from worldmodels.search.strategy import Fitness, Solutions
+
+
+class SES(PEPG):
+    """Args: those of `PEPG`."""
+
+    stage = "controller/ses"
+
+    def _move_mean(self, shaped: Fitness, noise: Solutions) -> None:
+        num_elites = max(1, int(len(shaped) * self._settings.elite_ratio))
+        best = np.argsort(-shaped, kind="stable")[:num_elites]
+        self._mean = np.asarray(self._asked[best].mean(0))

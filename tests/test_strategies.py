@@ -1,0 +1,250 @@
+"""The original's optimisers: they find optima, repeat themselves exactly, and step as evosax's do on the same candidates."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from worldmodels.base.errors import UserError
+from worldmodels.cli import main
+from worldmodels.config import ControllerConfig, ESConfig
+from worldmodels.search.cma_es import CMAES
+from worldmodels.search.openes import OpenES
+from worldmodels.search.pepg import PEPG
+from worldmodels.search.ses import SES
+from worldmodels.search.simple_ga import SimpleGA
+from worldmodels.search.strategy import annealed, centred_ranks, decayed
+
+POPULATION = 32
+TARGET = np.linspace(-1, 1, 10)
+STRATEGIES = {"openes": OpenES, "pepg": PEPG, "ses": SES, "simple-ga": SimpleGA}
+SETTINGS = {
+    "openes": ESConfig(learning_rate=0.1, learning_rate_decay=0.98, sigma_limit=0.01, weight_decay=0),
+    "pepg": ESConfig(learning_rate=0.1, learning_rate_decay=0.98, sigma_limit=0.01, weight_decay=0),
+    "ses": ESConfig(elite_ratio=0.25, sigma_limit=0.01, weight_decay=0),
+    "simple-ga": ESConfig(sigma_decay=0.98, sigma_limit=0.01, weight_decay=0),
+}
+NAMES = ["cma", *STRATEGIES]
+
+
+def make(name, start, seed=0, **changes):
+    if name == "cma":
+        return CMAES(start, 0.3, POPULATION, seed)
+    return STRATEGIES[name](start, 0.2, POPULATION, seed, dataclasses.replace(SETTINGS[name], **changes))
+
+
+def sphere(solutions):
+    return -np.square(solutions - TARGET).sum(-1)
+
+
+def rastrigin(solutions):
+    x = solutions - TARGET
+    return -(10 * x.shape[-1] + (np.square(x) - 10 * np.cos(2 * np.pi * x)).sum(-1))
+
+
+def run(search, function, generations):
+    for _ in range(generations):
+        search.tell(function(search.ask()))
+    return search
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_finds_the_optimum_of_a_sphere(name):
+    start = np.full(10, 2.0)
+    search = run(make(name, start), sphere, 300)
+    assert sphere(search.mean) > 0.01 * sphere(start)
+    assert search.sigma < 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_gets_far_up_a_rugged_hill(name):
+    start = np.full(10, 2.0)
+    search = run(make(name, start), rastrigin, 200)
+    assert rastrigin(search.mean) > 0.5 * rastrigin(start)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_that_goes_through_its_history_again_goes_on_with_the_same_bytes(name):
+    start, told = np.zeros(10), []
+    search = make(name, start, 3)
+    for _ in range(7):
+        told.append(rastrigin(search.ask()))
+        search.tell(told[-1])
+    resumed = make(name, start, 3)
+    for fitness in told:
+        resumed.replay(fitness)
+    assert resumed.generation == search.generation == 7
+    assert resumed.sigma == search.sigma
+    np.testing.assert_array_equal(resumed.mean, search.mean)
+    np.testing.assert_array_equal(resumed.ask(), search.ask())
+    assert not np.array_equal(make(name, start, 4).ask(), make(name, start, 3).ask())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_finite_ranks_last(name):
+    broken, bad = make(name, np.zeros(10)), make(name, np.zeros(10))
+    fitness = sphere(broken.ask())
+    bad.ask()
+    fitness[3] = fitness.min() - 1
+    bad.tell(fitness)
+    fitness[3] = np.nan
+    broken.tell(fitness)
+    np.testing.assert_array_equal(broken.mean, bad.mean)
+    before = broken.mean.copy()
+    broken.ask()
+    with pytest.raises(ValueError, match="no candidate has a finite fitness"):
+        broken.tell(np.full(POPULATION, np.inf))
+    np.testing.assert_array_equal(broken.mean, before)
+    with pytest.raises(ValueError, match=r"\(3,\) values for 32 candidates"):
+        broken.replay(np.zeros(3))
+
+
+@pytest.mark.parametrize("name", ["openes", "pepg", "ses"])
+def test_pairs_lie_on_both_sides_of_the_mean(name):
+    search = run(make(name, np.ones(10)), sphere, 3)
+    solutions = search.ask() - search.mean
+    np.testing.assert_allclose(solutions[: POPULATION // 2], -solutions[POPULATION // 2 :], atol=1e-15)
+
+
+def test_candidates_without_pairs():
+    solutions = OpenES(np.zeros(10), 0.1, 33, 0, ESConfig(antithetic=False)).ask()
+    assert solutions.shape == (33, 10)
+    assert len(np.unique(np.abs(solutions[:, 0]))) == 33
+
+
+@pytest.mark.parametrize("name", ["openes", "pepg", "ses"])
+def test_only_the_order_counts_where_fitness_is_ranked(name):
+    one, other = make(name, np.zeros(10)), make(name, np.zeros(10))
+    fitness = sphere(one.ask())
+    other.ask()
+    one.tell(fitness)
+    other.tell(np.exp(fitness))
+    np.testing.assert_array_equal(one.mean, other.mean)
+    assert one.sigma == other.sigma
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_weight_decay_makes_weights_smaller(name):
+    search = make(name, np.ones(10), weight_decay=1, rank_fitness=False)
+    run(search, lambda solutions: np.zeros(len(solutions)), 40)
+    assert np.square(search.mean).mean() < 0.8
+
+
+def test_a_generation_without_differences_moves_nothing():
+    search = make("openes", np.ones(4), rank_fitness=False)
+    run(search, lambda solutions: np.full(len(solutions), 5.0), 3)
+    np.testing.assert_array_equal(search.mean, np.ones(4))
+
+
+def test_a_lucky_parent_is_kept_unless_it_is_forgotten():
+    found = {}
+    for forget in (False, True):
+        search = make("simple-ga", np.zeros(10), forget_best=forget)
+        search.ask()
+        lucky = np.arange(float(POPULATION))
+        search.tell(lucky + 1e6)
+        best = search.mean.copy()
+        run(search, sphere, 5)
+        found[forget] = np.array_equal(search.mean, best)
+    assert found == {False: True, True: False}
+
+
+def test_shaping():
+    np.testing.assert_array_equal(centred_ranks(np.array([3.0, -1.0, 100.0])), [0.0, -0.5, 0.5])
+    np.testing.assert_allclose(decayed(np.zeros(2), np.array([[1.0, 3.0], [0.0, 0.0]]), 0.1), [-0.5, 0.0])
+    assert (annealed(0.1, 0.9, 0.05), annealed(0.05, 0.9, 0.05)) == (0.1 * 0.9, 0.05)
+
+
+def test_what_an_optimiser_cannot_do_is_refused():
+    ControllerConfig(optimizer="openes", population_size=33, es=ESConfig(antithetic=False)).validate()
+    for config, said in (
+        (ControllerConfig(optimizer="pepg", population_size=33), "population_size is 33; pepg draws candidates in pairs"),
+        (ControllerConfig(optimizer="ses", num_components=8), "num_components is 8, and only cma searches along components"),
+        (ControllerConfig(es=ESConfig(weight_decay=-1)), "es_weight_decay is -1; it must lie between 0 and 1,000"),
+    ):
+        with pytest.raises(UserError, match=f"^{said}"):
+            config.validate()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_search_that_was_cut_off_ends_with_the_same_bytes(toy_copy, name):
+    folder = toy_copy / "controller"
+    command = ["train-controller", "--run", str(toy_copy), "--optimizer", name, "--num-generations", "4"]
+    found = []
+    for rows in (0, 2):
+        history = (folder / "history.jsonl").read_text().splitlines(keepends=True)[:rows]
+        for file in ("DONE", "scores.jsonl", *["STARTED"][rows:]):
+            (folder / file).unlink()
+        (folder / "history.jsonl").write_text("".join(history))
+        assert main(command) == 0
+        told = [json.loads(line)["fitness"] for line in (folder / "history.jsonl").read_text().splitlines()]
+        found.append((told, (folder / "best.safetensors").read_bytes()))
+    assert len(found[0][0]) == 4
+    assert found[0] == found[1]
+
+
+def test_the_optimiser_is_in_the_fingerprint(toy_copy, capsys):
+    assert main(["train-controller", "--run", str(toy_copy), "--optimizer", "openes"]) == 2
+    assert "optimizer" in capsys.readouterr().err
+
+
+# evosax minimises, draws by itself, and computes in float32.
+GENERATIONS = 20
+
+
+def test_openes_steps_as_evosax_does():
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    from evosax.algorithms import Open_ES
+
+    theirs = Open_ES(POPULATION, np.zeros(10), True, optax.adam(0.05, 0.99, 0.999), optax.constant_schedule(0.2))
+    ours = make("openes", np.zeros(10), sigma_decay=1, learning_rate=0.05, learning_rate_decay=1)
+    compare(jax, ours, theirs, theirs.default_params)
+
+
+def test_pepg_steps_as_evosax_does():
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    from evosax.algorithms import PGPE
+
+    theirs = PGPE(POPULATION, np.zeros(10), optax.adam(0.05, 0.99, 0.999))
+    # Their rate of the step sizes counts both sides of a pair.
+    params = theirs.default_params.replace(std_init=0.2, std_lr=0.1, std_max_change=0.2)
+    ours = make("pepg", np.zeros(10), sigma_decay=1, sigma_learning_rate=0.2, learning_rate=0.05, learning_rate_decay=1)
+    compare(jax, ours, theirs, params)
+
+
+def compare(jax, ours, theirs, params):
+    """Tells both the fitness of our candidates, which the other takes for its own."""
+    key = jax.random.key(0)
+    state = theirs.init(key, np.zeros(10), params)
+    for _ in range(GENERATIONS):
+        solutions = ours.ask()
+        fitness = sphere(solutions)
+        ours.tell(fitness)
+        state, _ = theirs.tell(key, solutions.astype(np.float32), -fitness.astype(np.float32), state, params)
+        np.testing.assert_allclose(np.asarray(state.mean), ours.mean, atol=2e-4)
+        np.testing.assert_allclose(np.sqrt(np.square(np.broadcast_to(state.std, 10)).mean()), ours.sigma, rtol=2e-4)
+    assert np.abs(ours.mean).max() > 0.3
+
+
+def test_the_genetic_algorithm_gets_as_far_as_evosax_does():
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    from evosax.algorithms import SimpleGA as Theirs
+
+    theirs = Theirs(POPULATION, np.zeros(10), optax.constant_schedule(0.2))
+    theirs.elite_ratio = 0.25
+    params = theirs.default_params.replace(crossover_rate=0.5)
+    key = jax.random.key(0)
+    population = np.zeros((POPULATION, 10), np.float32)
+    state = theirs.init(key, population, -sphere(population), params)
+    ours = make("simple-ga", np.zeros(10), sigma_decay=1, elite_ratio=0.25, forget_best=True)
+    found = []
+    for _ in range(60):
+        key, ask, tell = jax.random.split(key, 3)
+        solutions, state = theirs.ask(ask, state, params)
+        state, _ = theirs.tell(tell, solutions, -sphere(np.asarray(solutions)), state, params)
+        run(ours, sphere, 1)
+        found.append((sphere(np.asarray(solutions)).mean(), sphere(ours.ask()).mean()))
+    their_end, our_end = np.mean(found[-20:], 0)
+    assert their_end > -1
+    assert abs(our_end - their_end) < 0.25
