@@ -10,8 +10,9 @@ import numpy as np
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import CollectConfig
-from worldmodels.envs.task import RandomPolicy, Task
+from worldmodels.config import RandomPolicyConfig
+from worldmodels.envs.held_random import RandomPolicy
+from worldmodels.envs.task import Task
 from worldmodels.models.controller import layer_sizes, num_parameters
 
 
@@ -21,29 +22,29 @@ def task_facts(agent: Agent) -> dict[str, Any]:
     Raises:
         UserError: the page cannot play this task's actions.
     """
-    task = agent.task
+    task, sizes = agent.task, agent.rnn.sizes
     low, high = _action_bounds(task)
     return {
         "task": task.name,
         "summary": task.summary,
-        "latent": task.latent_size,
-        "hidden": task.hidden_size,
-        "action": task.action_size,
-        "mixtures": task.num_mixtures,
-        "restart_input": task.restart_input,
-        "done_head": task.done_head,
-        "reward_head": task.reward_head,
+        "latent": sizes.latent_size,
+        "hidden": sizes.hidden_size,
+        "action": sizes.action_size,
+        "mixtures": sizes.num_mixtures,
+        "restart_input": sizes.restart_input,
+        "done_head": sizes.done_head,
+        "reward_head": sizes.reward_head,
         "hit_damages": list(task.hit_damages),
         "dream_reward": task.dream_reward,
         "max_steps": task.max_episode_steps,
-        "fps": task.render_fps,
-        "keys": {key: list(push) for key, push in task.keys.items()},
-        "key_ramp": task.key_ramp,
+        "fps": task.play.render_fps,
+        "keys": {key: list(push) for key, push in task.play.keys.items()},
+        "key_ramp": task.play.key_ramp,
         "low": low,
         "high": high,
         "squash": _squash_table(task),
         "inputs": agent.inputs,
-        "layers": layer_sizes(task, agent.inputs),
+        "layers": layer_sizes(sizes, agent.inputs),
         "bias": task.controller_bias,
         "temperature": agent.temperature,
     }
@@ -51,7 +52,7 @@ def task_facts(agent: Agent) -> dict[str, Any]:
 
 def solution_size(agent: Agent) -> int:
     """Returns how many numbers a C of this agent has."""
-    return num_parameters(agent.task, agent.inputs)
+    return num_parameters(agent.rnn.sizes, agent.inputs, agent.task.controller_bias)
 
 
 def make_env(agent: Agent) -> gym.Env[Frame, Floats]:
@@ -61,12 +62,12 @@ def make_env(agent: Agent) -> gym.Env[Frame, Floats]:
 
 def random_policy(agent: Agent, seed: int) -> RandomPolicy:
     """Returns the task's random policy of one episode."""
-    return agent.task.random_policy(np.random.default_rng([seed, 3]), CollectConfig())
+    return agent.task.random_policy(np.random.default_rng([seed, 3]), RandomPolicyConfig())
 
 
 def real_steps(agent: Agent, seconds: float) -> int:
     """Returns how many steps of the game take so long."""
-    return round(seconds * agent.task.render_fps)
+    return round(seconds * agent.task.play.render_fps)
 
 
 def _action_bounds(task: Task) -> tuple[list[float], list[float]]:
