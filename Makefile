@@ -14,7 +14,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: demo page reproduce shipped figures test lint faults bench scaling install install-dev look clean
+.PHONY: demo page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -54,9 +54,16 @@ demo: install page
 	$(BIN)/worldmodels export web car-racing take-cover --out site
 	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000)
 
-page:
+page: node web/node_modules/.package-lock.json
+	cd web && npm run build
+
+node:
 	@command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || { echo "make demo: the page is built with Node 20 or later and npm; install them" >&2; exit 2; }
-	cd web && npm ci --no-audit --no-fund && npm run build
+
+# npm writes this file last.
+web/node_modules/.package-lock.json: web/package-lock.json | node
+	cd web && npm ci --no-audit --no-fund
+	touch $@
 
 install: .venv/installed
 install-dev: .venv/installed-dev
