@@ -320,7 +320,7 @@ def test_a_gif_of_the_last_ten_seconds(browser, address, tmp_path):
     with opened(browser, f"{address}?demo=drive&seed=7") as told:
         page = told.page
         begun(page, "drive")
-        wait_for_step(page, "drive", 320 if KEPT else 120)
+        wait_for_step(page, "drive", 620 if KEPT else 120)
         with page.expect_download() as download:
             page.get_by_role("button", name="Save a GIF").click()
         assert download.value.suggested_filename == "dream-car-racing-7.gif"
