@@ -333,6 +333,7 @@ def test_a_gif_of_the_last_ten_seconds(browser, address, tmp_path):
         assert (frames[0] != frames[-1]).any()
         assert told.complaints == []
         if KEPT is not None:
+            KEPT.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, KEPT / "dream.gif")
 
 
