@@ -75,17 +75,12 @@ class LatentEnv(World):
     @with_its_threads
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
-        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
         self.frames, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
         _, normal = self._noise.begin(mask, seeds)
         begun = torch.from_numpy(mask)
         mu, z = self._see(normal)
         self.mu, self.z = torch.where(begun[:, None], mu, self.mu), torch.where(begun[:, None], z, self.z)
-        self._restart[begun] = 1
-        self._num_steps[mask] = 0
-        self._health[begun] = FULL_HEALTH
-        for part in self._state:
-            part[begun] = 0
+        WorldState(self.z, self._state, self._restart, self._num_steps, self._health).begin(mask)
         return self.features(), {}
 
     @with_its_threads
