@@ -16,7 +16,7 @@ import torch
 
 import worldmodels as wm
 from worldmodels.agent.target import SHIPPED
-from worldmodels.base.errors import UserError, WorldModelsError
+from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.cli import main
 from worldmodels.runs.lock import RunLock
@@ -137,6 +137,18 @@ def test_an_agent_is_saved_and_loaded(agent, tmp_path):
     assert (again.sha256, again.temperature, again.inputs) == (agent.sha256, agent.temperature, agent.inputs)
     assert again.card["config"]["task"] == "toy"
     assert returns(wm.evaluate(again, episodes=2)) == returns(wm.evaluate(agent, episodes=2))
+
+
+def test_a_card_is_read_when_it_is_asked_for(agent, tmp_path, monkeypatch):
+    agent.save(tmp_path / "mine")
+    (tmp_path / "mine/evaluation.json").write_text('{"real": 1}')
+    (tmp_path / "mine/training.json").write_text("no JSON")
+    monkeypatch.chdir(tmp_path)
+    card = wm.load("mine").card
+    monkeypatch.chdir("/")
+    assert (list(card), card["evaluation"]) == (["config", "evaluation", "training"], {"real": 1})
+    with pytest.raises(BadFileError, match=r"mine/training\.json: not readable"):
+        card["training"]
 
 
 def test_half_an_agent_says_what_is_missing(toy_copy):

@@ -26,7 +26,7 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.threads import threads_for, with_its_threads
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.state import WorldState, copy_state
-from worldmodels.worlds.world import World
+from worldmodels.worlds.world import World, tensor_of
 
 
 def check_temperature(temperature: float) -> None:
@@ -104,7 +104,7 @@ class DreamEnv(World):
     @with_its_threads
     def step(self, actions: Floats) -> tuple[Floats | Tensor, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         actions = admitted(actions, self.action_space)
-        self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
+        self._state = self._stepper.step(self.z, tensor_of(actions).to(self._device), self._restart, self._state)
         self._restart.zero_()
         uniform, normal = self._noise.next()
         size = self._spec.latent_size

@@ -24,7 +24,7 @@ from worldmodels.runtime.threads import threads_for, with_its_threads
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.state import WorldState, copy_state
-from worldmodels.worlds.world import World
+from worldmodels.worlds.world import World, tensor_of
 
 
 class LatentEnv(World):
@@ -87,7 +87,7 @@ class LatentEnv(World):
     def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         actions = admitted(actions, self.action_space)
         if self._remembers:
-            self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
+            self._state = self._stepper.step(self.z, tensor_of(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
         self.mu, self.z = self._see(self._noise.next()[1])

@@ -17,10 +17,18 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
 
 from worldmodels.base.types import Mask, Seeds
+
+
+def tensor_of(actions: NDArray[Any]) -> Tensor:
+    """Returns actions of any type and layout as M takes them, float32 of the same shape."""
+    return torch.from_numpy(np.array(actions, np.float32, order="C"))
 
 
 class World(VectorEnv[Any, Any, Any]):
