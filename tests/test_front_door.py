@@ -187,6 +187,10 @@ def test_anybodys_policy_is_scored(agent):
     assert returns(still) != expected
 
 
+def test_numbers_may_be_numpys(agent):
+    assert wm.evaluate(agent, episodes=np.int64(2), seed=np.uint8(3)) == wm.evaluate(agent, episodes=2, seed=3)
+
+
 def test_chance_plays_too(agent, toy_run):
     assert wm.evaluate(None, task="toy", episodes=4) == wm.evaluate(None, task=str(toy_run), episodes=4)
     assert wm.evaluate(None, task=agent, world="dream", episodes=2)["agent"] == "random"
@@ -197,6 +201,10 @@ def test_chance_plays_too(agent, toy_run):
     [
         (lambda agent: wm.load("car-racin"), "did you mean 'car-racing'"),
         (lambda agent: wm.evaluate(agent, episodes=0), "episodes is 0"),
+        (lambda agent: wm.evaluate(agent, episodes="3"), "'episodes' is '3'; expected int"),
+        (lambda agent: wm.evaluate(agent, seed=1.5), "'seed' is 1.5; expected int"),
+        (lambda agent: wm.evaluate(agent, world="moon"), "'world' is 'moon'; expected one of dream, real"),
+        (lambda agent: wm.evaluate(agent, world="dream", device="tpu"), "'device' is 'tpu'; expected one of auto, cpu, cuda"),
         (lambda agent: wm.evaluate(agent, task="take-cover", episodes=1), "an agent of toy cannot play take-cover"),
         (lambda agent: wm.evaluate(lambda frame: 0), "name the task"),
         (lambda agent: wm.evaluate(None), "name the task"),

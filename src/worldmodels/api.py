@@ -11,6 +11,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from worldmodels.base.errors import UserError
 from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, World, check_seed
 from worldmodels.envs.task import Task, get_task
@@ -78,7 +80,9 @@ def evaluate(
         world, "random" if policy is None else "trained", episodes, seed, temperature, fast, num_slots, device, num_workers,
         backend, address,
     )  # fmt: skip
-    config.validate()
+    # A caller's values may be NumPy's, and of any type.
+    given = {name: value.item() if isinstance(value, np.generic) else value for name, value in vars(config).items()}
+    config = EvaluateConfig.from_dict(given, "evaluate")
     with loading():
         from worldmodels.stages.evaluate import evaluate
 
