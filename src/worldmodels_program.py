@@ -1,4 +1,4 @@
-"""Where the installed program begins: before anything is imported, a signal ends it as it ends any program, without a word.
+"""Where the program begins: before anything is imported, a Ctrl-C ends it as it ends any program, without a word.
 
 Importing any part of ``worldmodels`` imports Gymnasium, which takes long enough for a Ctrl-C to fall into it.
 """
@@ -6,10 +6,15 @@ Importing any part of ``worldmodels`` imports Gymnasium, which takes long enough
 import signal
 
 
-def run() -> None:
-    """Runs the command of ``sys.argv`` and ends with its exit code."""
+def end_without_a_word() -> None:
+    """From now on a Ctrl-C ends the process at once, in place of a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored (``nohup``, a background job)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run() -> None:
+    """The installed script: runs the command of ``sys.argv`` and ends with its exit code."""
+    end_without_a_word()
     from worldmodels.__main__ import run as run_command
 
     run_command()

@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +27,22 @@ from worldmodels.models.mdn_rnn import MDNRNN  # noqa: E402
 from worldmodels.models.sizes import own_sizes  # noqa: E402
 from worldmodels.models.vae import VAE  # noqa: E402
 from worldmodels.models.world_model import InitialLatents, WorldModel  # noqa: E402
+from worldmodels.runtime.interrupt import SIGNALS  # noqa: E402
+
+#: What the signals do that a command takes over, when no command has been called here yet.
+DISPOSITIONS = {kind: signal.getsignal(kind) for kind in SIGNALS}
 
 torch.set_num_threads(1)
 settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """A command that is interrupted in this process ignores them from then on, and so would all processes of later tests."""
+    yield
+    for kind, disposition in DISPOSITIONS.items():
+        signal.signal(kind, disposition)
 
 
 def random_world_model(spec: Task, seed: int = 0) -> WorldModel:

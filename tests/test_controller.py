@@ -47,7 +47,7 @@ def test_features_come_in_the_order_of_their_name():
 
 
 def test_what_uses_memory():
-    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, True, True]
+    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, True]
 
 
 def test_car_racings_actions_are_the_originals():

@@ -11,12 +11,13 @@ from test_interrupt import program, wait_for
 
 from worldmodels.agent.load import load
 from worldmodels.base import files
-from worldmodels.cli import KEEPS_ITS_WORK, main
+from worldmodels.cli import main
 from worldmodels.cli.commands import COMMANDS
 from worldmodels.config import EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.experiments.report import print_table
 from worldmodels.plots.table import draw_ablation, draw_temperatures
+from worldmodels.runtime.interrupt import KEEPS_ITS_WORK
 from worldmodels.stages.evaluate import Tally, evaluate
 from worldmodels.worlds.rollout import EpisodeResult
 

@@ -16,7 +16,7 @@ import torch
 
 import worldmodels as wm
 from worldmodels.agent.target import SHIPPED
-from worldmodels.base.errors import UserError, WorldModelsError
+from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.cli import main
 from worldmodels.runs.lock import RunLock
@@ -139,6 +139,18 @@ def test_an_agent_is_saved_and_loaded(agent, tmp_path):
     assert returns(wm.evaluate(again, episodes=2)) == returns(wm.evaluate(agent, episodes=2))
 
 
+def test_a_card_is_read_when_it_is_asked_for(agent, tmp_path, monkeypatch):
+    agent.save(tmp_path / "mine")
+    (tmp_path / "mine/evaluation.json").write_text('{"real": 1}')
+    (tmp_path / "mine/training.json").write_text("no JSON")
+    monkeypatch.chdir(tmp_path)
+    card = wm.load("mine").card
+    monkeypatch.chdir("/")
+    assert (list(card), card["evaluation"]) == (["config", "evaluation", "training"], {"real": 1})
+    with pytest.raises(BadFileError, match=r"mine/training\.json: not readable"):
+        card["training"]
+
+
 def test_half_an_agent_says_what_is_missing(toy_copy):
     (toy_copy / "controller" / "DONE").unlink()
     (toy_copy / "controller" / "best.safetensors").unlink()
@@ -175,6 +187,10 @@ def test_anybodys_policy_is_scored(agent):
     assert returns(still) != expected
 
 
+def test_numbers_may_be_numpys(agent):
+    assert wm.evaluate(agent, episodes=np.int64(2), seed=np.uint8(3)) == wm.evaluate(agent, episodes=2, seed=3)
+
+
 def test_chance_plays_too(agent, toy_run):
     assert wm.evaluate(None, task="toy", episodes=4) == wm.evaluate(None, task=str(toy_run), episodes=4)
     assert wm.evaluate(None, task=agent, world="dream", episodes=2)["agent"] == "random"
@@ -185,6 +201,10 @@ def test_chance_plays_too(agent, toy_run):
     [
         (lambda agent: wm.load("car-racin"), "did you mean 'car-racing'"),
         (lambda agent: wm.evaluate(agent, episodes=0), "episodes is 0"),
+        (lambda agent: wm.evaluate(agent, episodes="3"), "'episodes' is '3'; expected int"),
+        (lambda agent: wm.evaluate(agent, seed=1.5), "'seed' is 1.5; expected int"),
+        (lambda agent: wm.evaluate(agent, world="moon"), "'world' is 'moon'; expected one of dream, real"),
+        (lambda agent: wm.evaluate(agent, world="dream", device="tpu"), "'device' is 'tpu'; expected one of auto, cpu, cuda"),
         (lambda agent: wm.evaluate(agent, task="take-cover", episodes=1), "an agent of toy cannot play take-cover"),
         (lambda agent: wm.evaluate(lambda frame: 0), "name the task"),
         (lambda agent: wm.evaluate(None), "name the task"),

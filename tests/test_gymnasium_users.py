@@ -75,6 +75,7 @@ WRONG = [
     (lambda shape: np.float32(0), "shape"),
     (lambda shape: "left", "numbers"),
     (lambda shape: [[1.0], [1.0, 2.0]], "numbers"),
+    (lambda shape: torch.zeros(shape, requires_grad=True), "numbers"),
 ]
 
 
@@ -89,6 +90,21 @@ def test_a_wrong_action_is_refused_in_one_line_and_nothing_moves(env, wrong, wor
     assert "\n" not in str(error.value)
     assert isinstance(error.value, UserError)
     np.testing.assert_array_equal(env.step(action)[0], expected)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["longdouble", ">f4", "uint64", "bool", "backwards", "read-only"])
+def test_numbers_of_any_kind_are_actions(env, kind):
+    action = np.zeros(env.action_space.shape, np.float32)
+    same = action[::-1] if kind == "backwards" else action if kind == "read-only" else action.astype(kind)
+    same.setflags(write=kind != "read-only")
+    seen = []
+    for each in (action, same):
+        env.reset(seed=1)
+        seen.append([env.step(each)[:2] for _ in range(4)])
+    for mine, its in zip(*seen, strict=True):
+        np.testing.assert_array_equal(mine[0], its[0])
+        assert mine[1] == its[1]
 
 
 @pytest.mark.parametrize("factor", [-1e6, -2, 2, 1e30])

@@ -14,10 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import DISPOSITIONS
 from kill_loop import left_over, result_of
 
 from worldmodels.base.tensors import load_metadata
 from worldmodels.cli import main
+from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
 
 
@@ -79,6 +81,13 @@ def test_collection_is_interrupted_and_goes_on(tmp_path, kinds):
     assert 0 < done < 1000
     # The run is kept as it is: other settings are refused.
     assert main(["collect", "--run", str(run), "--num-episodes", "3999"]) == 2
+
+
+@pytest.mark.parametrize("time", ["first", "second"])
+def test_no_test_leaves_the_signals_ignored(time):
+    """A command that is interrupted in this process leaves them so."""
+    assert {kind: signal.getsignal(kind) for kind in interrupt.SIGNALS} == DISPOSITIONS
+    interrupt.ignore()
 
 
 def test_workers_that_are_still_starting_are_quiet(tmp_path):

@@ -11,6 +11,7 @@ BROKEN = {
     "def f(:": "SyntaxError: invalid syntax (broken_tasks.py, line 1)",
     "import sys; sys.exit('no licence')": "SystemExit: no licence (broken_tasks.py, line 1)",
     "from worldmodels.envs.task import Task; Task(name='half')": "TypeError: Task.__init__() missing",
+    "import pytest; pytest.skip('not here', allow_module_level=True)": "Skipped: not here",
     "raise BaseExceptionGroup('all', [KeyError('first')])": "ExceptionGroup: all",
 }
 SECOND = """
@@ -47,6 +48,21 @@ def test_a_broken_package_is_named_and_the_others_tasks_are_there(source, instal
     assert found.stderr.count("\n") == 1
     said = "the package 'broken-tasks' announces the task 'broken', but broken_tasks cannot be imported: "
     assert said + BROKEN[source] in found.stderr
+
+
+def test_one_that_registers_nothing_is_named_when_its_task_is_asked_for(install, tmp_path):
+    install("broken-tasks", "broken", "")
+    for asked in (["reproduce", "broken"], ["evaluate", "broken"]):
+        found = run_cli(*asked, cwd=tmp_path)
+        assert (found.returncode, found.stdout) == (2, "")
+        said = "the package 'broken-tasks' announces the task 'broken', but broken_tasks registers none of this name"
+        assert found.stderr == f"worldmodels: {said}\n"
+
+
+def test_one_without_a_name_goes_by_its_module(install, tmp_path):
+    install("broken-tasks", "broken", "1 / 0")
+    (tmp_path / "broken-tasks/broken_tasks-0.1.dist-info/METADATA").write_text("Metadata-Version: 2.1\n")
+    assert "the package 'broken_tasks' announces the task 'broken'" in run_cli("tasks").stderr
 
 
 def test_its_own_task_is_refused_with_the_reason(install, tmp_path):

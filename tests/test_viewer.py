@@ -241,6 +241,13 @@ def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch, drive
     assert len(err.splitlines()) == 1
 
 
+def test_without_a_display_a_mistyped_name_is_said_first(capsys, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["watch", "tak-cover"]) == 2
+    assert "did you mean 'take-cover'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("named", [{"DISPLAY": ":987"}, {"DISPLAY": "localhost:987.0"}, {"WAYLAND_DISPLAY": "wayland-987"}])
 def test_a_display_that_does_not_answer_is_none(toy_run, tmp_path, named):
     """As after ssh, or in an old tmux: SDL alone would go on without a window that anybody sees."""

@@ -163,6 +163,20 @@ def test_without_seeds_episodes_differ(world, name):
     assert not np.array_equal(obs[0], obs[1])
 
 
+def test_only_slots_that_begin_draw_seeds(world):
+    """In every world alike: one that begins without a seed gets the same, whatever plays on beside it."""
+    for mask in ([True, True, True], [False, False, True]):
+        world.np_random = np.random.default_rng(3)
+        begun, seeds = world.reset_request(None, {"reset_mask": np.array(mask)})
+        expected = iter(np.random.default_rng(3).integers(2**31, size=3).tolist())
+        assert seeds == [next(expected) if begins else None for begins in mask]
+        assert begun.tolist() == mask
+        world.reset(options={"reset_mask": np.array(mask)})
+        ahead = np.random.default_rng(3)
+        ahead.integers(2**31, size=2 * sum(mask))
+        assert world.np_random.integers(2**31) == ahead.integers(2**31)
+
+
 def test_mu_is_seen_without_the_noise_that_z_is_drawn_with(toy_world_model):
     spec = toy_world_model.spec
     pixels = PixelEnvs([spec.make_env() for _ in range(2)])

@@ -8,8 +8,15 @@ It also tells Gymnasium the environments' names: ``worldmodels/TakeCover-v1``, `
 ``worldmodels/CarRacingDream-v0``).
 """
 
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING, Any
+
+if _sys.argv[:1] == ["-m"] and _sys.orig_argv[-len(_sys.argv)] in ("worldmodels", "-mworldmodels"):
+    # `python -m worldmodels` imports the package before its `__main__`.
+    from worldmodels_program import end_without_a_word as _end_without_a_word
+
+    _end_without_a_word()
 
 from worldmodels import envs as _envs
 

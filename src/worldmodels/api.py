@@ -11,8 +11,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from worldmodels.base.errors import UserError
-from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, PlaceConfig, World, check_seed
+from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, World, check_seed
 from worldmodels.envs.task import Task, get_task
 from worldmodels.runtime.interrupt import loading
 
@@ -74,19 +76,22 @@ def evaluate(
         >>> idle["agent"], idle["mean"] < 0
         ('policy', True)
     """
-    config = EvaluateConfig(
-        world=world,
-        agent="random" if policy is None else "trained",
-        episodes=episodes,
-        seed=seed,
-        temperature=temperature,
-        fast=fast,
-        num_slots=num_slots,
-        device=device,
-        num_workers=num_workers,
-        place=PlaceConfig(backend, address),
-    )
-    config.validate()
+    given = {
+        "world": world,
+        "agent": "random" if policy is None else "trained",
+        "episodes": episodes,
+        "seed": seed,
+        "temperature": temperature,
+        "fast": fast,
+        "num_slots": num_slots,
+        "device": device,
+        "num_workers": num_workers,
+        "backend": backend,
+        "address": address,
+    }
+    # A caller's values may be NumPy's, and of any type.
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+    config = EvaluateConfig.from_dict(plain, "evaluate")
     with loading():
         from worldmodels.stages.evaluate import evaluate
 

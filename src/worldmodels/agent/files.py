@@ -9,7 +9,9 @@ model/
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -25,6 +27,29 @@ from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, RNN, VA
 #: Format 1 had C's weights in one row, ``solution``; it is still read.
 FORMAT, OLD_FORMAT = 2, 1
 PARTS = ("vae", "rnn", "controller", "initial_latents")
+
+
+class Card(Mapping[str, Any]):
+    """The JSON facts of a model's folder by name: ``config``, and where they are there ``evaluation`` and ``training``.
+
+    Those two are large, and are read when they are first asked for. Raises `BadFileError` then for one that is damaged.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self._facts: dict[str, Any] = {"config": config}
+        paths = {name: folder.absolute() / f"{name}.json" for name in ("evaluation", "training")}
+        self._paths = {name: path for name, path in paths.items() if path.exists()}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._facts:
+            self._facts[name] = files.read_json(self._paths[name])
+        return self._facts[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["config", *self._paths])
+
+    def __len__(self) -> int:
+        return 1 + len(self._paths)
 
 
 def temperature_text(temperature: float, own: float) -> str:

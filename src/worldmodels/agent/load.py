@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.agent.agent import Agent
-from worldmodels.agent.files import FORMAT, OLD_FORMAT, PARTS
+from worldmodels.agent.files import FORMAT, OLD_FORMAT, PARTS, Card
 from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
@@ -107,9 +107,8 @@ def load_model(folder: Path) -> Agent:
     solution = read_controller(folder / "controller.safetensors", spec, sizes, inputs)
     initial = load_initial_latents(folder / "initial_latents.safetensors", sizes.latent_size)
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
-    records = {name: folder / f"{name}.json" for name in ("evaluation", "training")}
-    card = {"config": config, **{name: files.read_json(path) for name, path in records.items() if path.exists()}}
-    return Agent(world_model, inputs, solution, _own_temperature(file, config, spec), dict(config["sha256"]), card)
+    card, temperature = Card(folder, config), _own_temperature(file, config, spec)
+    return Agent(world_model, inputs, solution, temperature, dict(config["sha256"]), card)
 
 
 def _solution(path: Path, spec: Task, sizes: RNNSizes, inputs: ControllerInputs) -> Tensor:

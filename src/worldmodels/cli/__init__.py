@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError, nearest
 from worldmodels.cli.commands import COMMANDS
-from worldmodels.runs.run import VERBS
 from worldmodels.runtime import interrupt, streams
 from worldmodels.runtime.interrupt import INTERRUPTED
-
-
-def _advice(verb: str, args: Sequence[str]) -> str:
-    """Returns what to do about a command that was interrupted: whether it has kept what it had done depends on the command."""
-    again = shlex.join(["worldmodels", verb, *args])
-    names_json = any(arg.partition("=")[0] == "--json" for arg in args)
-    if verb in KEEPS_ITS_WORK or (verb == "evaluate" and names_json):
-        return f"to go on: {again}"
-    mend = "; with --json FILE what was played is kept, and a second call goes on" if verb == "evaluate" else ""
-    return f"nothing was kept; to begin anew: {again}{mend}"
-
-
-#: Commands that keep what they have done when they are interrupted, and go on there when they are called again.
-KEEPS_ITS_WORK = {"reproduce", *VERBS.values(), "iterate", "table"}
 
 
 def _help() -> str:
@@ -59,11 +43,11 @@ def _results_on_stdout(args: Sequence[str]) -> Iterator[list[str]]:
         yield [args[i].removesuffix("-") + str(path) if i in places else args[i] for i in range(len(args))]
 
 
-def _interrupted(verb: str, args: Sequence[str]) -> int:
+def _interrupted(command: Sequence[str]) -> int:
     """Says what to do about an interrupted command; returns the exit code."""
     interrupt.ignore()
     with contextlib.suppress(OSError):  # the terminal may be gone
-        print(f"\nworldmodels: interrupted; {_advice(verb, args)}", file=sys.stderr, flush=True)
+        print(interrupt.advice(command), file=sys.stderr, flush=True)
     return INTERRUPTED
 
 
@@ -88,10 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"worldmodels: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return _interrupted(verb, rest)
+        return _interrupted(args)
     except OSError as error:
         if interrupt.raised():
-            return _interrupted(verb, rest)
+            return _interrupted(args)
         # Whatever the disk refuses, where no better words were found for it.
         where = f"{error.filename}: " if error.filename else ""
         print(f"worldmodels: {where}{error.strerror or error}; mend it and call the same command again", file=sys.stderr)
@@ -101,5 +85,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         if not interrupt.raised():
             raise
-        return _interrupted(verb, rest)  # what a library has made of it
+        return _interrupted(args)  # what a library has made of it
     return 0

@@ -36,8 +36,8 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
     assert isinstance(space, spaces.Box)
     try:
         found = np.asarray(action)
-    except ValueError:  # a list of lists of different lengths
-        found = np.asarray(None)
+    except (ValueError, TypeError, RuntimeError) as error:  # lists of different lengths; a tensor with a gradient, on a GPU
+        raise InvalidAction(f"an action cannot be read as numbers ({_short(error)}); it must be numbers") from error
     if found.dtype.kind not in "biuf":
         raise InvalidAction(f"an action is {_short(action)}; it must be numbers, an array of shape {space.shape}")
     if found.shape != space.shape:
@@ -57,4 +57,4 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
 
 def _short(action: Any) -> str:
     text = " ".join(str(action).split())
-    return text if len(text) <= 60 else f"{text[:60]} …"
+    return text if len(text) <= 100 else f"{text[:100]} …"

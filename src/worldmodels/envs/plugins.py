@@ -23,8 +23,12 @@ def package_of(module: str) -> str:
 
 
 def why_missing(name: str) -> str:
-    """Returns why a task is not there although a package announces it; empty where none does, or all is well."""
-    return _broken.get(name, "")
+    """Returns why a task is not there although a package, which has been loaded, announces it; empty where none does."""
+    for entry_point in entry_points(group=GROUP, name=name):
+        package, module = _package(entry_point), entry_point.value
+        nothing = f"the package '{package}' announces the task '{name}', but {module} registers none of this name"
+        return _broken.get(name, nothing)
+    return ""
 
 
 def load(name: str = "") -> None:
@@ -44,7 +48,9 @@ def load(name: str = "") -> None:
 def _import(entry_point: EntryPoint) -> None:
     try:
         entry_point.load()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `SystemExit`, what a test's framework skips with
         _broken[entry_point.name] = (
             f"the package '{_package(entry_point)}' announces the task '{entry_point.name}', but {entry_point.value} cannot be "
             f"imported: {said(error)}"
@@ -55,4 +61,5 @@ def _import(entry_point: EntryPoint) -> None:
 
 
 def _package(entry_point: EntryPoint) -> str:
-    return entry_point.dist.name if entry_point.dist is not None else entry_point.value
+    # A package without a name is broken, too.
+    return (entry_point.dist and entry_point.dist.name) or entry_point.value

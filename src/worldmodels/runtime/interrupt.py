@@ -14,7 +14,7 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: 128 + SIGINT, what a shell expects of an interrupted program.
@@ -26,12 +26,26 @@ _requested = False
 _raised = False
 
 
+#: Commands that keep what they have done when they are interrupted, and go on there when they are called again.
+KEEPS_ITS_WORK = {"reproduce", "collect", "train-vae", "encode", "train-rnn", "train-controller", "iterate", "table"}
+
+
+def advice(command: Sequence[str]) -> str:
+    """Returns what an interrupted command, a verb with its arguments, says: has it kept what it had done?"""
+    again, verb = shlex.join(["worldmodels", *command]), command[0] if command else ""
+    names_json = any(arg.partition("=")[0] == "--json" for arg in command)
+    if verb in KEEPS_ITS_WORK or (verb == "evaluate" and names_json):
+        return f"\nworldmodels: interrupted; to go on: {again}"
+    mend = "; with --json FILE what was played is kept, and a second call goes on" if verb == "evaluate" else ""
+    return f"\nworldmodels: interrupted; nothing was kept; to begin anew: {again}{mend}"
+
+
 def _on_signal(signum: int, frame: object) -> None:
     global _requested, _raised
     if signum == signal.SIGHUP:
         _forget_terminal()
     if _loading:
-        _say(f"\nworldmodels: interrupted; to go on: {shlex.join(['worldmodels', *sys.argv[1:]])}\n")
+        _say(advice(sys.argv[1:]) + "\n")
         os._exit(INTERRUPTED)
     if not _deferring or _requested:
         _raised = True

@@ -250,8 +250,10 @@ def play(settings: PlayConfig, target: str) -> None:
         UserError: there is nothing to show.
         EnvironmentFailure: there is no display, or a recording failed.
     """
+    with threads_for(1):
+        agent = load(target, finished=False)
     open_display()
-    with threads_for(1), contextlib.closing(Session(load(target, finished=False), settings)) as session:
+    with threads_for(1), contextlib.closing(Session(agent, settings)) as session:
         window = Window(session, Path.cwd())
         try:
             window.run()

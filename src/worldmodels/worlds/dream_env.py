@@ -26,7 +26,7 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.threads import threads_for, with_its_threads
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.state import WorldState, copy_state
-from worldmodels.worlds.world import World
+from worldmodels.worlds.world import World, tensor_of
 
 
 def check_temperature(temperature: float) -> None:
@@ -92,27 +92,19 @@ class DreamEnv(World):
     @with_its_threads
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
-        # A slot that does not begin has no use for a seed, and they take longer than the rest of this.
-        for slot in np.flatnonzero(mask):
-            if seeds[slot] is None:
-                seeds[slot] = int(self.np_random.integers(2**31))
         uniform, normal = self._noise.begin(mask, seeds)
         begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
         pick = (uniform[:, 0] * len(self._initial.mu)).long().clamp(max=len(self._initial.mu) - 1)
         first = self._initial.mu[pick] + torch.exp(0.5 * self._initial.logvar[pick]) * normal[:, : self.z.shape[1]]
         self.z = torch.where(begun[:, None], first, self.z)
-        self._restart[begun] = 1
-        self._num_steps[mask] = 0
-        self._health[begun] = FULL_HEALTH
-        for part in self._state:
-            part[begun] = 0
+        WorldState(self.z, self._state, self._restart, self._num_steps, self._health).begin(mask)
         return self.features(), {}
 
     @with_its_threads
     def step(self, actions: Floats) -> tuple[Floats | Tensor, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         actions = admitted(actions, self.action_space)
-        self._state = self._stepper.step(self.z, torch.from_numpy(actions).to(self._device), self._restart, self._state)
+        self._state = self._stepper.step(self.z, tensor_of(actions).to(self._device), self._restart, self._state)
         self._restart.zero_()
         uniform, normal = self._noise.next()
         size = self.z.shape[1]

@@ -24,7 +24,7 @@ from worldmodels.runtime.threads import threads_for, with_its_threads
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.state import WorldState, copy_state
-from worldmodels.worlds.world import World
+from worldmodels.worlds.world import World, tensor_of
 
 
 class LatentEnv(World):
@@ -75,24 +75,19 @@ class LatentEnv(World):
     @with_its_threads
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
-        seeds = [int(self.np_random.integers(2**31)) if s is None else s for s in seeds]
         self.frames, _ = self._envs.reset(seed=seeds, options={"reset_mask": mask})
         _, normal = self._noise.begin(mask, seeds)
         begun = torch.from_numpy(mask)
         mu, z = self._see(normal)
         self.mu, self.z = torch.where(begun[:, None], mu, self.mu), torch.where(begun[:, None], z, self.z)
-        self._restart[begun] = 1
-        self._num_steps[mask] = 0
-        self._health[begun] = FULL_HEALTH
-        for part in self._state:
-            part[begun] = 0
+        WorldState(self.z, self._state, self._restart, self._num_steps, self._health).begin(mask)
         return self.features(), {}
 
     @with_its_threads
     def step(self, actions: Floats) -> tuple[Floats, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         actions = admitted(actions, self.action_space)
         if self._remembers:
-            self._state = self._stepper.step(self.z, torch.from_numpy(actions), self._restart, self._state)
+            self._state = self._stepper.step(self.z, tensor_of(actions), self._restart, self._state)
         self._restart = torch.zeros_like(self._restart)
         self.frames, rewards, terminated, truncated, infos = self._envs.step(actions)
         self.mu, self.z = self._see(self._noise.next()[1])

@@ -94,7 +94,7 @@ class PixelEnvs(World):
         """Resets a slot (no action) or steps it. Where its environment fails, the episode is played again up to here.
 
         Raises:
-            EnvironmentFailure: it keeps failing, or the episode had no seed to begin again with.
+            EnvironmentFailure: it keeps failing.
         """
         env, failures = self.envs[slot], 0
         while True:
@@ -110,7 +110,7 @@ class PixelEnvs(World):
                 return result
             except EnvironmentFailure as error:
                 failures += 1
-                if failures == MAX_FAILURES or (self._seeds[slot] is None and action is not None):
+                if failures == MAX_FAILURES:
                     raise
                 self.num_failures += 1
                 print(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.base.types import FULL_HEALTH, Mask
 from worldmodels.models.mdn_rnn import RNNState
 
 
@@ -32,6 +33,15 @@ class WorldState:
         where = which if isinstance(which, slice) else torch.as_tensor(which, device=self.z.device)
         state = RNNState(*(part[where] for part in self.state))
         return WorldState(self.z[where], state, self.restart[where], self.num_steps[which], self.health[where])
+
+    def begin(self, mask: Mask) -> None:
+        """Episodes begin in the slots of ``mask``, bool [N], in place: all but their ``z``."""
+        begun = torch.from_numpy(mask).to(self.restart.device)
+        self.restart[begun] = 1
+        self.num_steps[mask] = 0
+        self.health[begun] = FULL_HEALTH
+        for part in self.state:
+            part[begun] = 0
 
     @staticmethod
     def joined(states: Sequence[WorldState]) -> WorldState:

@@ -17,10 +17,18 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from torch import Tensor
 
 from worldmodels.base.types import Mask, Seeds
+
+
+def tensor_of(actions: NDArray[Any]) -> Tensor:
+    """Returns actions of any type and layout as M takes them, float32 of the same shape."""
+    return torch.from_numpy(np.array(actions, np.float32, order="C"))
 
 
 class World(VectorEnv[Any, Any, Any]):
@@ -36,7 +44,10 @@ class World(VectorEnv[Any, Any, Any]):
         self.action_space = batch_space(action, num_envs)
 
     def reset_request(self, seed: Seeds, options: dict[str, Any] | None) -> tuple[Mask, list[int | None]]:
-        """Reads a reset's arguments: which slots, and a seed for each (None: no seed given). ``options`` stays whole.
+        """Reads a reset's arguments: which slots begin, and a seed for each. ``options`` stays whole.
+
+        Where no seed is given, one is drawn for a slot that begins, and None is left for one that does not: drawing takes
+        longer than all else that a reset does.
 
         Raises:
             ValueError: a mask or a list of seeds whose length is not N.
@@ -55,7 +66,11 @@ class World(VectorEnv[Any, Any, Any]):
             seed = [seed + i for i in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} slots")
-        return mask, list(seed)
+        seeds: list[int | None] = list(seed)
+        for slot in np.flatnonzero(mask):
+            if seeds[slot] is None:
+                seeds[slot] = int(self.np_random.integers(2**31))
+        return mask, seeds
 
     @abstractmethod
     def shrink(self, keep: Mask) -> None:
