@@ -3,16 +3,18 @@
 #   make shipped [TASK=take-cover]     the shipped agent again, by the commands of its card
 #   make figures                       whatever has gone stale of the pictures and notebooks
 #   make test
+#   make demo [SERVE=0]
 TASK ?= take-cover
 SCALE ?= smoke
 RUN ?= runs/$(TASK)-$(SCALE)
 SEED ?= 0
+SERVE ?= 1
 PYTHON ?= python3
 # Where pip finds other builds of torch, such as the CPU-only one; empty: the default build.
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: reproduce shipped figures test lint faults bench scaling install install-dev look clean
+.PHONY: demo page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -45,6 +47,23 @@ scaling: install
 	$(BIN)/python -m benchmarks.scaling --json results/scaling.json
 	$(BIN)/python -m tools.tables
 	$(BIN)/python -m tools.draw
+
+# The page of both shipped agents in site/; SERVE=0 only builds it.
+demo: install page
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[web]"
+	$(BIN)/worldmodels export web car-racing take-cover --out site
+	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000)
+
+page: node web/node_modules/.package-lock.json
+	cd web && npm run build
+
+node:
+	@command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' || { echo "make demo: the page is built with Node 20 or later and npm; install them" >&2; exit 2; }
+
+# npm writes this file last.
+web/node_modules/.package-lock.json: web/package-lock.json | node
+	cd web && npm ci --no-audit --no-fund
+	touch $@
 
 install: .venv/installed
 install-dev: .venv/installed-dev

@@ -150,6 +150,18 @@ class VideoArgs:
 
 
 @dataclass(frozen=True)
+class ExportArgs:
+    """Write a page that dreams in a browser: 'export web TARGET... --out DIR'."""
+
+    kind: tyro.conf.Positional[str]
+    """What to write: web."""
+    targets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    """Tasks' names (their shipped agents), runs' folders (also half-trained) or models' folders."""
+    out: Path
+    """The folder to write; any static host can serve it."""
+
+
+@dataclass(frozen=True)
 class PlotArgs:
     """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,9 +14,10 @@ import tyro
 
 from worldmodels import api
 from worldmodels.base import files
-from worldmodels.base.errors import UserError
+from worldmodels.base.errors import UserError, nearest
 from worldmodels.cli.arguments import (
     EvaluateArgs,
+    ExportArgs,
     FidelityArgs,
     InspectArgs,
     IterateArgs,
@@ -223,6 +225,17 @@ def _video(args: Sequence[str]) -> None:
     write_video(parsed.settings, parsed.target, parsed.out)
 
 
+def _export(args: Sequence[str]) -> None:
+    parsed = parse(ExportArgs, "export", args)
+    if parsed.kind != "web":
+        raise UserError(f"export: there is no '{parsed.kind}'{nearest(parsed.kind, ['web'])}; 'export web TARGET...' is meant")
+    with loading():
+        from worldmodels.web.export import export_web
+
+    export_web(parsed.targets, parsed.out)
+    print(f"{parsed.out}: 'python -m http.server --directory {shlex.quote(str(parsed.out))}' serves it")
+
+
 def _plot(args: Sequence[str]) -> None:
     parsed = parse(PlotArgs, "plot", args)
     with loading():
@@ -259,6 +272,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "play": ("play in a window: you or the agent, reality or dream", _play),
     "watch": ("watch the agent in a window", _watch),
     "video": ("write a video of the agent, without a display", _video),
+    "export": ("write a page that dreams in a browser: export web TARGET...", _export),
     "plot": ("draw a run", _plot),
     "inspect": ("say what a file or folder is", _inspect),
     "tasks": ("list what can be learned", _tasks),

@@ -1,0 +1,143 @@
+/** A world as the export wrote it: a task's sizes and rules, V, M, C, the dream's beginnings, a recorded episode. */
+
+import { Controller, type ControllerSizes, type Squash } from "./controller";
+import { arrayOf, jsonOf, planesOf, Told, type Place } from "./files";
+import { Graph } from "./networks";
+
+export interface Score {
+  world: "dream" | "real";
+  agent: "trained" | "random";
+  mean: number;
+  std: number;
+  episodes: number;
+  temperature: number | null;
+}
+
+export interface CurvePoint {
+  round: number;
+  generation: number;
+  mean: number;
+}
+
+/** A controller to choose: `name` says which, `at` its generation where it has one. */
+export interface Candidate {
+  name: string;
+  generation: number | null;
+}
+
+export interface Episode {
+  frames: string;
+  numbers: string;
+  steps: number;
+  columns: number;
+  seed: number;
+  who: "agent" | "random";
+  arrays: Record<"z" | "actions" | "rewards" | "damage", Place>;
+}
+
+/** What `worlds.json` says of a world. */
+export interface WorldFacts {
+  id: string;
+  task: string;
+  summary: string;
+  latent: number;
+  hidden: number;
+  action: number;
+  mixtures: number;
+  restart_input: boolean;
+  done_head: boolean;
+  reward_head: boolean;
+  /** What a hit may cost of a health of 100; empty: no health. */
+  hit_damages: number[];
+  dream_reward: number;
+  max_steps: number;
+  fps: number;
+  keys: Record<string, number[]>;
+  key_ramp: number;
+  low: number[];
+  high: number[];
+  squash: Squash[];
+  inputs: string;
+  layers: [number, number][];
+  bias: boolean;
+  temperature: number;
+  /** Latents, the ones that say most first. */
+  latent_order: number[];
+  numbers: string;
+  arrays: Record<string, Place>;
+  candidates: Candidate[];
+  cheater_temperature: number | null;
+  scores: Score[];
+  curve: CurvePoint[];
+  hashes: Record<string, string>;
+  /** Why there is no dream, in a sentence; empty where there is one. */
+  no_dream: string;
+  networks: Partial<Record<"step" | "decoder" | "encoder", string>>;
+  episode: Episode | null;
+}
+
+/** Reads `worlds.json`. */
+export async function loadFacts(root: URL): Promise<WorldFacts[]> {
+  const found = (await jsonOf(new URL("worlds.json", root))) as { format?: number; worlds?: WorldFacts[] };
+  if (found?.format !== 1 || !Array.isArray(found.worlds) || !found.worlds.length) {
+    throw new Told("worlds.json is not of this page's format. Export the page again.");
+  }
+  return found.worlds;
+}
+
+/** A world with what dreaming it takes. V's encoder and the recorded episode are fetched when they are asked for. */
+export class World {
+  private encoder?: Promise<Graph>;
+
+  private constructor(
+    readonly facts: WorldFacts,
+    private readonly root: URL,
+    readonly decoder: Graph,
+    readonly step: Graph | null,
+    private readonly numbers: Uint8Array<ArrayBuffer>,
+    /** The dream's first frames as V sees them, [beginnings, latent] each. */
+    readonly mu: Float32Array,
+    readonly logvar: Float32Array,
+  ) {}
+
+  static async load(root: URL, facts: WorldFacts): Promise<World> {
+    const at = (name: string): URL => new URL(`${facts.id}/${name}`, root);
+    const { step, decoder } = facts.networks;
+    const [numbers, v, m] = await Promise.all([
+      planesOf(at(facts.numbers)),
+      Graph.load(root, at(decoder!)),
+      step ? Graph.load(root, at(step)) : null,
+    ]);
+    const { mu, logvar } = facts.arrays;
+    const none = new Float32Array(0);
+    return new World(facts, root, v, m, numbers, mu ? arrayOf(numbers, mu) : none, logvar ? arrayOf(numbers, logvar) : none);
+  }
+
+  url(name: string): URL {
+    return new URL(`${this.facts.id}/${name}`, this.root);
+  }
+
+  /** Returns a controller: the number of a candidate (the last is the agent), or the one that cheats. */
+  controller(which: number | "cheater" = this.facts.candidates.length - 1): Controller | null {
+    const place = this.facts.arrays[which === "cheater" ? "cheater" : `solution${which}`];
+    return place ? new Controller(this.sizes(), arrayOf(this.numbers, place)) : null;
+  }
+
+  private sizes(): ControllerSizes {
+    return this.facts;
+  }
+
+  /** V's view of frames, uint8 [64, 64, 4] or [64, 64, 3] each: mu and logvar. */
+  async encode(pixels: Uint8ClampedArray): Promise<{ mu: Float32Array; logvar: Float32Array }> {
+    this.encoder ??= Graph.load(this.root, this.url(this.facts.networks.encoder!));
+    const frames = new Float32Array(64 * 64 * 3);
+    for (let i = 0; i < 64 * 64; i++) for (let c = 0; c < 3; c++) frames[3 * i + c] = pixels[4 * i + c];
+    const found = await (await this.encoder).run({ frames }, 1, [64, 64, 3]);
+    return { mu: found.mu as Float32Array, logvar: found.logvar as Float32Array };
+  }
+
+  /** Decodes latents [slots, latent] to pixels [slots, 64, 64, 4]. */
+  async decode(z: Float32Array): Promise<Uint8Array> {
+    return (await this.decoder.run({ z }, z.length / this.facts.latent)).frames as Uint8Array;
+  }
+}

@@ -1,0 +1,132 @@
+/** Demo 4: a recorded real episode, and M dreaming on from any moment of it with the same actions. */
+
+import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
+import { button, el, Screen, slider } from "./dom";
+import { recorded } from "./episode";
+import type { Demo } from "./main";
+import { playIn } from "./loop";
+import { cardOf } from "./stage";
+
+export const beside: Demo = {
+  id: "beside",
+  heading: "Reality beside the dream",
+  words: [
+    "Left: a game that was really played. Right: the dream. Up to the moment of your choice the network watches the game; <b>from then on it sees nothing more</b>, and dreams on with the same actions.",
+    "For a while the two agree: the network has understood how its actions move the world. Then they part. Both are possible; only one happened.",
+    "Move the slider to let it dream on from another moment.",
+  ],
+  fits: (facts) => !facts.no_dream && !!facts.episode,
+  without: (all) => all[0].no_dream,
+  async fill(section, place, world, link) {
+    const { facts } = world;
+    const episode = await recorded(world);
+    const { latent, action } = facts;
+    // What M remembers at each moment: it follows the game, told what V saw and what was done.
+    const follower = new Dream(world, [link.tau ?? facts.temperature]);
+    follower.reset([1]);
+    const moments: Slot[] = [];
+    let health = FULL_HEALTH;
+    for (let t = 0; t <= episode.steps; t++) {
+      const slot = follower.slots[0];
+      Object.assign(slot, { z: episode.z.slice(t * latent, (t + 1) * latent), steps: t, health, score: 0, over: "" });
+      moments.push(copySlot(slot));
+      if (t === episode.steps) break;
+      await follower.step([episode.actions.subarray(t * action, (t + 1) * action)]);
+      health -= episode.damage[t];
+      if (t % 50 === 49) await new Promise((resolve) => setTimeout(resolve));
+    }
+
+    const real = new Screen("The real game");
+    const dreamt = new Screen("The dream");
+    const dream = new Dream(world, [link.tau ?? facts.temperature]);
+    let from = Math.min(Math.round(episode.steps * 0.3), episode.steps - 1);
+    let t = from;
+    let turn = link.seed ?? 1;
+    const caption = el("span.name", {}, "the dream");
+    const since = el("span.score", {}, " ");
+    const at = el("span.score", {}, " ");
+    const begin = (): void => {
+      t = from;
+      dream.goOn([moments[from]], [turn]);
+    };
+    const show = async (): Promise<void> => {
+      real.show(episode.frame(t));
+      dreamt.show(await dream.decode());
+      at.textContent = `${(t / facts.fps).toFixed(1)} s`;
+      since.textContent = `+ ${((t - from) / facts.fps).toFixed(1)} s`;
+      section.dataset.steps = String(t);
+    };
+    let work: Promise<void> = Promise.resolve();
+    const queue = (job: () => Promise<void> | void): Promise<void> => (work = work.then(job));
+    const playing = {
+      fps: () => facts.fps,
+      paused: matchMedia("(prefers-reduced-motion: reduce)").matches,
+      play: (steps: number) =>
+        queue(async () => {
+          for (let i = 0; i < steps; i++) {
+            if (t >= episode.steps || dream.slots[0].over) {
+              begin();
+              break;
+            }
+            await dream.step([episode.actions.subarray(t * action, (t + 1) * action)]);
+            t += 1;
+          }
+          await show();
+        }),
+    };
+    const pause = button(playing.paused ? "Go on" : "Pause", "Pause or go on", () => {
+      playing.paused = !playing.paused;
+      pause.textContent = playing.paused ? "Go on" : "Pause";
+    });
+    const again = (): void =>
+      void queue(async () => {
+        begin();
+        await show();
+      });
+    const moment = slider(
+      "Dream on from",
+      { min: 0, max: episode.steps - 1, step: 1, value: from },
+      (value) => `${(value / facts.fps).toFixed(1)} s`,
+      (value) => {
+        from = value;
+        again();
+      },
+    );
+    const tau = slider(
+      "Temperature",
+      { min: 0.1, max: 2, step: 0.05, value: dream.temperatures[0] },
+      (value) => `τ ${value.toFixed(2)}`,
+      (value) => (dream.temperatures[0] = value),
+    );
+    place.append(
+      el(
+        "div.stage",
+        {},
+        el(
+          "div.screens.duel",
+          {},
+          el("figure.screen", {}, real.canvas, el("figcaption", {}, el("span.name", {}, "the real game"), at)),
+          el("figure.screen", {}, dreamt.canvas, el("figcaption", {}, caption, since)),
+        ),
+        moment.element,
+        tau.element,
+        el(
+          "div.tools",
+          {},
+          pause,
+          button("From the moment again", "Dream on from there again, with the same dice", again),
+          button("With other dice", "Dream on from there, another way", () => {
+            turn += 1;
+            again();
+          }),
+        ),
+        el("p.facts", {}, el("span", {}, `played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"}, seed ${facts.episode!.seed}`), ...cardOf(facts)),
+      ),
+    );
+    begin();
+    await show();
+    section.dataset.begun = "yes";
+    playIn(section, playing);
+    return () => undefined;
+  },
+};

@@ -1,0 +1,128 @@
+/** Builds the page: a section a demo, of the worlds that were exported. */
+
+import "./style.css";
+import { Told } from "../core/files";
+import { start } from "../core/networks";
+import { loadFacts, World, type WorldFacts } from "../core/world";
+import { beside } from "./beside";
+import { cheat } from "./cheat";
+import { choice, el, title } from "./dom";
+import { learn } from "./learn";
+import { readLink, type Link } from "./link";
+import { playIn, startLoop, watch } from "./loop";
+import { drive, dodge } from "./play";
+import { see } from "./see";
+import { temperature } from "./temperature";
+
+/** A demo: the worlds that it can show, and how it fills its section with one of them. */
+export interface Demo {
+  id: string;
+  heading: string;
+  /** Paragraphs in plain words, HTML. */
+  words: string[];
+  fits: (facts: WorldFacts) => boolean;
+  /** Why nothing fits, in a sentence; none: the section is left out. */
+  without?: (all: WorldFacts[]) => string;
+  fill: (section: HTMLElement, place: HTMLElement, world: World, link: Link) => Promise<() => void>;
+}
+
+const DEMOS: Demo[] = [drive, dodge, see, beside, temperature, cheat, learn];
+const root = new URL(".", document.baseURI);
+const worlds = new Map<string, Promise<World>>();
+
+function loaded(facts: WorldFacts): Promise<World> {
+  let found = worlds.get(facts.id);
+  if (!found) worlds.set(facts.id, (found = World.load(root, facts)));
+  return found;
+}
+
+/** The sentence for whatever went wrong. */
+function told(error: unknown): HTMLElement {
+  const known = error instanceof Told;
+  if (!known) console.error(error);
+  const text = known ? error.message : `Something went wrong that this page did not expect: ${String(error)}.`;
+  return el("p.told", { role: "alert" }, text);
+}
+
+function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTMLElement | null {
+  const fitting = all.filter(demo.fits);
+  const reason = fitting.length ? "" : demo.without?.(all);
+  if (!fitting.length && !reason) return null;
+  const place = el("div.place");
+  const wanted = fitting.findIndex((facts) => facts.id === link.world);
+  let chosen = wanted < 0 ? 0 : wanted;
+  const mine = !link.demo || link.demo === demo.id ? link : {};
+  const section = el("section.demo", { id: demo.id, "aria-labelledby": `${demo.id}-title` });
+  const words = el("div.words");
+  words.innerHTML = demo.words.map((text) => `<p>${text}</p>`).join("");
+  let remove: (() => void) | undefined;
+  let turn = 0;
+  const fill = async (own: Link): Promise<void> => {
+    const now = ++turn;
+    remove?.();
+    remove = undefined;
+    playIn(section, { fps: () => 1, paused: true, play: async () => undefined });
+    place.replaceChildren(el("div.waiting", { role: "status" }, "Loading the networks…"));
+    delete section.dataset.begun;
+    try {
+      const world = await loaded(fitting[chosen]);
+      if (now !== turn) return;
+      place.replaceChildren();
+      remove = await demo.fill(section, place, world, own);
+    } catch (error) {
+      place.replaceChildren(told(error));
+    }
+  };
+  const picker = choice(
+    "World",
+    fitting.map((facts) => title(facts.id)),
+    chosen,
+    (index) => {
+      chosen = index;
+      void fill({});
+    },
+  );
+  section.append(
+    el(
+      "header",
+      {},
+      el("span.count", { "aria-hidden": "true" }, String(position)),
+      el("h2", { id: `${demo.id}-title` }, el("a", { href: `?demo=${demo.id}`, title: "This demo by itself" }, demo.heading)),
+      picker,
+    ),
+    el("div.columns", {}, place, words),
+  );
+  if (reason) place.append(el("p.told", {}, reason));
+  else watch(section, () => void fill(mine));
+  return section;
+}
+
+async function main(): Promise<void> {
+  const demos = document.getElementById("demos")!;
+  try {
+    void start(root).catch(() => undefined);
+    const all = await loadFacts(root);
+    const link = readLink();
+    // The first world's networks are fetched beside the runtime.
+    const first = all.find((facts) => facts.id === link.world) ?? all[0];
+    void loaded(first).catch(() => undefined);
+    await start(root);
+    const alone = DEMOS.find((demo) => demo.id === link.demo);
+    const sections = (alone ? [alone] : DEMOS)
+      .reduce<HTMLElement[]>((built, demo) => {
+        const section = build(demo, built.length + 1, all, link);
+        return section ? [...built, section] : built;
+      }, []);
+    if (alone) {
+      document.body.classList.add("alone");
+      sections.push(el("p.others", {}, el("a", { href: "./" }, "All demos")));
+      if (sections.length === 1) sections.unshift(el("p.told", {}, "This export has nothing to show in that demo."));
+    }
+    demos.replaceChildren(...sections);
+    startLoop();
+  } catch (error) {
+    demos.replaceChildren(told(error));
+  }
+}
+
+void main();

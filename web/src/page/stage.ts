@@ -1,0 +1,441 @@
+/** A dream that is looked at: its screens, its controls, its line of facts. The demos with a moving dream share it. */
+
+import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
+import type { Controller } from "../core/controller";
+import type { World, WorldFacts } from "../core/world";
+import { button, el, number, Screen, slider, title } from "./dom";
+import { save, Tape } from "./gif";
+import { Keys } from "./keys";
+import { addressOf } from "./link";
+import { isCurrent, playIn, type Playing } from "./loop";
+
+/** Seconds that a press of "back" takes away, and that a GIF holds. */
+const BACK_SECONDS = 1;
+const GIF_SECONDS = 10;
+/** Seconds that an ended episode stays on the screen before the next begins by itself. */
+const REST_SECONDS = 3;
+/** What an action's numbers are called. */
+const ACTIONS: Record<string, string[]> = { "car-racing": ["steering", "gas", "brake"], "take-cover": ["left, right"] };
+
+export type Who = "you" | "agent";
+
+export interface Setting {
+  caption: string;
+  tau: number;
+  who: Who;
+  agent: Controller | null;
+}
+
+export interface StageOptions {
+  demo: string;
+  world: World;
+  seed: number;
+  slots: Setting[];
+  /** The lowest and highest temperature of the slider; none: there is no slider. */
+  taus?: [number, number];
+  /** Whether a person may play the first slot. */
+  playable?: boolean;
+  /** What a person's first key does: take over where the dream is, or begin the episode again beside the agent. */
+  takeOver?: "here" | "again";
+  layout?: string;
+  /** Told when all episodes have ended. */
+  ended?: (slots: Slot[], seed: number) => string;
+}
+
+export class Stage implements Playing {
+  readonly element: HTMLElement;
+  paused = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  private readonly dream: Dream;
+  private readonly keys: Keys;
+  private readonly screens: Screen[];
+  private readonly huds: { element: HTMLElement; text: HTMLElement; health: HTMLElement | null; figure: HTMLElement }[] = [];
+  private readonly bars: HTMLElement[] = [];
+  private readonly tape = new Tape(GIF_SECONDS);
+  private past: Slot[][] = [];
+  private actions: Float32Array[];
+  private rest = 0;
+  private branch = 0;
+  private sums = { steps: 0, stepTime: 0, frames: 0, frameTime: 0 };
+  private work: Promise<unknown> = Promise.resolve();
+  private readonly pauseButton: HTMLButtonElement;
+  private readonly whoButton: HTMLButtonElement | null = null;
+  private readonly seedText = el("span.seed");
+  private readonly message = el("p.message", { role: "status" });
+  private readonly speed = el("span.speed", {}, "…");
+  private readonly frame: HTMLElement;
+  private begun = false;
+
+  constructor(
+    private readonly section: HTMLElement,
+    private readonly options: StageOptions,
+  ) {
+    const { facts } = options.world;
+    this.seed = options.seed;
+    this.dream = new Dream(options.world, options.slots.map((slot) => slot.tau));
+    this.keys = new Keys(facts.keys, facts.key_ramp, facts.action);
+    this.actions = options.slots.map(() => new Float32Array(facts.action));
+    this.screens = options.slots.map((slot) => new Screen(`${slot.caption || "The dream"}: ${facts.summary}`));
+    const figures = this.screens.map((screen, i) => this.figure(screen, i));
+    this.frame = el(`div.screens.${options.layout ?? "one"}`, { tabindex: options.playable ? 0 : undefined }, ...figures);
+    if (options.playable) {
+      this.frame.setAttribute("role", "application");
+      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. Arrow keys take over from the agent.`);
+      this.listenToTouch();
+    }
+    this.pauseButton = button("Pause", "Pause or go on (Space)", () => this.pause());
+    const tools = el("div.tools", {}, this.pauseButton);
+    tools.append(
+      button("◂ One second back", "Take the last second back; what follows is dreamt anew (Backspace)", () => this.rewind()),
+      button("Another beginning", "Begin another dream (N)", () => this.another()),
+    );
+    if (options.playable) {
+      this.whoButton = button("", "Hand the controls over (M)", () => this.switchPlayer());
+      tools.append(this.whoButton);
+    }
+    tools.append(
+      button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF`, () => void this.saveGif()),
+      button("Copy the link", "An address with this world, seed and temperature", () => void this.copyLink()),
+    );
+    this.element = el("div.stage", {}, this.frame);
+    if (options.playable && this.keys.names.length) this.element.append(this.pads());
+    if (options.playable) this.element.append(this.actionBars());
+    if (options.taus) this.element.append(this.temperatureSlider(options.taus));
+    this.element.append(tools, this.message, this.line());
+    this.showWho();
+    document.addEventListener("keydown", this.keyDown);
+    document.addEventListener("keyup", this.keyUp);
+    addEventListener("blur", () => this.keys.down.clear());
+    void this.do(() => this.begin(this.seed));
+    playIn(section, this);
+  }
+
+  seed: number;
+
+  fps(): number {
+    return this.options.world.facts.fps;
+  }
+
+  private get facts(): WorldFacts {
+    return this.options.world.facts;
+  }
+
+  /** Everything that touches the dream waits for what is under way. */
+  private do<T>(work: () => Promise<T> | T): Promise<T> {
+    const next = this.work.then(work);
+    this.work = next.catch(() => undefined);
+    return next;
+  }
+
+  private async begin(seed: number): Promise<void> {
+    this.seed = seed;
+    this.rest = 0;
+    this.past = [];
+    this.tape.clear();
+    this.dream.reset(this.options.slots.map(() => seed));
+    this.actions = this.options.slots.map(() => new Float32Array(this.facts.action));
+    this.keys.from(this.actions[0]);
+    this.message.textContent = "";
+    this.seedText.textContent = `seed ${seed}`;
+    await this.show();
+    if (!this.begun) {
+      this.begun = true;
+      this.section.dataset.begun = "yes";
+      performance.mark(`first-frame-${this.options.demo}`);
+    }
+  }
+
+  /** Begins another episode. */
+  another(): void {
+    void this.do(() => this.begin((this.seed % 999_999) + 1));
+  }
+
+  /** Begins again with other settings of the slots. */
+  restart(slots: Partial<Setting>[]): void {
+    slots.forEach((change, i) => Object.assign(this.options.slots[i], change));
+    slots.forEach((change, i) => change.tau !== undefined && (this.dream.temperatures[i] = change.tau));
+    this.showWho();
+    void this.do(() => this.begin(this.seed));
+  }
+
+  play(steps: number): Promise<void> {
+    return this.do(async () => {
+      if (this.dream.slots.every((slot) => slot.over)) {
+        this.rest += steps / this.fps();
+        // Whoever plays says when to go on.
+        if (this.rest >= REST_SECONDS && this.options.slots[0].who === "agent") await this.begin((this.seed % 999_999) + 1);
+        return;
+      }
+      const started = performance.now();
+      for (let i = 0; i < steps; i++) await this.step();
+      this.sums.steps += steps;
+      this.sums.stepTime += performance.now() - started;
+      await this.show();
+      if (this.sums.frames >= this.fps()) this.tellSpeed();
+    });
+  }
+
+  private async step(): Promise<void> {
+    this.past.push(this.dream.slots.map(copySlot));
+    if (this.past.length > this.facts.max_steps) this.past.shift();
+    this.actions = this.dream.slots.map((slot, i) => {
+      const { who, agent } = this.options.slots[i];
+      if (who === "you") return this.keys.action();
+      return agent ? agent.act(slot.z, slot.hidden, slot.cell) : new Float32Array(this.facts.action);
+    });
+    await this.dream.step(this.actions);
+    // Whoever listens to the section hears of every step, shown or not.
+    this.section.dispatchEvent(new CustomEvent("dreamt", { detail: this.dream.slots }));
+    if (this.dream.slots.every((slot) => slot.over)) {
+      this.message.textContent = this.options.ended?.(this.dream.slots, this.seed) ?? this.endedText(this.dream.slots[0]);
+    }
+  }
+
+  private endedText(slot: Slot): string {
+    const result = this.facts.reward_head ? `${number(slot.score)} points` : `${number(slot.steps)} steps`;
+    return `${slot.over === "ended" ? "The dream ended" : "Time is up"} after ${result}.`;
+  }
+
+  private async show(): Promise<void> {
+    const started = performance.now();
+    const frames = await this.dream.decode();
+    const size = 64 * 64 * 4;
+    this.screens.forEach((screen, i) => screen.show(frames.subarray(i * size, (i + 1) * size)));
+    this.sums.frames += 1;
+    this.sums.frameTime += performance.now() - started;
+    this.tape.add(this.dream.slots[0].steps / this.fps(), frames.subarray(0, size));
+    this.dream.slots.forEach((slot, i) => this.showHud(slot, i));
+    this.bars.forEach((bar, i) => {
+      const { low, high } = this.facts;
+      const at = (x: number): number => ((x - low[i]) / (high[i] - low[i])) * 100;
+      const from = at(Math.max(0, low[i]));
+      const to = at(Math.min(Math.max(this.actions[0][i], low[i]), high[i]));
+      bar.style.left = `${Math.min(from, to)}%`;
+      bar.style.width = `${Math.abs(to - from)}%`;
+    });
+    this.section.dataset.steps = String(this.dream.slots[0].steps);
+  }
+
+  private showHud(slot: Slot, i: number): void {
+    const hud = this.huds[i];
+    hud.text.textContent = this.facts.reward_head ? `${number(slot.score)} points` : `${number(slot.steps)} steps`;
+    if (hud.health) hud.health.style.width = `${Math.max(0, slot.health) / FULL_HEALTH * 100}%`;
+    hud.figure.classList.toggle("hit", slot.damage > 0);
+    hud.figure.classList.toggle("over", !!slot.over);
+  }
+
+  private figure(screen: Screen, i: number): HTMLElement {
+    const setting = this.options.slots[i];
+    const text = el("span.score", {}, " ");
+    const health = this.facts.hit_damages.length ? el("span.left") : null;
+    const element = el("figcaption", {}, el("span.name", {}, setting.caption), text);
+    if (health) element.append(el("span.health", { title: "health" }, health));
+    const figure = el("figure.screen", {}, screen.canvas, element);
+    this.huds.push({ element, text, health, figure });
+    return figure;
+  }
+
+  private actionBars(): HTMLElement {
+    const names = ACTIONS[this.facts.task] ?? this.facts.low.map((_, i) => `action ${i + 1}`);
+    return el(
+      "div.bars",
+      { "aria-hidden": "true" },
+      ...names.map((name) => {
+        const bar = el("span.value");
+        this.bars.push(bar);
+        return el("span.bar", {}, el("span.name", {}, name), el("span.track", {}, bar));
+      }),
+    );
+  }
+
+  private temperatureSlider([min, max]: [number, number]): HTMLElement {
+    const { element } = slider(
+      "Temperature",
+      { min, max, step: 0.05, value: this.options.slots[0].tau },
+      (value) => `τ ${value.toFixed(2)}`,
+      (value) => {
+        this.dream.temperatures.fill(value);
+        this.options.slots.forEach((slot) => (slot.tau = value));
+      },
+    );
+    return element;
+  }
+
+  private line(): HTMLElement {
+    return el("p.facts", {}, this.speed, this.seedText, ...cardOf(this.facts));
+  }
+
+  private tellSpeed(): void {
+    const { steps, stepTime, frames, frameTime } = this.sums;
+    const m = (stepTime / steps).toFixed(1);
+    const v = (frameTime / frames).toFixed(1);
+    this.speed.textContent = `M ${m} ms a step, V ${v} ms a frame, WebAssembly SIMD on one thread`;
+    this.section.dataset.frameMilliseconds = String(stepTime / steps + frameTime / frames);
+    this.sums = { steps: 0, stepTime: 0, frames: 0, frameTime: 0 };
+  }
+
+  private pause(): void {
+    this.paused = !this.paused;
+    this.showPaused();
+  }
+
+  private showPaused(): void {
+    this.pauseButton.textContent = this.paused ? "Go on" : "Pause";
+  }
+
+  private rewind(): void {
+    void this.do(async () => {
+      const back = Math.min(Math.round(BACK_SECONDS * this.fps()), this.past.length);
+      if (!back) return;
+      const slots = this.past[this.past.length - back];
+      this.past.length -= back;
+      this.branch += 1;
+      // The same dice for all, and not those of before.
+      this.dream.goOn(slots, slots.map(() => this.seed + 1_000_003 * this.branch));
+      this.rest = 0;
+      this.message.textContent = "";
+      await this.show();
+    });
+  }
+
+  private switchPlayer(): void {
+    const first = this.options.slots[0];
+    if (first.who === "you") {
+      first.who = "agent";
+      this.showWho();
+    } else this.takeOver();
+  }
+
+  /** A person takes the first slot's controls. */
+  private takeOver(): void {
+    const first = this.options.slots[0];
+    if (first.who === "agent") {
+      first.who = "you";
+      this.keys.from(this.actions[0]);
+      this.showWho();
+      if (this.options.takeOver === "again") void this.do(() => this.begin(this.seed));
+    }
+    if (this.paused) this.pause();
+    if (this.dream.slots.length && this.dream.slots.every((slot) => slot.over) && this.rest > 0.5) {
+      void this.do(() => this.begin(this.seed));
+    }
+  }
+
+  private showWho(): void {
+    this.showPaused();
+    const { who } = this.options.slots[0];
+    this.section.dataset.who = who;
+    if (!this.whoButton) return;
+    this.whoButton.textContent = who === "you" ? "Let the agent play" : "Let me play";
+    if (!this.options.slots[0].caption || this.options.takeOver) {
+      this.huds[0].element.querySelector(".name")!.textContent = who === "you" ? "you" : "the agent";
+    }
+  }
+
+  private async saveGif(): Promise<void> {
+    if (!this.tape.length) return;
+    const blob = await this.tape.gif();
+    save(blob, `dream-${this.facts.id}-${this.seed}.gif`);
+    this.section.dataset.gif = String(blob.size);
+  }
+
+  private async copyLink(): Promise<void> {
+    const { demo } = this.options;
+    const address = addressOf({ demo, world: this.facts.id, seed: this.seed, tau: this.options.slots[0].tau });
+    try {
+      await navigator.clipboard.writeText(address);
+      this.message.textContent = "The link is copied.";
+    } catch {
+      history.replaceState(null, "", address);
+      this.message.textContent = "The link is in the address bar.";
+    }
+  }
+
+  private readonly keyDown = (event: KeyboardEvent): void => {
+    if (!isCurrent(this.section) || !this.element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
+    const target = event.target as HTMLElement;
+    const elsewhere = target !== document.body && !this.frame.contains(target);
+    // A slider and a button have keys of their own.
+    if (elsewhere && (target.matches("input, textarea, select, [role=radio]") || event.key === " " || event.key === "Enter")) return;
+    const name = this.options.playable ? this.keys.nameOf(event) : undefined;
+    const vertical = name === "up" || name === "down";
+    const mine = this.options.slots[0].who === "you" || this.frame.contains(target);
+    if (name && (!vertical || mine)) {
+      event.preventDefault();
+      this.keys.down.add(name);
+      if (!event.repeat) this.takeOver();
+    } else if (event.key === " ") {
+      event.preventDefault();
+      this.pause();
+    } else if (event.key === "Backspace") {
+      event.preventDefault();
+      this.rewind();
+    } else if (event.key === "n" || event.key === "N") this.another();
+    else if ((event.key === "m" || event.key === "M") && this.options.playable) this.switchPlayer();
+  };
+
+  private readonly keyUp = (event: KeyboardEvent): void => {
+    const name = this.keys.nameOf(event);
+    if (name) this.keys.down.delete(name);
+  };
+
+  /** The left and right half of the picture are keys for a finger. */
+  private listenToTouch(): void {
+    const held = new Map<number, string>();
+    const release = (event: PointerEvent): void => {
+      const name = held.get(event.pointerId);
+      held.delete(event.pointerId);
+      if (name && ![...held.values()].includes(name)) this.keys.down.delete(name);
+    };
+    this.frame.addEventListener("pointerdown", (event) => {
+      const box = this.screens[0].canvas.getBoundingClientRect();
+      const name = event.clientX < box.left + box.width / 2 ? "left" : "right";
+      if (!this.keys.names.includes(name) || event.button > 0) return;
+      held.set(event.pointerId, name);
+      this.keys.down.add(name);
+      this.takeOver();
+    });
+    for (const kind of ["pointerup", "pointercancel", "pointerleave"] as const) this.frame.addEventListener(kind, release);
+  }
+
+  /** Buttons to hold, for fingers. */
+  private pads(): HTMLElement {
+    const signs: Record<string, string> = { left: "◀", right: "▶", up: "▲", down: "▼" };
+    const pads = el("div.pads");
+    for (const name of ["left", "down", "up", "right"].filter((each) => this.keys.names.includes(each))) {
+      const pad = el("button.pad", { type: "button", tabindex: -1, "aria-label": name }, signs[name]);
+      const press = (down: boolean) => (event: Event) => {
+        event.preventDefault();
+        if (down) {
+          this.keys.down.add(name);
+          this.takeOver();
+        } else this.keys.down.delete(name);
+      };
+      pad.addEventListener("pointerdown", press(true));
+      for (const kind of ["pointerup", "pointercancel", "pointerleave"]) pad.addEventListener(kind, press(false));
+      pads.append(pad);
+    }
+    return pads;
+  }
+
+  /** Takes the stage away, with its listeners. */
+  remove(): void {
+    document.removeEventListener("keydown", this.keyDown);
+    document.removeEventListener("keyup", this.keyUp);
+    this.element.remove();
+  }
+}
+
+/** The model's card in a line: scores and hashes. */
+export function cardOf(facts: WorldFacts): HTMLElement[] {
+  const scores = facts.scores.map((score) => {
+    const where = score.world === "real" ? "real game" : `its dream at τ ${score.temperature}`;
+    const who = score.agent === "random" ? "a random player" : "the agent";
+    return `${who} in the ${where.replace("its ", "")}: ${number(score.mean)} ± ${number(score.std)} over ${number(score.episodes)} episodes`;
+  });
+  const hashes = Object.entries({ V: "vae", M: "rnn", C: "controller" })
+    .filter(([, part]) => facts.hashes[part])
+    .map(([name, part]) => `${name} ${facts.hashes[part].slice(0, 8)}`);
+  const found = scores.map((score) => el("span", {}, score));
+  if (hashes.length) found.push(el("span", { title: "the first digits of each part's SHA-256" }, hashes.join(", ")));
+  return found;
+}
