@@ -26,7 +26,7 @@ def _advice(verb: str, args: Sequence[str]) -> str:
 
 
 #: Commands that keep what they have done when they are interrupted, and go on there when they are called again.
-KEEPS_ITS_WORK = {"reproduce", *VERBS.values(), "iterate", "table"}
+KEEPS_ITS_WORK = {"reproduce", "import", *VERBS.values(), "iterate", "table"}
 
 
 def _help() -> str:

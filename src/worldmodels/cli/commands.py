@@ -16,7 +16,9 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.cli.arguments import (
     EvaluateArgs,
+    ExportArgs,
     FidelityArgs,
+    ImportArgs,
     InspectArgs,
     IterateArgs,
     PlayArgs,
@@ -200,7 +202,7 @@ def _play(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.viewer.window import play
 
-    play(parsed.settings, parsed.target)
+    play(parsed.settings, parsed.target, parsed.record_episodes)
 
 
 def _watch(args: Sequence[str]) -> None:
@@ -210,7 +212,7 @@ def _watch(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.viewer.window import play
 
-    play(settings, parsed.target)
+    play(settings, parsed.target, parsed.record_episodes)
 
 
 def _video(args: Sequence[str]) -> None:
@@ -235,6 +237,24 @@ def _plot(args: Sequence[str]) -> None:
         print(f"{parsed.target}: a model alone: losses, curves and frames are a run's, and are not drawn", file=sys.stderr)
 
 
+def _import(args: Sequence[str]) -> None:
+    parsed = parse(ImportArgs, "import", args)
+    check_json(parsed.json)
+    done = api.import_episodes(parsed.source, task=parsed.task, run=parsed.run, scale=parsed.scale, seed=parsed.seed)
+    write_result(parsed.json, done)
+    facts = ", ".join(f"{name} {done[name]}" for name in ("num_episodes", "num_frames", "mean_length"))
+    print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")
+
+
+def _export(args: Sequence[str]) -> None:
+    parsed = parse(ExportArgs, "export", args)
+    with loading():
+        from worldmodels.recordings.export import export_minari
+
+    num_episodes, num_frames = export_minari(parsed.run, parsed.out)
+    print(f"export: finished {parsed.out}, num_episodes {num_episodes}, num_frames {num_frames}")
+
+
 def _inspect(args: Sequence[str]) -> None:
     parsed = parse(InspectArgs, "inspect", args)
     check_json(parsed.json)
@@ -248,6 +268,7 @@ def _inspect(args: Sequence[str]) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
     "collect": ("play the random policy and record episodes", _stage("collect")),
+    "import": ("take recordings made elsewhere for a run's episodes", _import),
     "train-vae": ("train V on the frames", _stage("vae")),
     "encode": ("send all frames through V", _stage("encode")),
     "train-rnn": ("train M on the latents", _stage("rnn")),
@@ -260,6 +281,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "watch": ("watch the agent in a window", _watch),
     "video": ("write a video of the agent, without a display", _video),
     "plot": ("draw a run", _plot),
+    "export": ("write a run's episodes as a Minari dataset", _export),
     "inspect": ("say what a file or folder is", _inspect),
     "tasks": ("list what can be learned", _tasks),
 }

@@ -20,6 +20,7 @@ from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig, Preset
 from worldmodels.envs import plugins
 from worldmodels.envs.guard import GuardedEnv
+from worldmodels.runs import recorded
 
 #: What makes the dream a Gymnasium id.
 DREAM_ENTRY_POINT = "worldmodels.agent.gym_envs:SingleDreamEnv"
@@ -140,7 +141,9 @@ class Task:
         return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
 
     def score_id(self, official: bool) -> str:
-        """Returns the Gymnasium id of what is played."""
+        """Returns the Gymnasium id of what is played. Raises `UserError` for a task of recordings alone."""
+        if not self.env_id:
+            raise UserError(f"{self.name}: a task of recordings alone, without a real environment; M's dream is --world dream")
         return self.official_id if official and self.official_id else self.env_id
 
     def preset(self, scale: str) -> Preset:
@@ -194,6 +197,10 @@ def tasks() -> dict[str, Task]:
 
 def get_task(name: str) -> Task:
     """Returns a task by name. Raises `UserError` with the nearest match, or with what is wrong with the task's package."""
+    if name not in _registry and name in recorded.known:
+        from worldmodels.envs.recorded import recorded_task
+
+        register(recorded_task(recorded.known[name]))
     if name not in _registry:
         # What announces this very name is imported alone; others' games cost time, and may be broken.
         plugins.load(name)
