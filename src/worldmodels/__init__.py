@@ -1,7 +1,8 @@
 """World models that anyone can train, measure, watch and play: ``import worldmodels as wm``.
 
-``wm.load``, ``wm.evaluate``, ``wm.collect``, ``wm.import_episodes``, ``wm.reproduce``, ``wm.register``, ``wm.tasks``, `Agent` and
-`Task`: docs/api.md has a page of them. Each is imported when it is first used; ``import worldmodels`` imports no torch, no game and no compiler.
+``wm.load``, ``wm.evaluate``, ``wm.collect``, ``wm.import_episodes``, ``wm.reproduce``, ``wm.register``, ``wm.tasks``, `Agent`
+and `Task`: docs/api.md has a page of them. Each is imported when it is first used; ``import worldmodels`` imports no torch, no
+game and no compiler.
 
 It also tells Gymnasium the environments' names: ``worldmodels/TakeCover-v1``, ``worldmodels/CarRacing-v3``, both as C sees them
 (``worldmodels/TakeCoverLatent-v1``, ``worldmodels/CarRacingLatent-v3``) and both dreams (``worldmodels/TakeCoverDream-v0``,

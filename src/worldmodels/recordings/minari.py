@@ -170,7 +170,8 @@ def write_dataset(out: Path, episodes: Iterator[Episode], action_size: int, desc
         ) from None
     if out.exists():
         raise UserError(f"{out}: is there already; name another folder")
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
+    # Minari counts a dataset's bytes in a way that a relative path breaks.
+    temporary = out.absolute().with_name(f".{out.name}.{uuid.uuid4().hex}.tmp")
     try:
         (temporary / "data").mkdir(parents=True)
         storage: Any = MinariStorage.new(

@@ -166,6 +166,8 @@ def _look(source: str, recordings: Source) -> Found:
 def _recorded_task(recordings: Source, found: Found) -> RecordedTask:
     """Returns what the recordings say of their task."""
     lows, highs = (tuple(values.tolist()) for values in (found.lows, found.highs))
+    if recordings.num_choices:  # also where one was never chosen
+        lows, highs = (0.0,) * len(lows), (1.0,) * len(highs)
     return recorded.note(RecordedTask(recordings.name, lows, highs, recordings.num_choices > 0, found.longest, found.has_ends))
 
 
