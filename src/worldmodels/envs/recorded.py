@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats
 from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
 from worldmodels.envs.held_random import held_random_policy
@@ -59,6 +60,12 @@ class HeldWithin:
 
     def __call__(self, rng: np.random.Generator, config: CollectConfig) -> RandomPolicy:
         return held_random_policy(rng, config, len(self.squash.task.lows), self.squash)
+
+
+def check_scale(scale: str) -> None:
+    """Raises `UserError` for a scale that no task of recordings has."""
+    if scale not in PRESETS:
+        raise UserError(f"a task of recordings has no scale '{scale}'{nearest(scale, PRESETS)}")
 
 
 @functools.cache

@@ -59,7 +59,7 @@ def as_numbers(where: str, values: NDArray[Any], num_dimensions: int) -> Floats:
         raise BadFileError(f"{where}: has shape {values.shape}; expected {form}")
     with np.errstate(over="ignore"):
         numbers = np.ascontiguousarray(values, np.float32)
-    bad = ~np.isfinite(numbers).reshape(len(numbers), -1).all(1)
+    bad = ~np.isfinite(numbers).reshape(len(numbers), values.size // max(1, len(values))).all(1)
     if bad.any():
         step = int(bad.argmax())
         raise BadFileError(f"{where}, step {step}: is {values[step].tolist()}; every number must be finite and fit float32")

@@ -164,7 +164,7 @@ def write_dataset(out: Path, episodes: Iterator[Episode], action_size: int, desc
 
     try:
         parse_dataset_id(out.name)
-    except ValueError:
+    except (ValueError, TypeError):  # the latter by a name without a version
         raise UserError(
             f"{out}: Minari's names end in a version, such as {out.name or 'name'}-v0; name such a folder"
         ) from None

@@ -19,7 +19,7 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.types import Floats
 from worldmodels.config import CollectConfig, check_seed
 from worldmodels.data.episodes import Episode, write_shard
-from worldmodels.envs.recorded import recorded_task
+from worldmodels.envs.recorded import check_scale, recorded_task
 from worldmodels.envs.task import Task, get_task
 from worldmodels.recordings.source import Source, open_source
 from worldmodels.runs import recorded
@@ -65,7 +65,9 @@ def import_source(source: str, path: Path, task: str | None, scale: str, seed: i
         BadFileError: a recording is damaged or its parts do not fit; file and line, or step, are named.
     """
     check_seed(seed)
-    if task is not None:
+    if task is None:
+        check_scale(scale)
+    else:
         get_task(task).preset(scale)
     recordings = open_source(source)
     with RunLock(path):
