@@ -369,7 +369,7 @@ def test_without_minari_it_says_how_to_get_it(tmp_path, imported):
     assert done.stderr.strip().endswith("'pip install worldmodels-vmc[minari]' brings it")
 
 
-def test_a_killed_import_goes_on_and_ends_with_the_same_bytes(tmp_path):
+def test_a_killed_import_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys):
     folder = original(tmp_path / "record", [40] * 40)
     wm.import_episodes(folder, task="toy", run=tmp_path / "whole")
     args = ["import", str(folder), "--task", "toy", "--run", str(tmp_path / "killed")]
@@ -390,6 +390,10 @@ def test_a_killed_import_goes_on_and_ends_with_the_same_bytes(tmp_path):
     wm.import_episodes(folder, task="toy", run=tmp_path / "killed")
     made = {name: data for name, data in shards(tmp_path / "killed").items() if not name.startswith("damaged")}
     assert made == shards(tmp_path / "whole")
+    shutil.rmtree(tmp_path / "killed/episodes/shard-00003")
+    for verb in ("collect", "train-vae"):
+        assert main([verb, "--run", str(tmp_path / "killed")]) == 2
+        assert "import" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_a_run_goes_on_from_recordings_as_from_episodes_that_it_played(toy_run, tmp_path):

@@ -154,14 +154,14 @@ def is_whole(shards: Sequence[Path], run: Run) -> bool:
 
 
 def set_aside_if_damaged(path: Path) -> None:
-    """Gives a shard that cannot be read another name, out of the way, and says so; it will be played again."""
+    """Gives a shard that cannot be read another name, out of the way, and says so; it will be made again."""
     try:
         if path.exists():
             Shard(path).verify()
     except BadFileError as error:
         aside = path.with_name(f"damaged-{path.name}-{time.time_ns()}")
         path.rename(aside)
-        print(f"collect: {error.args[0].split(';')[0]}; kept as {aside.name}, played again", file=sys.stderr, flush=True)
+        print(f"collect: {error.args[0].split(';')[0]}; kept as {aside.name}, made again", file=sys.stderr, flush=True)
 
 
 def run(config: CollectConfig, run: Run) -> None:
@@ -172,7 +172,7 @@ def run(config: CollectConfig, run: Run) -> None:
     """
     spec = get_task(run.task)
     if SOURCE in run.inputs("collect"):
-        if run.done("collect") is None:
+        if run.done("collect") is None or not is_whole(sorted(run.stage_path("collect").glob("shard-*")), run):
             raise UserError(f"{run.path}: not all recordings are here; call the same 'worldmodels import' again")
         return
     if run.done("collect") is None:
