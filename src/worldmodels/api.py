@@ -189,11 +189,12 @@ def import_episodes(
         EnvironmentFailure: the disk fails.
 
     Example:
-        >>> import numpy as np, worldmodels as wm
+        >>> import os, numpy as np, worldmodels as wm
+        >>> os.makedirs("recorded")
         >>> for number in range(2):
         ...     frames, actions = np.zeros((9, 96, 96, 3), np.uint8), np.zeros((9, 1), np.float32)
-        ...     np.savez(f"recorded-{number}.npz", obs=frames, action=actions)
-        >>> found = wm.import_episodes(".", task="toy", run="runs/imported")
+        ...     np.savez(f"recorded/{number}.npz", obs=frames, action=actions)
+        >>> found = wm.import_episodes("recorded", task="toy", run="runs/imported")
         >>> found["task"], found["num_episodes"], found["num_frames"]
         ('toy', 2, 18)
     """

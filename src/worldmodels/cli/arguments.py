@@ -189,6 +189,8 @@ class ExportArgs:
     """The run's folder."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The folder to write; its name is the dataset's, and ends in a version: ball-v0."""
+    json: Path | None = None
+    """Also write how much it holds to this file; - is standard output."""
 
 
 @dataclass(frozen=True)

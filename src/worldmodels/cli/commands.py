@@ -248,10 +248,12 @@ def _import(args: Sequence[str]) -> None:
 
 def _export(args: Sequence[str]) -> None:
     parsed = parse(ExportArgs, "export", args)
+    check_json(parsed.json)
     with loading():
         from worldmodels.recordings.export import export_minari
 
     num_episodes, num_frames = export_minari(parsed.run, parsed.out)
+    write_result(parsed.json, {"dataset": str(parsed.out), "num_episodes": num_episodes, "num_frames": num_frames})
     print(f"export: finished {parsed.out}, num_episodes {num_episodes}, num_frames {num_frames}")
 
 
