@@ -406,11 +406,11 @@ def test_a_run_goes_on_from_recordings_as_from_episodes_that_it_played(toy_run, 
         assert (run / part).read_bytes() == (toy_run / part).read_bytes(), part
 
 
-def test_a_task_of_recordings_alone(toy_run, tmp_path, capsys, monkeypatch):
-    assert main(["export", "minari", str(toy_run), str(tmp_path / "dot-v0")]) == 0
+def test_a_task_of_recordings_alone(tmp_path, capsys, monkeypatch):
+    original(tmp_path / "dots", (152,) * 4)
     monkeypatch.chdir(tmp_path)
-    found = wm.import_episodes("dot-v0", run="run", scale="smoke")
-    assert found["task"].startswith("dot-v0-")
+    found = wm.import_episodes("dots", run="run", scale="smoke")
+    assert found["task"].startswith("dots-")
     few = ["--num-steps", "2", "--batch-size", "4"]
     assert main(["train-vae", "--run", "run", *few]) == 0
     assert main(["encode", "--run", "run"]) == 0
@@ -426,9 +426,13 @@ def test_a_task_of_recordings_alone(toy_run, tmp_path, capsys, monkeypatch):
     assert main(["video", "run", "--world", "dream", "--steps", "2", "--out", "dream.gif"]) == 0
     assert main(["plot", "run"]) == 0
     capsys.readouterr()
+    assert main(["fidelity", "run"]) == 0
+    assert "no real environment, so that M's predictions alone can be measured" in capsys.readouterr().out
+    measured = json.loads(Path("run/evaluation/fidelity.json").read_text())
+    assert (measured["policies"], len(measured["open_loop_error"]["m"])) == ([], 100)
+    capsys.readouterr()
     for args in (
         ["evaluate", "run", "--episodes", "2"],
-        ["fidelity", "run"],
         ["video", "run", "--steps", "2", "--out", "real.gif"],
         ["evaluate", "run", "--agent", "random"],
     ):
