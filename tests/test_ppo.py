@@ -207,8 +207,7 @@ def test_what_was_chosen_was_done(store, monkeypatch):
     assert (held == expected).all()
 
 
-def test_how_many_threads_there_are_changes_nothing(store, monkeypatch):
-    monkeypatch.setattr(ppo, "CRITIC_FIRST", 0)
+def test_how_many_threads_there_are_changes_nothing(store):
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 2, 3):

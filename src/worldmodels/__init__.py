@@ -1,7 +1,8 @@
 """World models that anyone can train, measure, watch and play: ``import worldmodels as wm``.
 
-``wm.load``, ``wm.evaluate``, ``wm.collect``, ``wm.reproduce``, ``wm.register``, ``wm.tasks``, `Agent` and `Task`: docs/api.md
-has a page of them. Each is imported when it is first used; ``import worldmodels`` imports no torch, no game and no compiler.
+``wm.load``, ``wm.evaluate``, ``wm.collect``, ``wm.import_episodes``, ``wm.reproduce``, ``wm.register``, ``wm.tasks``, `Agent`
+and `Task`: docs/api.md has a page of them. Each is imported when it is first used; ``import worldmodels`` imports no torch, no
+game and no compiler.
 
 It also tells Gymnasium the environments' names: ``worldmodels/TakeCover-v1``, ``worldmodels/CarRacing-v3``, both as C sees them
 (``worldmodels/TakeCoverLatent-v1``, ``worldmodels/CarRacingLatent-v3``) and both dreams (``worldmodels/TakeCoverDream-v0``,
@@ -23,16 +24,16 @@ from worldmodels import envs as _envs
 if TYPE_CHECKING:
     from worldmodels.agent.agent import Agent
     from worldmodels.agent.load import load
-    from worldmodels.api import collect, evaluate, reproduce
+    from worldmodels.api import collect, evaluate, import_episodes, reproduce
     from worldmodels.envs.task import Task, register, tasks
 
-__all__ = ["Agent", "Task", "collect", "evaluate", "load", "register", "reproduce", "tasks"]
+__all__ = ["Agent", "Task", "collect", "evaluate", "import_episodes", "load", "register", "reproduce", "tasks"]
 del _envs
 
 
 _HOME = {
     **{"Agent": "agent.agent", "load": "agent.load"},
-    **dict.fromkeys(("collect", "evaluate", "reproduce"), "api"),
+    **dict.fromkeys(("collect", "evaluate", "import_episodes", "reproduce"), "api"),
     **dict.fromkeys(("Task", "register", "tasks"), "envs.task"),
 }
 

@@ -1,4 +1,4 @@
-"""The front door's verbs, which the command line calls too: `evaluate`, `collect` and `reproduce`.
+"""The front door's verbs, which the command line calls too: `evaluate`, `collect`, `import_episodes` and `reproduce`.
 
 Nothing here starts a game or imports torch before it is needed. Errors are `WorldModelsError`s, each one line that names the
 thing and the mend: `UserError` (a wrong name, value or shape), `BadFileError` (a damaged file), `EnvironmentFailure` (a game or
@@ -169,6 +169,53 @@ def collect(
 
     before = None if previous is None else Path(previous)
     return make_stage("collect", _folder(run, spec, scale), spec.name, scale, seed, before, settings)
+
+
+def import_episodes(
+    source: str | Path,
+    *,
+    task: str | Task | None = None,
+    run: str | Path,
+    scale: str = "laptop",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Takes recordings made elsewhere for a new run's episodes, in place of `collect`: docs/recordings.md says which are read.
+
+    All are checked before anything is written. The same call again goes on where it was stopped. One process works in a run's
+    folder at a time.
+
+    Args:
+        source: a Minari dataset (its folder, or its name in Minari's own folder), a folder of .npz files or one of them, or a
+            folder of videos (.mp4, .gif) or one of them, each with its actions beside it (.csv, .npy), a row a frame.
+        task: whose recordings they are, a name (`tasks`) or a registered task; None: a task of these recordings alone, which
+            has a dream and no real environment.
+        run: the run's folder.
+        scale: whose settings the later stages use: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        seed: the run's, which all of its randomness derives from, 0 to 2**30 - 1.
+
+    Returns:
+        ``stage``, ``run``, ``task``, ``outputs`` (each part's SHA-256), ``num_episodes``, ``num_frames`` and ``mean_length``.
+
+    Raises:
+        UserError: a wrong name or value, recordings of another task, or the folder holds another run or is in use.
+        BadFileError: a recording is damaged, or its arrays do not fit: the file and the line or the step are named.
+        EnvironmentFailure: the disk fails.
+
+    Example:
+        >>> import os, numpy as np, worldmodels as wm
+        >>> os.makedirs("recorded")
+        >>> for number in range(2):
+        ...     frames, actions = np.zeros((9, 96, 96, 3), np.uint8), np.zeros((9, 1), np.float32)
+        ...     np.savez(f"recorded/{number}.npz", obs=frames, action=actions)
+        >>> found = wm.import_episodes("recorded", task="toy", run="runs/imported")
+        >>> found["task"], found["num_episodes"], found["num_frames"]
+        ('toy', 2, 18)
+    """
+    spec = None if task is None else _registered(task)
+    with loading():
+        from worldmodels.stages.import_episodes import import_source
+
+    return import_source(str(source), Path(run), None if spec is None else spec.name, scale, seed)
 
 
 def reproduce(

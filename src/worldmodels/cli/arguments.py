@@ -135,6 +135,8 @@ class PlayArgs:
     """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
     settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
     """Which world is opened, and who plays."""
+    record_episodes: Path | None = None
+    """Also write each episode that is played in reality into this folder, as 'worldmodels import' reads it."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,9 @@ class VideoArgs:
 
 
 @dataclass(frozen=True)
-class ExportArgs:
-    """Write a page that dreams in a browser: 'export web TARGET... --out DIR'."""
+class ExportWebArgs:
+    """Write a page that dreams in a browser."""
 
-    kind: tyro.conf.Positional[str]
-    """What to write: web."""
     targets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
     """Tasks' names (their shipped agents), runs' folders (also half-trained) or models' folders."""
     out: Path
@@ -169,6 +169,36 @@ class PlotArgs:
     """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents."""
     out: Path | None = None
     """The folder to draw into (default: RUN/plots; of a shipped agent TASK-plots)."""
+
+
+@dataclass(frozen=True)
+class ImportArgs:
+    """Take recordings made elsewhere for a new run's episodes (docs/recordings.md). The same command again resumes."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SOURCE")]
+    """A Minari dataset, a folder of .npz files, or videos (.mp4, .gif) with their actions beside them (.csv, .npy)."""
+    run: Path
+    """The run's folder."""
+    task: str | None = None
+    """Whose recordings they are; 'worldmodels tasks' lists what there is. Left out: a task of the recordings alone."""
+    scale: str = "laptop"
+    """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    seed: int = 0
+    """The seed that all of the run's randomness derives from (a new run only)."""
+    json: Path | None = None
+    """Also write the summary to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class ExportMinariArgs:
+    """Write a run's episodes as a Minari dataset, frames without loss."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """The run's folder."""
+    out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
+    """The folder to write; its name is the dataset's, and ends in a version: ball-v0."""
+    json: Path | None = None
+    """Also write how much it holds to this file; - is standard output."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.cli.arguments import (
     EvaluateArgs,
-    ExportArgs,
+    ExportMinariArgs,
+    ExportWebArgs,
     FidelityArgs,
+    ImportArgs,
     InspectArgs,
     IterateArgs,
     PlayArgs,
@@ -202,7 +204,7 @@ def _play(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.viewer.window import play
 
-    play(parsed.settings, parsed.target)
+    play(parsed.settings, parsed.target, parsed.record_episodes)
 
 
 def _watch(args: Sequence[str]) -> None:
@@ -212,7 +214,7 @@ def _watch(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.viewer.window import play
 
-    play(settings, parsed.target)
+    play(settings, parsed.target, parsed.record_episodes)
 
 
 def _video(args: Sequence[str]) -> None:
@@ -226,9 +228,19 @@ def _video(args: Sequence[str]) -> None:
 
 
 def _export(args: Sequence[str]) -> None:
-    parsed = parse(ExportArgs, "export", args)
-    if parsed.kind != "web":
-        raise UserError(f"export: there is no '{parsed.kind}'{nearest(parsed.kind, ['web'])}; 'export web TARGET...' is meant")
+    if args and args[0] in EXPORTS:
+        EXPORTS[args[0]][1](args[1:])
+        return
+    usage = "; ".join(f"'worldmodels export {words}'" for words, _ in EXPORTS.values())
+    if args and args[0] in ("-h", "--help"):
+        print(f"usage: {usage}\n'--help' after that shows the flags.")
+        return
+    what = f"there is no '{args[0]}'{nearest(args[0], EXPORTS)}" if args else "say what to write"
+    raise UserError(f"export: {what}; {usage}")
+
+
+def _export_web(args: Sequence[str]) -> None:
+    parsed = parse(ExportWebArgs, "export web", args)
     with loading():
         from worldmodels.web.export import export_web
 
@@ -248,6 +260,26 @@ def _plot(args: Sequence[str]) -> None:
         print(f"{parsed.target}: a model alone: losses, curves and frames are a run's, and are not drawn", file=sys.stderr)
 
 
+def _import(args: Sequence[str]) -> None:
+    parsed = parse(ImportArgs, "import", args)
+    check_json(parsed.json)
+    done = api.import_episodes(parsed.source, task=parsed.task, run=parsed.run, scale=parsed.scale, seed=parsed.seed)
+    write_result(parsed.json, done)
+    facts = ", ".join(f"{name} {done[name]}" for name in ("num_episodes", "num_frames", "mean_length"))
+    print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")
+
+
+def _export_minari(args: Sequence[str]) -> None:
+    parsed = parse(ExportMinariArgs, "export minari", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.data.recordings.export import export_minari
+
+    num_episodes, num_frames = export_minari(parsed.run, parsed.out)
+    write_result(parsed.json, {"dataset": str(parsed.out), "num_episodes": num_episodes, "num_frames": num_frames})
+    print(f"export: finished {parsed.out}, num_episodes {num_episodes}, num_frames {num_frames}")
+
+
 def _inspect(args: Sequence[str]) -> None:
     parsed = parse(InspectArgs, "inspect", args)
     check_json(parsed.json)
@@ -258,9 +290,14 @@ def _inspect(args: Sequence[str]) -> None:
     write_result(parsed.json, inspect_path(target_path(parsed.target)))
 
 
+EXPORTS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
+    "web": ("web TARGET... --out DIR", _export_web),
+    "minari": ("minari RUN OUT", _export_minari),
+}
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
     "collect": ("play the random policy and record episodes", _stage("collect")),
+    "import": ("take recordings made elsewhere for a run's episodes", _import),
     "train-vae": ("train V on the frames", _stage("vae")),
     "encode": ("send all frames through V", _stage("encode")),
     "train-rnn": ("train M on the latents", _stage("rnn")),
@@ -272,8 +309,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "play": ("play in a window: you or the agent, reality or dream", _play),
     "watch": ("watch the agent in a window", _watch),
     "video": ("write a video of the agent, without a display", _video),
-    "export": ("write a page that dreams in a browser: export web TARGET...", _export),
     "plot": ("draw a run", _plot),
+    "export": ("write a page that dreams in a browser, or a run's episodes as a Minari dataset", _export),
     "inspect": ("say what a file or folder is", _inspect),
     "tasks": ("list what can be learned", _tasks),
 }

@@ -48,7 +48,7 @@ _CODEC: dict[str, Any] = {
 # Other threads go on while a chunk is decompressed.
 blosc2.set_releasegil(True)
 _STEPS = {"action": np.float32, "reward": np.float32, "terminated": np.bool_, "damage": np.float32}
-_MEND = "; remove the shard's folder and call 'worldmodels collect' again: its episodes are played again with their own seeds"
+_MEND = "; remove the shard's folder and call 'worldmodels collect' (or 'import', where it was) again: it is made as before"
 
 
 @dataclass(frozen=True)

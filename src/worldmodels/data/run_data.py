@@ -8,7 +8,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.data.episodes import EpisodeStore, shards_sha256
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.sampling import Split, split_episodes
-from worldmodels.runs.run import Run
+from worldmodels.runs.run import SOURCE, Run
 
 
 def split_run(run: Run, num_episodes: int, held_out_fraction: float) -> Split:
@@ -36,9 +36,10 @@ def open_episodes(run: Run) -> EpisodeStore:
     store = EpisodeStore(run.stage_path("collect"))
     found = shards_sha256([shard.folder for shard in store.shards])
     if found != made:
+        verb = "import SOURCE" if SOURCE in run.inputs("collect") else "collect"
         raise UserError(
             f"{run.stage_path('collect')}: its shards have SHA-256 {found[:12]}…, 'collect' made {made[:12]}…; call "
-            f"'worldmodels collect --run {run.path}' again: what is missing or damaged is played again"
+            f"'worldmodels {verb} --run {run.path}' again: what is missing or damaged is made again"
         )
     return store
 

@@ -68,7 +68,8 @@ def _blind(make: Callable[[int], RandomPolicy], action_size: int) -> Callable[[D
 
 
 def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
-    """Plays every policy in both worlds and returns the result as JSON values."""
+    """Plays every policy in both worlds and returns the result as JSON values. Of a task without a real environment there are
+    no policies, only M's predictions."""
     spec = get_task(run.task)
     run.require("controller")
     controller = run.preset.controller
@@ -77,7 +78,9 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
     device = pick_device(config.device)
-    blind, evolved = blind_policies(spec, run.preset.collect.random), evolved_solutions(run)
+    has_env = bool(spec.env_id)
+    blind = blind_policies(spec, run.preset.collect.random) if has_env else {}
+    evolved = evolved_solutions(run) if has_env else {}
     progress = Progress("fidelity", len(blind) + len(evolved), "policies")
     rows: list[dict[str, Any]] = []
 
@@ -112,8 +115,8 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         "temperature": temperature,
         "own_temperature": controller.temperature,
         "policies": rows,
-        "rank_correlation": rank_correlation(dreams, reals),
-        "bias": float(np.mean(np.array(dreams) - np.array(reals))),
+        "rank_correlation": rank_correlation(dreams, reals) if has_env else None,
+        "bias": float(np.mean(np.array(dreams) - np.array(reals))) if has_env else None,
         "open_loop_error": open_loop_error(world_model, store, held_out),
         "warm_up_steps": WARM_UP_STEPS,
     }

@@ -41,6 +41,7 @@ def check_task(spec: Task) -> None:
     """
     if _checked.get(spec.name) is spec:
         return
+    spec.score_id(official=False)
     if fault := next(field_faults(spec), None):
         raise UserError(f"{spec.name}: {fault}")
     with warnings.catch_warnings():

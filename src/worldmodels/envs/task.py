@@ -22,6 +22,7 @@ from worldmodels.config import Preset, RandomPolicyConfig
 from worldmodels.envs import plugins, presets
 from worldmodels.envs.guard import GuardedEnv
 from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
+from worldmodels.runs import recorded
 
 #: What is behind the Gymnasium ids of a task's dream, and of its real game as C sees it.
 ENTRY_POINTS = {"Dream": "worldmodels.agent.gym_envs:SingleDreamEnv", "Latent": "worldmodels.agent.gym_envs:SingleLatentEnv"}
@@ -177,7 +178,9 @@ class Task:
         return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
 
     def score_id(self, official: bool) -> str:
-        """Returns the Gymnasium id of what is played."""
+        """Returns the Gymnasium id of what is played. Raises `UserError` for a task of recordings alone."""
+        if not self.env_id:
+            raise UserError(f"{self.name}: a task of recordings alone, without a real environment; M's dream is --world dream")
         return self.official_id if official and self.official_id else self.env_id
 
     def preset(self, scale: str) -> Preset:
@@ -237,6 +240,10 @@ def tasks() -> dict[str, Task]:
 
 def get_task(name: str) -> Task:
     """Returns a task by name. Raises `UserError` with the nearest match, or with what is wrong with the task's package."""
+    if name not in _registry and name in recorded.known:
+        from worldmodels.envs.recorded import recorded_task
+
+        register(recorded_task(recorded.known[name]))
     if name not in _registry:
         # What announces this very name is imported alone; others' games cost time, and may be broken.
         plugins.load(name)

@@ -19,6 +19,12 @@ from worldmodels.runs.run import Run
 
 def print_table(result: dict[str, Any]) -> None:
     """Prints the policies' returns in both worlds."""
+    if not result["policies"]:
+        steps = len(result["open_loop_error"]["m"])
+        few = "nothing: fewer than two held-out episodes are long enough for that"
+        what = f"M's predictions up to {steps} steps ahead" if steps else few
+        print(f"{result['task']}: no real environment, so that M's predictions alone can be measured; measured: {what}")
+        return
     at = temperature_text(result["temperature"], result["own_temperature"])
     table = Table(title=f"{result['task']}: the dream at {at} beside the real environment")
     for column in ("policy", "dream", "real"):

@@ -9,6 +9,8 @@ CONFIG = "config.json"
 MODEL = "model"
 EVALUATION = "evaluation"
 TENSORBOARD = "tensorboard"
+#: What a task of recordings alone is; in a model's folder too.
+TASK = "task.json"
 #: How long each stage worked.
 TIMINGS = "timings.jsonl"
 

@@ -22,9 +22,12 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import Config, Preset, check_seed
+from worldmodels.runs import recorded
 from worldmodels.runs.layout import CONFIG, DONE, STARTED
 
 FORMAT = 1
+#: Among the inputs of a collection that was imported: the hash of the recordings.
+SOURCE = "source"
 #: The stages in the order of the data's flow, with the folder that each writes.
 STAGES = {
     "collect": "episodes",
@@ -136,6 +139,7 @@ class Run:
             raise BadFileError(f"{file}: 'task' and 'scale' must be text and 'seed' a whole number")
         check_seed(data["seed"])
         preset = Preset.from_dict(data["stages"], str(file))
+        recorded.note_folder(path)
         previous = None
         if "previous" in data:
             if not isinstance(data["previous"], str) or not data["previous"]:
@@ -190,6 +194,11 @@ class Run:
         """Returns the content of a stage's DONE file, or None while the stage is unfinished."""
         path = self.stage_path(stage) / DONE
         return read_done(path) if path.exists() else None
+
+    def inputs(self, stage: str) -> dict[str, Any]:
+        """Returns what a stage was begun from, by name; nothing where it has not begun. Raises `BadFileError`."""
+        started = self.stage_path(stage) / STARTED
+        return dict(_read_started(started)["inputs"]) if started.exists() else {}
 
     def require(self, stage: str) -> dict[str, Any]:
         """Returns the content of a finished stage's DONE file. Raises `UserError` naming the command that is missing."""

@@ -27,7 +27,7 @@ _raised = False
 
 
 #: Commands that keep what they have done when they are interrupted, and go on there when they are called again.
-KEEPS_ITS_WORK = {"reproduce", "collect", "train-vae", "encode", "train-rnn", "train-controller", "iterate", "table"}
+KEEPS_ITS_WORK = {"reproduce", "import", "collect", "train-vae", "encode", "train-rnn", "train-controller", "iterate", "table"}
 
 
 def advice(command: Sequence[str]) -> str:

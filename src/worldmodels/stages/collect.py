@@ -35,7 +35,7 @@ from worldmodels.policies.noisy import NoisyDriver
 from worldmodels.policies.random_nets import RandomNets
 from worldmodels.policies.recorder import Recorder
 from worldmodels.runs.layout import DONE, MODEL, STARTED
-from worldmodels.runs.run import Run
+from worldmodels.runs.run import SOURCE, Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.workers import make_workers
 from worldmodels.worlds.latent_env import LatentEnv
@@ -145,7 +145,7 @@ def _link_shards(earlier: Path, folder: Path) -> list[Path]:
     return linked
 
 
-def _is_whole(shards: Sequence[Path], run: Run) -> bool:
+def is_whole(shards: Sequence[Path], run: Run) -> bool:
     """Returns whether a finished collection's shards are all there; their content is compared when it is read."""
     try:
         return all(Shard(path) for path in shards) and shards_sha256(shards) == run.require("collect")["outputs"]["episodes"]
@@ -153,15 +153,15 @@ def _is_whole(shards: Sequence[Path], run: Run) -> bool:
         return False
 
 
-def _set_aside_if_damaged(path: Path) -> None:
-    """Gives a shard that cannot be read another name, out of the way, and says so; it will be played again."""
+def set_aside_if_damaged(path: Path) -> None:
+    """Gives a shard that cannot be read another name, out of the way, and says so; it will be made again."""
     try:
         if path.exists():
             Shard(path).verify()
     except BadFileError as error:
         aside = path.with_name(f"damaged-{path.name}-{time.time_ns()}")
         path.rename(aside)
-        print(f"collect: {error.args[0].split(';')[0]}; kept as {aside.name}, played again", file=sys.stderr, flush=True)
+        print(f"collect: {error.args[0].split(';')[0]}; kept as {aside.name}, made again", file=sys.stderr, flush=True)
 
 
 def run(config: CollectConfig, run: Run) -> None:
@@ -171,6 +171,10 @@ def run(config: CollectConfig, run: Run) -> None:
         UserError: an option without use, or a task that is not what the stages need.
     """
     spec = get_task(run.task)
+    if SOURCE in run.inputs("collect"):
+        if run.done("collect") is None or not is_whole(sorted(run.stage_path("collect").glob("shard-*")), run):
+            raise UserError(f"{run.path}: not all recordings are here; call the same 'worldmodels import' again")
+        return
     if run.done("collect") is None:
         check_task(spec)
     if config.start_anywhere and not spec.data.start_anywhere_kwargs:
@@ -180,18 +184,18 @@ def run(config: CollectConfig, run: Run) -> None:
     # Other machines may share the folder, and have other working directories.
     folder = run.stage_path("collect").absolute()
     linked = [] if run.previous is None else _link_shards(run.previous.stage_path("collect"), folder)
-    plan = _plan(config, folder, len(linked))
+    plan = plan_shards(config, folder, len(linked))
     every = [*linked, *plan]
-    if not begun and _is_whole(every, run):
+    if not begun and is_whole(every, run):
         return
     (folder / DONE).unlink(missing_ok=True)
     for path in plan:
-        _set_aside_if_damaged(path)
+        set_aside_if_damaged(path)
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
     progress = Progress("collect", config.num_episodes, "episodes", config.num_episodes - sum(map(len, missing.values())))
     if missing:
         _play_missing(config, run, spec, model, missing, run.stage_fingerprint("collect", config, inputs), progress)
-    _finish(run, every, progress)
+    finish_collection(run, every, progress)
 
 
 def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str], Path | None]:
@@ -210,7 +214,7 @@ def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str]
     return inputs, run.previous.path / MODEL
 
 
-def _plan(config: CollectConfig, folder: Path, num_linked: int) -> dict[Path, range]:
+def plan_shards(config: CollectConfig, folder: Path, num_linked: int) -> dict[Path, range]:
     """Returns the shards to play, numbered after the linked ones, and the episodes of each."""
     size, total = config.episodes_per_shard, config.num_episodes
     return {
@@ -254,7 +258,7 @@ def _play_missing(
             list(threads.map(store.fetch, missing))
 
 
-def _finish(run: Run, paths: Sequence[Path], progress: Progress) -> None:
+def finish_collection(run: Run, paths: Sequence[Path], progress: Progress) -> None:
     """Checks all shards, and marks the collection as complete."""
     shards = [Shard(path) for path in paths]
     for shard in shards:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,12 @@ from numpy.typing import NDArray
 
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
+from worldmodels.base.files import check_folder
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import PlayConfig, Player, RandomPolicyConfig
 from worldmodels.config import World as WorldName
+from worldmodels.data.episodes import Recording as EpisodeRecording
+from worldmodels.data.recordings.npz import write_episode
 from worldmodels.envs.check import check_task
 from worldmodels.models.precision import pick_device
 from worldmodels.policies.controller import ControllerPolicy
@@ -67,12 +71,19 @@ class Session:
     Args:
         agent: V, and M and C as far as there are any.
         settings: the first world, player, seed and temperature.
+        episodes: the folder that each episode played in reality is written into, also one that is left before its end; None:
+            none is.
 
     Raises:
         UserError: the dream is asked for and there is no M.
     """
 
-    def __init__(self, agent: Agent, settings: PlayConfig) -> None:
+    def __init__(self, agent: Agent, settings: PlayConfig, episodes: Path | None = None) -> None:
+        if episodes is not None:
+            check_folder(episodes)
+        self._folder, self._played = episodes, EpisodeRecording()
+        self.kept: list[Path] = []
+        """The episodes' files."""
         self.agent, self.spec = agent, agent.task
         self.player: Player = settings.player
         self.temperature = settings.temperature or agent.temperature
@@ -134,6 +145,8 @@ class Session:
 
     def restart(self, seed: int | None = None) -> None:
         """Begins an episode in the open world, with this one's seed or another."""
+        if self.world == "real":
+            self.keep_episode()
         episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
         self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), RandomPolicyConfig())
         if self.world == "real":
@@ -190,15 +203,26 @@ class Session:
         self.action = self._choose(world, keys)
         if isinstance(world, DreamEnv):
             self._past.append((world.moment(), dataclasses.replace(self.episode)))
-        _, rewards, terminated, truncated, _ = world.step(self.action[None])
+        seen = world.frames[0] if isinstance(world, LatentEnv) else None
+        _, rewards, terminated, truncated, infos = world.step(self.action[None])
+        if seen is not None and self._folder is not None:
+            self._played.add(seen, self.action, float(rewards[0]), bool(terminated[0]), float(infos["damage"][0]))
         self.episode.score += float(rewards[0])
         self.episode.steps += 1
         self.episode.over = bool(terminated[0] or truncated[0])
+        if self.episode.over and self.world == "real":
+            self.keep_episode()
         if self.world == "real" and self.agent.can_dream:
             if self.episode.steps % self.spec.play.render_fps == 0:
                 self._follow()
             else:
                 self._beside.step(self.action[None])
+
+    def keep_episode(self) -> None:
+        """Writes what has been played of reality's episode, where that is asked for. Raises `EnvironmentFailure`."""
+        played, self._played = self._played, EpisodeRecording()
+        if self._folder is not None and len(played):
+            self.kept.append(write_episode(self._folder, played.episode(self.episodes["real"].seed)))
 
     def _choose(self, world: LatentEnv | DreamEnv, keys: frozenset[str]) -> Floats:
         """Returns the action of whoever acts, float32 [A]."""

@@ -243,8 +243,13 @@ class Window:
         self._look_after_recordings()
 
 
-def play(settings: PlayConfig, target: str) -> None:
+def play(settings: PlayConfig, target: str, episodes: Path | None = None) -> None:
     """Opens a window on ``target``: a task's shipped agent, a model's or a run's folder; prints the recordings' paths.
+
+    Args:
+        settings: which world is opened, and who plays.
+        target: see `load`.
+        episodes: the folder that each episode played in reality is written into; None: none is.
 
     Raises:
         UserError: there is nothing to show.
@@ -253,13 +258,14 @@ def play(settings: PlayConfig, target: str) -> None:
     with threads_for(1):
         agent = load(target, finished=False)
     open_display()
-    with threads_for(1), contextlib.closing(Session(agent, settings)) as session:
+    with threads_for(1), contextlib.closing(Session(agent, settings, episodes)) as session:
         window = Window(session, Path.cwd())
         try:
             window.run()
         finally:
             window.close()
-            for path in window.recorded:
+            session.keep_episode()
+            for path in [*window.recorded, *session.kept]:
                 print(f"recorded {path}")
     if window.failures:
         raise EnvironmentFailure("; ".join(window.failures))

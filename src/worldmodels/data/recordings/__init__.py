@@ -1,0 +1,1 @@
+"""Recordings made elsewhere: Minari datasets, .npz files and videos become episodes, and episodes become Minari datasets."""

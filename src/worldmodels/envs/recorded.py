@@ -1,0 +1,74 @@
+"""The task of recordings alone: no environment; its actions are those of the recordings."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.types import Floats
+from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.envs.task import Task
+from worldmodels.runs.recorded import RecordedTask
+
+#: An episode of the dream is scored here: there is nowhere else.
+EVALUATE = EvaluateConfig(world="dream")
+PRESETS = {
+    "smoke": Preset(
+        collect=CollectConfig(),
+        vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, validate_every_steps=200),
+        encode=EncodeConfig(),
+        rnn=RNNConfig(num_steps=300, batch_size=16, sequence_length=100, learning_rate=3e-3, final_learning_rate=3e-4),
+        controller=ControllerConfig(
+            num_generations=8, population_size=16, episodes_per_candidate=4, score_every_generations=4, score_episodes=64
+        ),
+        evaluate=EVALUATE,
+    ),
+    "laptop": Preset(
+        collect=CollectConfig(),
+        vae=VAEConfig(num_steps=6_000, learning_rate=5e-4, final_learning_rate=5e-5),
+        encode=EncodeConfig(),
+        rnn=RNNConfig(num_steps=4_000, batch_size=32, sequence_length=200, learning_rate=1e-3, final_learning_rate=1e-4),
+        controller=ControllerConfig(num_generations=50),
+        evaluate=EVALUATE,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Within:
+    """Maps C's outputs, float32 [..., A] in [-1, 1], to the recorded actions' range, or to a choice of the largest."""
+
+    task: RecordedTask
+
+    def __call__(self, outputs: Floats) -> Floats:
+        if self.task.is_choice:
+            chosen: Floats = np.eye(outputs.shape[-1], dtype=np.float32)[outputs.argmax(-1)]
+            return chosen
+        lows, highs = np.array(self.task.lows, np.float32), np.array(self.task.highs, np.float32)
+        return np.clip(lows + (outputs + 1) / 2 * (highs - lows), lows, highs).astype(np.float32)
+
+
+def check_scale(scale: str) -> None:
+    """Raises `UserError` for a scale that no task of recordings has."""
+    if scale not in PRESETS:
+        raise UserError(f"a task of recordings has no scale '{scale}'{nearest(scale, PRESETS)}")
+
+
+@functools.cache
+def recorded_task(facts: RecordedTask) -> Task:
+    """Makes the task: V and M of the usual sizes; M learns the rewards, and the ends where there are any."""
+    squash = Within(facts)
+    return Task(
+        name=facts.name,
+        summary=f"recordings of {facts.source}, without an environment",
+        env_id="",
+        dream_id=f"worldmodels/Recorded-{facts.name}-Dream-v0",
+        action_size=len(facts.lows),
+        max_episode_steps=facts.max_episode_steps,
+        presets=PRESETS,
+        squash=squash,
+        done_head=facts.has_ends,
+    )
