@@ -194,27 +194,29 @@ GENERATIONS = 20
 
 
 def test_openes_steps_as_evosax_does():
-    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    import optax
     from evosax.algorithms import Open_ES
 
     theirs = Open_ES(POPULATION, np.zeros(10), True, optax.adam(0.05, 0.99, 0.999), optax.constant_schedule(0.2))
     ours = make("openes", np.zeros(10), sigma_decay=1, learning_rate=0.05, learning_rate_decay=1)
-    compare(jax, ours, theirs, theirs.default_params)
+    compare(ours, theirs, theirs.default_params)
 
 
 def test_pepg_steps_as_evosax_does():
-    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    import optax
     from evosax.algorithms import PGPE
 
     theirs = PGPE(POPULATION, np.zeros(10), optax.adam(0.05, 0.99, 0.999))
     # Their rate of the step sizes counts both sides of a pair.
     params = theirs.default_params.replace(std_init=0.2, std_lr=0.1, std_max_change=0.2)
     ours = make("pepg", np.zeros(10), sigma_decay=1, sigma_learning_rate=0.2, learning_rate=0.05, learning_rate_decay=1)
-    compare(jax, ours, theirs, params)
+    compare(ours, theirs, params)
 
 
-def compare(jax, ours, theirs, params):
+def compare(ours, theirs, params):
     """Tells both the fitness of our candidates, which the other takes for its own."""
+    import jax
+
     key = jax.random.key(0)
     state = theirs.init(key, np.zeros(10), params)
     for _ in range(GENERATIONS):
@@ -228,7 +230,8 @@ def compare(jax, ours, theirs, params):
 
 
 def test_the_genetic_algorithm_gets_as_far_as_evosax_does():
-    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
+    import jax
+    import optax
     from evosax.algorithms import SimpleGA as Theirs
 
     theirs = Theirs(POPULATION, np.zeros(10), optax.constant_schedule(0.2))
