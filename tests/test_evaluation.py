@@ -154,6 +154,6 @@ def test_every_command_says_whether_it_goes_on(verb, monkeypatch, capsys):
     monkeypatch.setitem(COMMANDS, verb, ("", interrupted))
     assert main([verb, "a b"]) == 130
     said = capsys.readouterr().err
-    resumes = {"reproduce", "collect", "train-vae", "encode", "train-rnn", "train-controller", "iterate", "table"}
+    resumes = {"reproduce", "import", "collect", "train-vae", "encode", "train-rnn", "train-controller", "iterate", "table"}
     assert resumes == KEEPS_ITS_WORK
     assert ("to go on: " if verb in resumes else "nothing was kept; to begin anew: ") + f"worldmodels {verb} 'a b'" in said

@@ -29,7 +29,12 @@ from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob
 
-IDS = sorted(name for name in gym.registry if name.startswith("worldmodels/"))
+#: Ours; tasks of the tests' own have theirs too.
+IDS = sorted(
+    name
+    for name, spec in gym.registry.items()
+    if name.startswith("worldmodels/") and spec.kwargs.get("task", "take-cover") in ("take-cover", "car-racing")
+)
 
 
 def make(name):

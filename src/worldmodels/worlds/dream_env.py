@@ -78,7 +78,7 @@ class DreamEnv(World):
             self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
             self._damages = torch.tensor(spec.hit_damages, device=self._device)
             # One number more decides whether there is a hit and what it costs.
-            self._noise = EpisodeNoise(num_envs, sizes.latent_size + int(sizes.hits), self._device)
+            self._noise = EpisodeNoise(num_envs, sizes.latent_size + bool(spec.hit_damages), self._device)
             self.z = torch.zeros(num_envs, sizes.latent_size, device=self._device)
         obs_space = spaces.Box(-np.inf, np.inf, (feature_size(sizes, inputs),), np.float32)
         self._set_spaces(obs_space, action_space_of(spec), num_envs)
