@@ -61,10 +61,10 @@ def test_hits_are_drawn_and_cost_health():
     num = 4000
     dream = dream_of_hits(0.1, (40.0, 100.0), num)
     dream.reset(seed=list(range(num)))
-    alive, previous, hits = np.ones(num, np.bool_), dream.moment().health.numpy(), []
+    alive, previous, hits = np.ones(num, np.bool_), dream.world_state().health.numpy(), []
     for _ in range(20):
         terminated = dream.step(np.zeros((num, 1), np.float32))[2]
-        health = dream.moment().health.numpy()
+        health = dream.world_state().health.numpy()
         cost = (previous - health)[alive]
         assert set(cost) <= {0.0, 40.0, 100.0}
         np.testing.assert_array_equal(terminated[alive], health[alive] <= 0)
@@ -78,16 +78,16 @@ def test_health_is_part_of_a_moment_and_of_a_slot():
     dream.reset(seed=[1, 2, 3])
     for _ in range(2):
         dream.step(np.zeros((3, 1), np.float32))
-    moment = dream.moment()
+    moment = dream.world_state()
     before = moment.health.tolist()
     assert len(set(before)) > 1
     dream.step(np.zeros((3, 1), np.float32))
-    dream.begin_at(moment, [4, 5, 6])
-    assert dream.moment().health.tolist() == before
+    dream.restore(moment, [4, 5, 6])
+    assert dream.world_state().health.tolist() == before
     dream.reset(seed=[7, None, None], options={"reset_mask": np.array([True, False, False])})
-    assert dream.moment().health.tolist() == [100.0, *before[1:]]
+    assert dream.world_state().health.tolist() == [100.0, *before[1:]]
     dream.shrink(np.array([False, True, True]))
-    assert dream.moment().health.tolist() == before[1:]
+    assert dream.world_state().health.tolist() == before[1:]
 
 
 def test_temperature_widens_the_dream(toy_world_model):

@@ -105,7 +105,7 @@ for slots in (1, 300):
     dream.step(actions)
 
     def work():
-        dream.begin_at(dream.moment(), [1] * slots)
+        dream.restore(dream.world_state(), [1] * slots)
         for _ in range(3):
             dream.step(actions)
         dream.decode()

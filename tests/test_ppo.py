@@ -110,8 +110,8 @@ def test_without_episodes_dreams_begin_in_dreams():
     alone.reset(seed=[derive_seed(seed, "dream", 1)])
     for step in range(length):
         for index in np.flatnonzero(found.num_steps == step)[1:2]:
-            torch.testing.assert_close(alone.moment().z[0], found.z[index], atol=1e-4, rtol=0)
-            torch.testing.assert_close(alone.moment().state.cell[0], found.state.cell[index], atol=1e-4, rtol=0)
+            torch.testing.assert_close(alone.world_state().z[0], found.z[index], atol=1e-4, rtol=0)
+            torch.testing.assert_close(alone.world_state().state.cell[0], found.state.cell[index], atol=1e-4, rtol=0)
             assert found.restart[index] == float(step == 0)
         alone.step(policy(np.zeros((64, 64, 3), np.uint8))[None])
 
@@ -385,7 +385,7 @@ def test_moments_are_cut_and_joined():
     world = DreamEnv(model_with_hits(), "zh", 5, 1.0)
     world.reset(seed=list(range(5)))
     world.step(np.zeros((5, 1), np.float32))
-    whole = world.moment()
+    whole = world.world_state()
     parts = [whole.only(slice(0, 2)), whole.only(np.array([False, False, True, False, True])), whole.only(np.array([3]))]
     joined = WorldState.joined(parts)
     order = [0, 1, 2, 4, 3]

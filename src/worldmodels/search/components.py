@@ -33,8 +33,8 @@ def recorded_features(world_model: WorldModel, inputs: ControllerInputs, store: 
     chosen = np.unique(np.linspace(0, store.num_episodes - 1, NUM_EPISODES).round().astype(np.int64))
     moments = recorded_states(world_model, store, chosen, derive_seed(seed, "controller/components"))
     seen = [
-        features(mu, moment.z, moment.state.hidden, moment.state.cell, inputs)
-        for step, (_, mu, moment, _) in enumerate(moments)
+        features(mu, before.z, before.state.hidden, before.state.cell, inputs)
+        for step, (_, mu, before, _) in enumerate(moments)
         if step % STRIDE == 0
     ]
     return torch.cat(seen).double().cpu().numpy()

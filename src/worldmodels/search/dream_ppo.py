@@ -103,7 +103,7 @@ def recorded_starts(
     chosen, stride = rng.permutation(newest)[: config.start_episodes], config.start_stride_steps
     first = int(rng.integers(min(stride, store.lengths[chosen].max())))
     moments = recorded_states(world_model, store, chosen, derive_seed(seed, "draws"))
-    return WorldState.joined([recorded.moment for step, recorded in enumerate(moments) if step % stride == first])
+    return WorldState.joined([recorded.before for step, recorded in enumerate(moments) if step % stride == first])
 
 
 def dreamt_starts(
@@ -126,7 +126,7 @@ def dreamt_starts(
     moments = []
     for step in range(spec.max_episode_steps):
         if step % stride == first:
-            moments.append(world.moment())
+            moments.append(world.world_state())
         world.step(np.stack([policy(unseen) for policy in policies]))
     found = WorldState.joined(moments)
     return replace(found, health=torch.full_like(found.health, FULL_HEALTH))
@@ -171,7 +171,7 @@ class DreamPPO:
         seeds = rng.integers(2**31, size=-(-num_slots // each)).repeat(each)[:num_slots]
         uniform = torch.from_numpy(rng.random((config.num_choices, num_slots), np.float32)).to(start.z.device)
         world = DreamEnv(self.world_model, self.inputs, num_slots, self.temperature, as_tensors=True)
-        world.begin_at(start, seeds.tolist())
+        world.restore(start, seeds.tolist())
         components, values, chosen, costs = [], [], [], []
         for draw in uniform:
             check()

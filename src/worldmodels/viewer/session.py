@@ -160,7 +160,7 @@ class Session:
         """Puts the dream beside reality back on reality's latest latent."""
         if self.agent.can_dream and self._reality is not None:
             self._branches += 1
-            self._beside.begin_at(self._reality.moment(), [self._branches])
+            self._beside.restore(self._reality.world_state(), [self._branches])
 
     def switch_world(self) -> None:
         """Goes to the other world. Raises `UserError` if there is none."""
@@ -168,7 +168,7 @@ class Session:
             self._refuse_no_dream()
             if not self.episode.over and self._reality is not None:
                 self._branches += 1
-                self._dream.begin_at(self._reality.moment(), [self._branches])
+                self._dream.restore(self._reality.world_state(), [self._branches])
                 self.episodes["dream"] = dataclasses.replace(self.episode)
                 self._past.clear()
             self.world = "dream"
@@ -191,9 +191,9 @@ class Session:
     def rewind(self) -> None:
         """Takes the dream's last step back; what follows is dreamt anew."""
         if self.world == "dream" and self._past:
-            moment, self.episodes["dream"] = self._past.pop()
+            state, self.episodes["dream"] = self._past.pop()
             self._branches += 1
-            self._dream.begin_at(moment, [self.episode.seed + self._branches])
+            self._dream.restore(state, [self.episode.seed + self._branches])
 
     def step(self, keys: frozenset[str] = frozenset()) -> None:
         """Plays one step of the open world; ``keys`` are the names of a person's keys that are down."""
@@ -202,7 +202,7 @@ class Session:
         world = self._open_reality() if self.world == "real" else self._dream
         self.action = self._choose(world, keys)
         if isinstance(world, DreamEnv):
-            self._past.append((world.moment(), dataclasses.replace(self.episode)))
+            self._past.append((world.world_state(), dataclasses.replace(self.episode)))
         seen = world.frames[0] if isinstance(world, LatentEnv) else None
         _, rewards, terminated, truncated, infos = world.step(self.action[None])
         if seen is not None and self._folder is not None:

@@ -144,14 +144,14 @@ class DreamEnv(World):
         self._set_spaces(self.single_observation_space, self.single_action_space, len(self.z))
 
     @with_its_threads
-    def moment(self) -> WorldState:
-        """Returns the state of all slots, for `begin_at` to restore."""
+    def world_state(self) -> WorldState:
+        """Returns the state of all slots, for `restore`."""
         return copy_state(WorldState(self.z, self._state, self._restart, self._num_steps, self._health))
 
     @with_its_threads
-    def begin_at(self, moment: WorldState, seeds: Sequence[int | None]) -> None:
+    def restore(self, state: WorldState, seeds: Sequence[int | None]) -> None:
         """Restores a state of this or of the real world and reseeds each slot with its one of ``seeds``."""
-        here = copy_state(moment)
+        here = copy_state(state)
         self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
         self._state = type(here.state)(*(part.to(self._device) for part in here.state))
         self.z, self._restart, self._num_steps = here.z.to(self._device), here.restart.to(self._device), here.num_steps

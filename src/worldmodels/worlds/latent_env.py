@@ -40,7 +40,7 @@ class LatentEnv(World):
 
     Args:
         inputs: what C sees.
-        always_remember: M follows the game even if C sees nothing of it, so that a dream can go on from any `moment`.
+        always_remember: M follows the game even if C sees nothing of it, so that a dream can go on from any `world_state`.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class LatentEnv(World):
         return self.features(), rewards, terminated, truncated, infos
 
     @with_its_threads
-    def moment(self) -> WorldState:
-        """Returns the state of all slots, from which a dream can go on (`DreamEnv.begin_at`)."""
+    def world_state(self) -> WorldState:
+        """Returns the state of all slots, from which a dream can go on (`DreamEnv.restore`)."""
         return copy_state(WorldState(self.z.cpu(), self._state, self._restart, self._num_steps, self._health))
 
     @with_its_threads

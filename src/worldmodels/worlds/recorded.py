@@ -22,12 +22,12 @@ from worldmodels.worlds.state import WorldState
 
 
 class Recorded(NamedTuple):
-    """A step of the episodes: its rows in the store, int64 [N]; mu, float32 [N, Z]; the moment before it, where health is taken
+    """A step of the episodes: its rows in the store, int64 [N]; mu, float32 [N, Z]; the state before it, where health is taken
     to be full; and M's state after it."""
 
     rows: NDArray[np.int64]
     mu: Tensor
-    moment: WorldState
+    before: WorldState
     after: RNNState
 
 
@@ -51,6 +51,6 @@ def recorded_states(world_model: WorldModel, store: LatentStore, episodes: NDArr
         mu, z, action = mu.to(device), z.to(device), torch.from_numpy(store.action[rows]).to(device)
         state = RNNState(*(part[:num] for part in state))
         restart = torch.full((num,), float(step == 0), device=device)
-        moment = WorldState(z, state, restart, np.full(num, step), torch.full((num,), FULL_HEALTH, device=device))
+        before = WorldState(z, state, restart, np.full(num, step), torch.full((num,), FULL_HEALTH, device=device))
         state = stepper.step(z, action, restart, state)
-        yield Recorded(rows, mu, moment, state)
+        yield Recorded(rows, mu, before, state)
