@@ -29,7 +29,8 @@ def run(script, seconds=90):
     """Runs a script in a session of its own and returns what it prints; if it hangs, all of it is killed."""
     code = USED_THREADS + textwrap.dedent(script)
     env = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-    command = [sys.executable, "-c", code]
+    # From Python 3.12 on it warns at every fork beside threads, which is what is tried here.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", code]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=env
     ) as process:

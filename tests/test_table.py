@@ -8,6 +8,7 @@ import pytest
 
 from worldmodels.cli import main
 from worldmodels.envs.task import get_task
+from worldmodels.experiments import table
 
 
 def without_times(result):
@@ -39,6 +40,7 @@ def test_rows_are_evolved_along_every_weight(toy_run, tmp_path, monkeypatch):
     preset = get_task("toy").presets["laptop"]
     along = dataclasses.replace(preset, controller=dataclasses.replace(preset.controller, num_components=3, sigma=0.3))
     monkeypatch.setitem(get_task("toy").presets, "laptop", along)
+    monkeypatch.setattr(table, "PAPER_TEMPERATURES", {1.0: table.PAPER_TEMPERATURES[1.0]})
     path = tmp_path / "table"
     command = ["table", "temperature", "--model", str(toy_run), "--scale", "laptop", "--num-generations", "1"]
     assert main([*command, "--run", str(path)]) == 0
