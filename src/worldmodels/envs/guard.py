@@ -60,6 +60,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], task: str) -> None:
         super().__init__(env)
         self._task, self._num_steps = task, 0
+        # Asked through every wrapper it takes as long as all else that is looked at in a step.
+        self._action_shape = env.action_space.shape
         self._seed: int | None = None
 
     def _fault(self, what: str) -> UserError:
@@ -93,8 +95,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Plays a step."""
         self._num_steps += 1
-        if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise self._fault(f"an action is {action}; it must be finite numbers of shape {self.action_space.shape}")
+        if action.shape != self._action_shape or not all(map(math.isfinite, action.ravel().tolist())):
+            raise self._fault(f"an action is {action}; it must be finite numbers of shape {self._action_shape}")
         found = self._ask("step", lambda: self.env.step(action))
         if not isinstance(found, tuple) or len(found) != 5 or not isinstance(found[4], dict):
             raise self._fault("its environment's step() must return a frame, a reward, terminated, truncated and an info")
