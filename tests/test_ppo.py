@@ -119,9 +119,9 @@ def test_without_episodes_dreams_begin_in_dreams():
 def test_a_table_of_ppo_needs_no_episodes(walls_run, tmp_path, capsys):
     """A model alone is enough; the table goes on where it stopped, with the same bytes."""
     model, path = walls_run / "model", tmp_path / "table"
-    command = ["table", "temperature", "--model", str(model), "--run", str(path), "--ppo-iterations", "2"]
+    command = ["table", "temperature", "--model", str(model), "--run", str(path), "--ppo-iterations", "4"]
     assert main(command) == 0
-    assert "every C improved by 2 iterations of PPO in its dream, " in capsys.readouterr().out
+    assert "every C improved by 4 iterations of PPO in its dream, " in capsys.readouterr().out
     rows = json.loads((path / "table.json").read_text())["rows"]
     assert [row["controller"]["num_generations"] for row in rows] == [0] * 5
     cold = path / "tau-0.10"
