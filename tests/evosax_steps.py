@@ -10,7 +10,6 @@ GENERATIONS = 20
 
 
 def test_openes_steps_as_evosax_does():
-    import optax
     from evosax.algorithms import Open_ES
 
     theirs = Open_ES(POPULATION, np.zeros(10), True, optax.adam(0.05, 0.99, 0.999), optax.constant_schedule(0.2))
@@ -19,7 +18,6 @@ def test_openes_steps_as_evosax_does():
 
 
 def test_pepg_steps_as_evosax_does():
-    import optax
     from evosax.algorithms import PGPE
 
     theirs = PGPE(POPULATION, np.zeros(10), optax.adam(0.05, 0.99, 0.999))
