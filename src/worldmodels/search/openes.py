@@ -12,7 +12,7 @@ import numpy as np
 
 from worldmodels.config import ESConfig
 from worldmodels.search.adam_ascent import AdamAscent
-from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, centred_ranks, decayed
+from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, shaped
 
 
 class OpenES(Strategy):
@@ -45,10 +45,10 @@ class OpenES(Strategy):
 
     def _update(self, fitness: Fitness) -> None:
         settings = self._settings
-        shaped = decayed(centred_ranks(fitness) if settings.rank_fitness else fitness, self._asked, settings.weight_decay)
+        utility = shaped(fitness, self._asked, settings)
         noise = (self._asked - self._mean) / self._sigma
         # A generation without differences says nothing: no step.
-        standardised = (shaped - shaped.mean()) / (shaped.std() or 1.0)
+        standardised = (utility - utility.mean()) / (utility.std() or 1.0)
         gradient = standardised @ noise / (len(noise) * self._sigma)
         self._mean = self._mean + self._adam.step(gradient, self._learning_rate)
         self._sigma = annealed(self._sigma, settings.sigma_decay, settings.sigma_limit)

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldmodels.config import ESConfig
 from worldmodels.search.adam_ascent import AdamAscent
-from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, centred_ranks, decayed
+from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, shaped
 
 
 class PEPG(Strategy):
@@ -43,19 +43,19 @@ class PEPG(Strategy):
 
     def _update(self, fitness: Fitness) -> None:
         settings = self._settings
-        shaped = decayed(centred_ranks(fitness) if settings.rank_fitness else fitness, self._asked, settings.weight_decay)
-        plus, minus = shaped[: self._num_pairs], shaped[self._num_pairs :]
+        utility = shaped(fitness, self._asked, settings)
+        plus, minus = utility[: self._num_pairs], utility[self._num_pairs :]
         noise = self._asked[: self._num_pairs] - self._mean
-        self._move_mean(shaped, noise)
+        self._move_mean(utility, noise)
         by_sigma = (np.square(noise) - np.square(self._sigma)) / self._sigma
-        scale = 1.0 if settings.rank_fitness else shaped.std() or 1.0
-        change = settings.sigma_learning_rate * (((plus + minus) / 2 - shaped.mean()) @ by_sigma) / (len(shaped) * scale)
+        scale = 1.0 if settings.rank_fitness else utility.std() or 1.0
+        change = settings.sigma_learning_rate * (((plus + minus) / 2 - utility.mean()) @ by_sigma) / (len(utility) * scale)
         most = settings.sigma_max_change * self._sigma
         changed = self._sigma + np.clip(change, -most, most)
         self._sigma = np.where(changed > settings.sigma_limit, changed * settings.sigma_decay, changed)
         self._learning_rate = annealed(self._learning_rate, settings.learning_rate_decay, settings.learning_rate_limit)
 
-    def _move_mean(self, shaped: Fitness, noise: Solutions) -> None:
-        """Moves the mean: ``shaped`` float64 [P], what pairs lie apart by float64 [P / 2, D]."""
-        gradient = (shaped[: self._num_pairs] - shaped[self._num_pairs :]) @ noise
+    def _move_mean(self, utility: Fitness, noise: Solutions) -> None:
+        """Moves the mean: ``utility`` float64 [P], what pairs lie apart by float64 [P / 2, D]."""
+        gradient = (utility[: self._num_pairs] - utility[self._num_pairs :]) @ noise
         self._mean = self._mean + self._adam.step(gradient, self._learning_rate)

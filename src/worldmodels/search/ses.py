@@ -16,7 +16,7 @@ class SES(PEPG):
 
     stage = "controller/ses"
 
-    def _move_mean(self, shaped: Fitness, noise: Solutions) -> None:
-        num_elites = max(1, int(len(shaped) * self._settings.elite_ratio))
-        best = np.argsort(-shaped, kind="stable")[:num_elites]
+    def _move_mean(self, utility: Fitness, noise: Solutions) -> None:
+        num_elites = max(1, int(len(utility) * self._settings.elite_ratio))
+        best = np.argsort(-utility, kind="stable")[:num_elites]
         self._mean = np.asarray(self._asked[best].mean(0))

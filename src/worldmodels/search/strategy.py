@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.base.seeding import derive_seed
+from worldmodels.config import ESConfig
 
 Solution = NDArray[np.float64]
 Solutions = NDArray[np.float64]
@@ -93,6 +94,11 @@ def centred_ranks(fitness: Fitness) -> Fitness:
 def decayed(fitness: Fitness, solutions: Solutions, weight_decay: float) -> Fitness:
     """Returns fitness less ``weight_decay`` times the mean square of a candidate's parameters: large weights cost."""
     return np.asarray(fitness - weight_decay * np.square(solutions).mean(1))
+
+
+def shaped(fitness: Fitness, solutions: Solutions, settings: ESConfig) -> Fitness:
+    """Returns what a step is taken from: ranks in the place of fitness values, if asked for, less the weight decay."""
+    return decayed(centred_ranks(fitness) if settings.rank_fitness else fitness, solutions, settings.weight_decay)
 
 
 def annealed(value: float, decay: float, limit: float) -> float:
