@@ -170,6 +170,7 @@ def wrong_policy(action):
         ({"data.start_anywhere_kwargs": {"anywhere": 1}}, "data.start_anywhere_kwargs .* cannot be made.*'anywhere'"),
         ({"action_size": 2, "data.fixed_actions": {}}, r"actions have shape \(1,\) and action_size is 2"),
         ({"action_size": True}, "action_size is True"),
+        ({"choices": (3,)}, r"choices is \(3,\)"),
         ({"latent_size": 0}, "latent_size is 0; it must be a whole number from 1"),
         ({"hidden_size": 2.5}, "hidden_size is 2.5"),
         ({"max_episode_steps": 1}, "max_episode_steps is 1"),

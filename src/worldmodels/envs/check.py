@@ -20,6 +20,7 @@ from gymnasium import spaces
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.envs.choices import Choose
 from worldmodels.envs.guard import frame_fault, said
 from worldmodels.envs.held_random import same_action
 from worldmodels.envs.task import Task
@@ -84,6 +85,12 @@ def field_faults(spec: Task) -> Iterator[str]:
             where = name if key == name else f"{name}['{key}']"
             if not _finite(action) or len(action) != spec.action_size:
                 yield f"{where} is {action!r}; it must be a tuple of {spec.action_size}, a number for each action component"
+    if spec.choices and not (
+        all(type(size) is int and size >= 2 for size in spec.choices)
+        and sum(spec.choices) == spec.action_size
+        and spec.squash == Choose(spec.choices)
+    ):
+        yield f"choices is {spec.choices!r}; each must have 2 options or more, action_size be their sum, squash Choose(choices)"
     if not set(spec.mirrored_action) <= {-1, 1}:
         yield f"mirrored_action is {spec.mirrored_action}; each number must be -1 or 1"
     for name, gym_id in (("dream_id", spec.gym_id("Dream")), ("latent_id", spec.gym_id("Latent"))):

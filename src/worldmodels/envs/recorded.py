@@ -10,6 +10,7 @@ import numpy as np
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats
 from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.envs.choices import Choose
 from worldmodels.envs.task import Task
 from worldmodels.runs.recorded import RecordedTask
 
@@ -39,14 +40,11 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Within:
-    """Maps C's outputs, float32 [..., A] in [-1, 1], to the recorded actions' range, or to a choice of the largest."""
+    """Maps C's outputs, float32 [..., A] in [-1, 1], to the recorded actions' range."""
 
     task: RecordedTask
 
     def __call__(self, outputs: Floats) -> Floats:
-        if self.task.is_choice:
-            chosen: Floats = np.eye(outputs.shape[-1], dtype=np.float32)[outputs.argmax(-1)]
-            return chosen
         lows, highs = np.array(self.task.lows, np.float32), np.array(self.task.highs, np.float32)
         return np.clip(lows + (outputs + 1) / 2 * (highs - lows), lows, highs).astype(np.float32)
 
@@ -60,7 +58,7 @@ def check_scale(scale: str) -> None:
 @functools.cache
 def recorded_task(facts: RecordedTask) -> Task:
     """Makes the task: V and M of the usual sizes; M learns the rewards, and the ends where there are any."""
-    squash = Within(facts)
+    choices = (len(facts.lows),) if facts.is_choice else ()
     return Task(
         name=facts.name,
         summary=f"recordings of {facts.source}, without an environment",
@@ -69,6 +67,7 @@ def recorded_task(facts: RecordedTask) -> Task:
         action_size=len(facts.lows),
         max_episode_steps=facts.max_episode_steps,
         presets=PRESETS,
-        squash=squash,
+        squash=Choose(choices) if choices else Within(facts),
+        choices=choices,
         done_head=facts.has_ends,
     )

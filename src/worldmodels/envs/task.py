@@ -107,6 +107,9 @@ class Task:
     """A, the number of action components."""
     squash: Callable[[Floats], Floats] = same_action
     """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions; needed unless these are [-1, 1]."""
+    choices: tuple[int, ...] = ()
+    """Where actions are chosen and not set: how many options each choice has, A in all. C has an output an option; an action
+    is the chosen ones, one-hot, side by side (``squash`` is then `choices.Choose`)."""
     max_episode_steps: int = 1000
     """The episode is truncated after this many steps, in both worlds."""
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
