@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from worldmodels.base.types import Frame
 from worldmodels.runtime.compiled import compiled
 
-Indices = NDArray[np.int64]
+Indices = NDArray[np.uint32]
 Weights = NDArray[np.float32]
 
 
 @functools.cache
 def _taps(source: int, target: int, channels: int) -> tuple[Indices, Weights]:
-    """The source cells under each of ``target`` cells along an axis, and their shares; both [taps, target * channels]."""
+    """The source cells under each of ``target`` cells along an axis, and their shares; both [taps, target * channels].
+
+    Without taps that no cell needs: each is a pass over the whole picture.
+    """
     scale = source / target
     taps = math.ceil(scale) + 1
-    index = np.zeros((taps, target * channels), np.int64)
+    index = np.zeros((taps, target * channels), np.uint32)
     weight = np.zeros((taps, target * channels), np.float32)
     for cell in range(target):
         low, high = cell * scale, (cell + 1) * scale
@@ -31,7 +34,8 @@ def _taps(source: int, target: int, channels: int) -> tuple[Indices, Weights]:
             for channel in range(channels):
                 index[tap, cell * channels + channel] = i * channels + channel
                 weight[tap, cell * channels + channel] = (min(high, i + 1) - max(low, i)) / scale
-    return index, weight
+    needed = weight.any(1)
+    return index[needed], weight[needed]
 
 
 @compiled(fastmath=True)
