@@ -16,12 +16,13 @@ from worldmodels.base.errors import UserError, WorldModelsError
 
 #: Rows, columns and colours of what V sees.
 FRAME_SHAPE = (64, 64, 3)
+FRAME_TYPE = np.dtype(np.uint8)
 OUR_FOLDER = str(Path(__file__).parents[1])
 
 
 def frame_fault(shape: tuple[int, ...], dtype: Any) -> str | None:
     """Returns what is wrong with frames of this shape and type, and the mend; None where V can see them."""
-    if shape == FRAME_SHAPE and dtype == np.uint8:
+    if shape == FRAME_SHAPE and dtype == FRAME_TYPE:
         return None
     mends, left = [], list(shape)
     if len(left) == 3 and left[0] in (1, 3) and left[2] not in (1, 3):
@@ -68,6 +69,9 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         seed = "" if self._seed is None else f"seed {self._seed}, "
         return UserError(f"{self._task}: {what} ({seed}step {self._num_steps} of the episode)")
 
+    def _raised(self, name: str, error: Exception) -> UserError:
+        return self._fault(f"its environment's {name}() raised {said(error)}")
+
     def _ask(self, name: str, question: Callable[[], Any]) -> Any:
         """Asks the environment; whatever it raises is named with its place in the environment's code."""
         try:
@@ -75,7 +79,7 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         except WorldModelsError:
             raise
         except Exception as error:
-            raise self._fault(f"its environment's {name}() raised {said(error)}") from error
+            raise self._raised(name, error) from error
 
     def _looked_at(self, frame: Any) -> Any:
         if not isinstance(frame, np.ndarray):
@@ -97,7 +101,12 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._num_steps += 1
         if action.shape != self._action_shape or not all(map(math.isfinite, action.ravel().tolist())):
             raise self._fault(f"an action is {action}; it must be finite numbers of shape {self._action_shape}")
-        found = self._ask("step", lambda: self.env.step(action))
+        try:
+            found = self.env.step(action)
+        except WorldModelsError:
+            raise
+        except Exception as error:
+            raise self._raised("step", error) from error
         if not isinstance(found, tuple) or len(found) != 5 or not isinstance(found[4], dict):
             raise self._fault("its environment's step() must return a frame, a reward, terminated, truncated and an info")
         frame, reward, terminated, truncated, info = found

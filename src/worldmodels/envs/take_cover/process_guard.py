@@ -18,7 +18,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 _GUARDIAN = """
 import os, shutil, signal, sys, time
@@ -123,35 +122,23 @@ def _kill_the_late() -> None:
                     os.kill(pid, signal.SIGKILL)
 
 
-@contextlib.contextmanager
-def deadline(pid: int | None) -> Iterator[None]:
-    """Has the child ``pid`` killed if what is inside takes longer than `DEADLINE_SECONDS`."""
-    global _watch
-    if pid is None:
-        yield
-        return
-    if _watch is None or not _watch.is_alive():
-        _watch = threading.Thread(target=_kill_the_late, daemon=True)
-        _watch.start()
-    _waiting[pid] = next(_serial)
-    try:
-        yield
-    finally:
-        _waiting.pop(pid, None)
+class deadline:
+    """Has the child ``pid``, if there is one, killed if what is inside ``with`` takes longer than `DEADLINE_SECONDS`."""
 
+    __slots__ = ("_pid",)
 
-def _forget() -> None:
-    """A forked copy of us has no guardian and waits for nobody: the games are its parent's.
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
 
-    The guardian's pipe, left open here, would hide the parent's death from it.
-    """
-    global _guardian
-    _lock.release()
-    if _guardian is not None and _guardian.stdin is not None:
-        _guardian.stdin.close()
-    _guardian = None
-    _waiting.clear()
+    def __enter__(self) -> None:
+        global _watch
+        if self._pid is None:
+            return
+        if _watch is None or not _watch.is_alive():
+            _watch = threading.Thread(target=_kill_the_late, daemon=True)
+            _watch.start()
+        _waiting[self._pid] = next(_serial)
 
-
-# Held while we are copied, so that the copy finds nothing half done.
-os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forget)
+    def __exit__(self, *exc_info: object) -> None:
+        if self._pid is not None:
+            _waiting.pop(self._pid, None)
