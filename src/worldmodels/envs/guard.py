@@ -82,6 +82,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
             raise self._raised(name, error) from error
 
     def _looked_at(self, frame: Any) -> Any:
+        if type(frame) is np.ndarray and frame.shape == FRAME_SHAPE and frame.dtype is FRAME_TYPE:
+            return frame  # at once: this is asked in every step
         if not isinstance(frame, np.ndarray):
             raise self._fault(f"a frame is a {type(frame).__name__}; V sees a NumPy array, uint8 {FRAME_SHAPE}")
         if fault := frame_fault(frame.shape, frame.dtype):
@@ -113,7 +115,7 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         number = _number(reward)
         if number is None:
             raise self._fault(f"a reward is {reward!r}; it must be a finite number")
-        if _number(info.get("damage", 0.0)) is None:
+        if "damage" in info and _number(info["damage"]) is None:
             raise self._fault(f"the info's 'damage' is {info['damage']!r}; it must be a finite number")
         return self._looked_at(frame), number, bool(terminated), bool(truncated), info
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import le
 from typing import Any
 
 import gymnasium as gym
@@ -40,12 +39,14 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
         raise InvalidAction(f"an action cannot be read as numbers ({_short(error)}); it must be numbers") from error
     if found.dtype.kind not in "biuf":
         raise InvalidAction(f"an action is {_short(action)}; it must be numbers, an array of shape {space.shape}")
-    if found.shape != space.shape:
+    if found.shape != space.low.shape:
         raise InvalidAction(f"an action has the shape {found.shape}; it must be {space.shape}")
-    if found.size < 8:
+    if found.ndim == 1 and found.size < 8:
         # So few are compared faster one by one.
-        numbers = found.ravel().tolist()
-        if all(map(le, space.low.ravel().tolist(), numbers)) and all(map(le, numbers, space.high.ravel().tolist())):
+        for number, low, high in zip(found.tolist(), space.low.tolist(), space.high.tolist(), strict=True):
+            if not low <= number <= high:
+                break
+        else:
             return found
     elif ((found >= space.low) & (found <= space.high)).all():
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ GRASS = [
     for j in range(-20, 20, 2)
 ]
 BRAKE_FORCE = 15
+
+
+#: Writes all numbers of the bodies, as `Drawing.draw` takes them.
+PACK_BODIES = struct.Struct(f"{4 * NUM_BODIES}d").pack_into
 
 
 class QuickCar(Car):
@@ -170,7 +175,6 @@ class CarRacingEnv(CarRacing):
         self._drawing = Drawing()
         self._packed: Road | None = None
         self._bodies = np.zeros((NUM_BODIES, 4))
-        self._flat_bodies = self._bodies.reshape(-1)
 
     def _create_track(self) -> bool:
         """Makes the official track; False when the random checkpoints gave none, as the official method says it."""
@@ -211,23 +215,16 @@ class CarRacingEnv(CarRacing):
         assert self._packed is not None
         w1, w2, w3, w4 = self.car.wheels
         hull = self.car.hull
-        # One flat assignment: this is Python's whole share of the drawing.
-        self._flat_bodies[:] = (
-            *w1.position.tuple,
-            w1.angle,
-            w1.phase,
-            *w2.position.tuple,
-            w2.angle,
-            w2.phase,
-            *w3.position.tuple,
-            w3.angle,
-            w3.phase,
-            *w4.position.tuple,
-            w4.angle,
-            w4.phase,
-            *hull.position.tuple,
-            hull.angle,
-            0.0,
+        p1, p2, p3, p4, center = w1.position, w2.position, w3.position, w4.position, hull.position
+        # All at once: this is Python's whole share of the drawing.
+        PACK_BODIES(
+            self._bodies,
+            0,
+            *(p1.x, p1.y, w1.angle, w1.phase),
+            *(p2.x, p2.y, w2.angle, w2.phase),
+            *(p3.x, p3.y, w3.angle, w3.phase),
+            *(p4.x, p4.y, w4.angle, w4.phase),
+            *(center.x, center.y, hull.angle, 0.0),
         )
         # The official zoom: it grows in the first second.
         zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
