@@ -218,7 +218,7 @@ class CarRacingEnv(CarRacing):
         p1, p2, p3, p4, center = w1.position, w2.position, w3.position, w4.position, hull.position
         # All at once: this is Python's whole share of the drawing.
         PACK_BODIES(
-            self._bodies,
+            self._bodies.data,
             0,
             *(p1.x, p1.y, w1.angle, w1.phase),
             *(p2.x, p2.y, w2.angle, w2.phase),
