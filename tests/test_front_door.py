@@ -127,8 +127,12 @@ def test_the_dream_is_a_vector_environment_at_the_agents_own_temperature(agent):
     obs, _ = dream.reset(seed=0)
     assert obs.shape == (4, dream.single_observation_space.shape[0])
     assert dream.step(np.zeros((4, 1), np.float32))[1].shape == (4,)
-    with pytest.raises(UserError, match="num_envs is 0"):
-        agent.dream(0)
+    for wrong in (0, 1.5, "two"):
+        with pytest.raises(UserError, match=f"num_envs is {wrong!r}; it must be a whole number, at least 1"):
+            agent.dream(wrong)
+    for wrong in (-1, 1.5, "x", ["x"], [0, -1]):
+        with pytest.raises(UserError, match="it must be a whole number, at least 0"):
+            agent.initial_state(wrong)
 
 
 def test_an_agent_is_saved_and_loaded(agent, tmp_path):

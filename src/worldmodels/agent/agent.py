@@ -172,9 +172,16 @@ class Agent:
         drawn with the same noise. The episodes after the first of a slot have the seeds that are N higher each time.
 
         Args:
-            seeds: one for each of N slots, or one number for a single slot.
+            seeds: one for each of N slots, or one number for a single slot; each at least 0.
+
+        Raises:
+            UserError: a seed is no whole number, or below 0.
         """
-        several = [seeds] if isinstance(seeds, int) else [int(seed) for seed in seeds]
+        several = list(seeds) if isinstance(seeds, Sequence | np.ndarray) and not isinstance(seeds, str) else [seeds]
+        for seed in several:
+            if not isinstance(seed, int | np.integer) or seed < 0:
+                raise UserError(f"a seed is {seed!r}; it must be a whole number, at least 0")
+        several = [int(seed) for seed in several]
         noise = EpisodeNoise(len(several), self.vae.latent_size)
         return AgentState(several, noise, self.rnn.initial_state(len(several)), torch.ones(len(several)))
 
@@ -252,8 +259,8 @@ class Agent:
         """
         if not self.can_dream:
             raise UserError(f"{self.task.name}: nothing can dream yet; 'worldmodels train-rnn' makes M")
-        if num_envs < 1:
-            raise UserError(f"num_envs is {num_envs}; it must be at least 1")
+        if not isinstance(num_envs, int | np.integer) or num_envs < 1:
+            raise UserError(f"num_envs is {num_envs!r}; it must be a whole number, at least 1")
         return DreamEnv(self.world_model, self.inputs, num_envs, self.temperature if temperature is None else temperature)
 
     def save(self, folder: str | Path) -> dict[str, str]:
