@@ -15,7 +15,7 @@ import numpy as np
 
 from worldmodels.base.errors import UserError
 from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, World, check_seed
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.runtime.interrupt import loading
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def reproduce(
 def _registered(task: str | Task) -> Task:
     """Returns a registered task. Raises `UserError` for one that is none."""
     found = get_task(task.name if isinstance(task, Task) else task)
-    if isinstance(task, Task) and found != task:
+    if isinstance(task, Task) and task not in (found, tasks()[task.name]):
         raise UserError(f"the task '{task.name}' is not the registered one of this name; give it another name and register it")
     return found
 

@@ -19,6 +19,7 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.threads import threads_for
+from worldmodels.runs.task_file import reference
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.real_player import RealPlayer, play_in_worker, prepare_worker, save_weights, split_jobs
 from worldmodels.worlds.dream_env import DreamEnv
@@ -133,7 +134,7 @@ class RealEvaluator(Evaluator):
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
         sizes = None if world_model is None else world_model.sizes
-        prepared = (prepare_worker, weights, spec.name, official, sizes, inputs)
+        prepared = (prepare_worker, weights, reference(spec.name), official, sizes, inputs)
         self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 
