@@ -260,8 +260,9 @@ def reproduce(
     """
     check_seed(seed)
     spec = _registered(task)
-    preset = spec.preset(scale)
+    spec.preset(scale)
     with loading():
+        from worldmodels.envs.sizing import preset_of
         from worldmodels.experiments.reproduce import reproduce
         from worldmodels.models.precision import pick_device
         from worldmodels.runs.lock import RunLock
@@ -270,7 +271,7 @@ def reproduce(
     pick_device(device)
     path = _folder(run, spec, scale)
     with RunLock(path):
-        found = Run.open_or_create(path, spec.name, scale, seed, preset)
+        found = Run.open_or_create(path, spec.name, scale, seed, preset_of(spec, scale, path))
         placed = found.preset.on(device=device, backend=backend, address=address)
         return reproduce(dataclasses.replace(found, preset=placed))
 

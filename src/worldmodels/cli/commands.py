@@ -57,7 +57,9 @@ def _reproduce(args: Sequence[str]) -> None:
     parsed = parse(ReproduceArgs, "reproduce", args)
     check_json(parsed.json)
     place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
-    write_result(parsed.json, api.reproduce(chosen_task(parsed.task, parsed.of), parsed.scale, parsed.run, parsed.seed, **place))
+    write_result(
+        parsed.json, api.reproduce(chosen_task(parsed.task, parsed.of), parsed.scale, parsed.run, parsed.seed, **place)
+    )
 
 
 def _stage(stage: str) -> Callable[[Sequence[str]], None]:
@@ -73,6 +75,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             known, _ = first.parse_known_args(list(args))
         named = env_args(args)
         with loading():
+            from worldmodels.envs.sizing import preset_of
             from worldmodels.envs.task import get_task
 
         existing = Path(known.run) if known.run and (Path(known.run) / CONFIG).exists() else None
@@ -83,7 +86,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         else:
             task = chosen_task(known.task or "", named) if named.env else known.task or RunArgs.task
             base = RunArgs(run=tyro.MISSING, task=task, scale=known.scale)
-            settings = getattr(get_task(task).preset(known.scale), stage)
+            settings = getattr(preset_of(get_task(task), known.scale, Path(known.run or ".")), stage)
         kind = dataclasses.make_dataclass(
             "StageArgs",
             [("common", RunArgs, base), ("settings", type(settings), settings)],

@@ -18,6 +18,7 @@ from worldmodels.config import ReadConfig
 from worldmodels.envs.guard import FRAME_SHAPE, frame_fault, said
 from worldmodels.envs.native_actions import NativeActions
 from worldmodels.envs.observations import RENDER, Sight, what_is_seen
+from worldmodels.envs.patience import patience
 
 #: The limit of steps, and the steps a second, of an environment that names none.
 USUAL_STEPS, USUAL_FPS = 1000, 35
@@ -54,9 +55,10 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
         self._actions = NativeActions(env.action_space, where)
         self._sight = Sight(env.observation_space, read.observation, read)
         self._renders, self._repeats = read.observation == RENDER, range(read.frame_skip)
-        self._clip = read.reward_clip if clip and read.reward_clip else math.inf
+        self._clip = read.reward_clip if clip else 0.0
+        self._where, self._step = where, f"{where}'s step()"
         self._seen: Any = None
-        self.action_space = self._actions.space
+        self.action_space: spaces.Box = self._actions.space  # type: ignore[assignment]
         self.observation_space = spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
 
     def _frame(self, observation: Any) -> Frame:
@@ -65,18 +67,23 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
         """Begins an episode."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._frame(observation), info
+        with patience(f"{self._where}'s reset()"):
+            observation, info = self.env.reset(seed=seed, options=options)
+            return self._frame(observation), info
 
     def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """Plays ``frame_skip`` steps of the environment, or as many as are left of the episode."""
         native, total = self._actions.native(action), 0.0
-        for _ in self._repeats:
-            observation, reward, terminated, truncated, info = self.env.step(native)
-            total += float(reward)
-            if terminated or truncated:
-                break
-        return self._frame(observation), min(max(total, -self._clip), self._clip), terminated, truncated, info
+        with patience(self._step):
+            for _ in self._repeats:
+                observation, reward, terminated, truncated, info = self.env.step(native)
+                total += float(reward)
+                if terminated or truncated:
+                    break
+            frame = self._frame(observation)
+        if self._clip and not math.isnan(total):
+            total = min(max(total, -self._clip), self._clip)
+        return frame, total, terminated, truncated, info
 
     def render(self) -> Any:
         """Returns the environment's picture, or, where it renders none, V's frame."""
@@ -161,4 +168,6 @@ def _nearest_id(env_id: str) -> str:
     if env_id in gym.registry:
         return ""
     near = difflib.get_close_matches(env_id, gym.registry, n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else "; a package that registers its environments when it is imported is named before the id: PACKAGE:ID"
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return "; an environment that its package registers when it is imported is named PACKAGE:ID"

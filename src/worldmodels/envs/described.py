@@ -12,14 +12,14 @@ from worldmodels.config import ReadConfig
 from worldmodels.envs.any_env import Defaults, read_defaults
 from worldmodels.envs.plugins import GROUP
 from worldmodels.envs.recorded import recorded_task
-from worldmodels.envs.task import PlaySettings, Task, acting_as
+from worldmodels.envs.task import PlaySettings, Task, acting_as, get_task
 from worldmodels.runs import task_file
 from worldmodels.runs.env_task import EnvTask, digest, task_name
 from worldmodels.runs.recorded import RecordedTask
 
 
-def describe(env_id: str, env_kwargs: str = "{}", read: ReadConfig | None = None) -> EnvTask:
-    """Looks at an environment and returns what is to be known of its task, which can be found by its name from now on.
+def describe(env_id: str, env_kwargs: str = "{}", read: ReadConfig | None = None) -> Task:
+    """Looks at an environment and returns its task, which can be found by its name from now on.
 
     Args:
         env_id: the Gymnasium id.
@@ -47,8 +47,7 @@ def describe(env_id: str, env_kwargs: str = "{}", read: ReadConfig | None = None
         found.render_fps,
         found.solved_at,
     )
-    task_file.note(facts)
-    return facts
+    return get_task(facts)
 
 
 def _kwargs(text: str) -> dict[str, Any]:

@@ -116,12 +116,20 @@ class Sight:
             self._keys = _keys(space, seen)
         self._crop = config.crop_slices() if config.crop else None
         self._where = config.crop
+        self._shape: tuple[int, ...] | None = None
 
     def frame(self, observation: Any) -> Frame:
         """Returns uint8 [64, 64, 3]. Raises `ValueError` for what is no picture any more."""
         for key in self._keys:
             observation = observation[key]
-        picture = newest(np.asarray(observation))
+        picture = np.asarray(observation)
+        if picture.shape != self._shape:
+            if self._shape is not None:
+                raise ValueError(f"a picture is {picture.shape}; the one before was {self._shape}")
+            if picture.dtype != np.uint8 or picture.ndim not in (2, 3, 4) or not picture.size:
+                raise ValueError(f"a picture is {picture.dtype} {picture.shape}; it must be uint8 [rows, columns, colours]")
+            self._shape = picture.shape
+        picture = newest(picture)
         if self._crop is not None:
             rows, columns = picture.shape[:2]
             picture = picture[self._crop]

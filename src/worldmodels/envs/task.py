@@ -119,7 +119,7 @@ class Task:
     """Where actions are chosen and not set: how many options each choice has, A in all. C has an output an option; an action
     is the chosen ones, one-hot, side by side (``squash`` is then `choices.Choose`)."""
     max_episode_steps: int = 0
-    """The episode is truncated after this many steps, in both worlds; 0: the environment's own limit, 1000 where it has none."""
+    """The episode is truncated after this many steps, in both worlds; 0: the environment's own limit, else 1000."""
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of ``gymnasium.make`` for training and for scores."""
     env_threads: int = 1
@@ -243,6 +243,8 @@ def acting_as(task: Task, found: Defaults) -> Task:
         action_size=len(found.lows),
         squash=squash,
         choices=choices,
+        # Episodes may be short, and M reads them one after the other.
+        restart_input=task.restart_input or bool(found.observation),
         play=replace(task.play, keys=task.play.keys or usual_keys(found)),
         published=replace(task.published, solved_at=task.published.solved_at or found.solved_at),
     )

@@ -1,4 +1,4 @@
-"""What is known of a task that was made of an environment's Gymnasium id: a file ``task.json`` in its runs' and models' folders."""
+"""What is known of a task that was made of a Gymnasium id: a file ``task.json`` in its runs' and models' folders."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class EnvTask:
                 and all(type(n) is int and n >= 2 for n in task.choices)
                 and sum(task.choices) in (0, len(task.lows))
                 and all(math.isfinite(low) and low <= high < math.inf for low, high in zip(task.lows, task.highs, strict=True))
-                and all(type(n) is int and low <= n <= 1_000_000 for n, low in ((task.max_episode_steps, 2), (task.render_fps, 1)))
+                and all(
+                    type(n) is int and low <= n <= 1_000_000 for n, low in ((task.max_episode_steps, 2), (task.render_fps, 1))
+                )
                 and (task.solved_at is None or math.isfinite(task.solved_at))
             )
         except (KeyError, TypeError, ValueError, OverflowError, UserError):

@@ -37,7 +37,7 @@ def write(name: str, folder: Path) -> None:
 
 
 def note_folder(folder: Path) -> None:
-    """Lets the task of a run's or a model's folder be found by its name, if the folder says what it is. Raises `BadFileError`."""
+    """Lets the task of a run's or a model's folder be found by its name, if it is described there. Raises `BadFileError`."""
     path = folder / TASK
     if path.exists():
         found: Any = files.read_json(path)

@@ -17,9 +17,9 @@ from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.world_model import WorldModel
 from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.runs.task_file import reference
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.threads import threads_for
-from worldmodels.runs.task_file import reference
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.real_player import RealPlayer, play_in_worker, prepare_worker, save_weights, split_jobs
 from worldmodels.worlds.dream_env import DreamEnv
