@@ -20,7 +20,7 @@ from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import Preset, RandomPolicyConfig, ReadConfig
 from worldmodels.envs import plugins, presets
-from worldmodels.envs.any_env import Defaults, make_any, read_defaults
+from worldmodels.envs.any_env import USUAL_FPS, USUAL_STEPS, Defaults, make_any, read_defaults
 from worldmodels.envs.choices import Choose
 from worldmodels.envs.guard import GuardedEnv
 from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
@@ -217,17 +217,19 @@ class Task:
 
 
 def completed(task: Task) -> Task:
-    """Returns a task with nothing left open: what it does not say, its environment is asked, which is made for that.
+    """Returns a task with nothing left open: what it does not say, its environment is asked, which is made for that, unless
+    the task says how many numbers an action has.
 
     Raises:
         UserError: there is no such environment, it cannot be made, or V cannot see it or C not act in it.
     """
     if task.is_complete:
         return task
-    found = read_defaults(task.env_id, task.env_kwargs, ReadConfig() if task.action_size else task.read)
-    steps, fps = task.max_episode_steps or found.max_episode_steps, task.play.render_fps or found.render_fps
-    task = replace(task, max_episode_steps=steps, play=replace(task.play, render_fps=fps))
-    return task if task.action_size else acting_as(task, found)
+    found = None if task.action_size else read_defaults(task.env_id, task.env_kwargs, task.read)
+    steps, fps = (found.max_episode_steps, found.render_fps) if found else (USUAL_STEPS, USUAL_FPS)
+    play = replace(task.play, render_fps=task.play.render_fps or fps)
+    task = replace(task, max_episode_steps=task.max_episode_steps or steps, play=play)
+    return acting_as(task, found) if found else task
 
 
 def acting_as(task: Task, found: Defaults) -> Task:
