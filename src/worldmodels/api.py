@@ -15,7 +15,7 @@ import numpy as np
 
 from worldmodels.base.errors import UserError
 from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, World, check_seed
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.runtime.interrupt import loading
 
 if TYPE_CHECKING:
@@ -260,8 +260,9 @@ def reproduce(
     """
     check_seed(seed)
     spec = _registered(task)
-    preset = spec.preset(scale)
+    spec.preset(scale)
     with loading():
+        from worldmodels.envs.sizing import preset_of
         from worldmodels.experiments.reproduce import reproduce
         from worldmodels.models.precision import pick_device
         from worldmodels.runs.lock import RunLock
@@ -270,7 +271,7 @@ def reproduce(
     pick_device(device)
     path = _folder(run, spec, scale)
     with RunLock(path):
-        found = Run.open_or_create(path, spec.name, scale, seed, preset)
+        found = Run.open_or_create(path, spec.name, scale, seed, preset_of(spec, scale, path))
         placed = found.preset.on(device=device, backend=backend, address=address)
         return reproduce(dataclasses.replace(found, preset=placed))
 
@@ -278,7 +279,7 @@ def reproduce(
 def _registered(task: str | Task) -> Task:
     """Returns a registered task. Raises `UserError` for one that is none."""
     found = get_task(task.name if isinstance(task, Task) else task)
-    if isinstance(task, Task) and found != task:
+    if isinstance(task, Task) and task not in (found, tasks()[task.name]):
         raise UserError(f"the task '{task.name}' is not the registered one of this name; give it another name and register it")
     return found
 

@@ -99,6 +99,7 @@ TOY = Task(
     dream_id="worldmodels-toy/MovingDotDream-v0",
     latent_size=4,
     hidden_size=8,
+    action_size=1,
     max_episode_steps=MAX_STEPS,
     presets={"smoke": SMOKE, "laptop": SMOKE},
     restart_input=True,

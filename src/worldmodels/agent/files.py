@@ -22,7 +22,7 @@ from worldmodels.models.controller import named_weights
 from worldmodels.models.sizes import sizes_to_json
 from worldmodels.models.vae_file import save_vae
 from worldmodels.models.world_model import WorldModel
-from worldmodels.runs import recorded
+from worldmodels.runs import task_file
 from worldmodels.runs.layout import CONFIG, CONTROLLER, INITIAL_LATENTS, RNN, VAE
 
 #: Format 1 had C's weights in one row, ``solution``; it is still read.
@@ -72,8 +72,7 @@ def save_model(
     save_tensors(folder / RNN, dict(world_model.rnn.named_parameters()))
     save_tensors(folder / CONTROLLER, named_weights(world_model.sizes, inputs, spec.controller_bias, solution.float()))
     save_tensors(folder / INITIAL_LATENTS, {"mu": initial.mu.half(), "logvar": initial.logvar.half()})
-    if spec.name in recorded.known:
-        recorded.known[spec.name].write(folder)
+    task_file.write(spec.name, folder)
     hashes = {name: files.sha256_of(folder / f"{name}.safetensors") for name in PARTS}
     files.write_json(
         folder / CONFIG,

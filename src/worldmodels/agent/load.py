@@ -22,7 +22,7 @@ from worldmodels.models.sizes import run_sizes, sizes_from_json
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents
-from worldmodels.runs import recorded
+from worldmodels.runs import task_file
 from worldmodels.runs.layout import BEST, WEIGHTS
 from worldmodels.runs.run import Run
 
@@ -85,7 +85,7 @@ def load_model(folder: Path) -> Agent:
         raise BadFileError(f"{file}: not a model's configuration")
     if config.get("format") not in (FORMAT, OLD_FORMAT):
         raise UserError(f"{file}: format {config.get('format')!r}; this version reads formats {OLD_FORMAT} and {FORMAT}")
-    recorded.note_folder(folder)
+    task_file.note_folder(folder)
     spec, inputs = get_task(config["task"]), cast(ControllerInputs, config.get("controller_inputs"))
     if inputs not in get_args(ControllerInputs):
         raise BadFileError(

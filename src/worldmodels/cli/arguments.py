@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from worldmodels.cli.environment import EnvArgs
 from worldmodels.config import ROUNDS, SEEDS, Backend, Bounds, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
 
 
@@ -19,6 +20,8 @@ class RunArgs:
     """The run's folder."""
     task: str = "take-cover"
     """What to learn (a new run only); 'worldmodels tasks' lists what there is."""
+    of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
+    """Any environment in the place of a task (a new run only)."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
     seed: Annotated[int, SEEDS] = 0
@@ -33,8 +36,10 @@ class RunArgs:
 class ReproduceArgs:
     """The whole experiment: collect, train V, encode, train M, evolve C, evaluate. The same command again resumes."""
 
-    task: tyro.conf.Positional[str]
+    task: tyro.conf.Positional[str] = ""
     """What to learn; 'worldmodels tasks' lists what there is."""
+    of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
+    """Any environment in the place of a task."""
     scale: str = "smoke"
     """smoke (minutes), laptop (hours) or paper (a large machine)."""
     run: Path | None = None
@@ -55,8 +60,10 @@ class ReproduceArgs:
 class IterateArgs:
     """The paper's iterative procedure: each round the agent plays new episodes, V and M train on, C evolves on."""
 
-    task: tyro.conf.Positional[str]
+    task: tyro.conf.Positional[str] = ""
     """What to learn; 'worldmodels tasks' lists what there is."""
+    of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
+    """Any environment in the place of a task."""
     rounds: Annotated[int, ROUNDS] = 3
     """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
     scale: str = "smoke"
@@ -77,8 +84,10 @@ class IterateArgs:
 class EvaluateArgs:
     """Score an agent on held-out seeds: episode i has seed S + i."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")] = ""
     """A task's name (its shipped agent), a run's folder or a model's folder."""
+    of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
+    """Any environment in the place of a task, for --agent random."""
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
     """Where it plays, on which seeds, and who it is."""
     json: Path | None = None
@@ -181,6 +190,8 @@ class ImportArgs:
     """The run's folder."""
     task: str | None = None
     """Whose recordings they are; 'worldmodels tasks' lists what there is. Left out: a task of the recordings alone."""
+    of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
+    """Any environment in the place of a task."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
     seed: int = 0

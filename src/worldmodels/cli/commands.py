@@ -31,6 +31,7 @@ from worldmodels.cli.arguments import (
     TasksArgs,
     VideoArgs,
 )
+from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.parse import check_json, parse, write_result
 from worldmodels.config import check_rounds, check_seed
 from worldmodels.runs.layout import CONFIG
@@ -56,7 +57,9 @@ def _reproduce(args: Sequence[str]) -> None:
     parsed = parse(ReproduceArgs, "reproduce", args)
     check_json(parsed.json)
     place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
-    write_result(parsed.json, api.reproduce(parsed.task, parsed.scale, parsed.run, parsed.seed, **place))
+    write_result(
+        parsed.json, api.reproduce(chosen_task(parsed.task, parsed.of), parsed.scale, parsed.run, parsed.seed, **place)
+    )
 
 
 def _stage(stage: str) -> Callable[[Sequence[str]], None]:
@@ -66,11 +69,13 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
     def command(args: Sequence[str]) -> None:
         # The defaults depend on the run: what names it is looked up first, everything is parsed properly after.
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-        for flag, default in (("--run", None), ("--task", "take-cover"), ("--scale", "laptop")):
+        for flag, default in (("--run", None), ("--task", None), ("--scale", "laptop")):
             first.add_argument(flag, default=default, nargs="?")
         with contextlib.suppress(argparse.ArgumentError):
             known, _ = first.parse_known_args(list(args))
+        named = env_args(args)
         with loading():
+            from worldmodels.envs.sizing import preset_of
             from worldmodels.envs.task import get_task
 
         existing = Path(known.run) if known.run and (Path(known.run) / CONFIG).exists() else None
@@ -79,8 +84,9 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             base = RunArgs(run=existing, task=run.task, scale=run.scale, seed=run.seed)
             settings = getattr(run.preset, stage)
         else:
-            base = RunArgs(run=tyro.MISSING, task=known.task, scale=known.scale)
-            settings = getattr(get_task(known.task).preset(known.scale), stage)
+            task = chosen_task(known.task or "", named) if named.env else known.task or RunArgs.task
+            base = RunArgs(run=tyro.MISSING, task=task, scale=known.scale)
+            settings = getattr(preset_of(get_task(task), known.scale, Path(known.run or ".")), stage)
         kind = dataclasses.make_dataclass(
             "StageArgs",
             [("common", RunArgs, base), ("settings", type(settings), settings)],
@@ -89,6 +95,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         )
         parsed = parse(kind, verb, args)
         common: RunArgs = parsed.common
+        common = dataclasses.replace(common, task=env_task(common.of) or common.task)
         parsed.settings.validate()
         check_seed(common.seed)
         check_json(common.json)
@@ -124,7 +131,8 @@ def _evaluate(args: Sequence[str]) -> None:
     # Beside the file itself, wherever a link to it lies; a pipe keeps nothing for a second call.
     played = played_beside(parsed.json.resolve()) if parsed.json is not None and files.is_plain(parsed.json) else None
     settings = {setting.name: setting.value for setting in parsed.settings.settings()}
-    who, task = (None, parsed.target) if settings.pop("agent") == "random" else (parsed.target, None)
+    target = chosen_task(parsed.target, parsed.of)
+    who, task = (None, target) if settings.pop("agent") == "random" else (target, None)
     result = api.evaluate(who, task, **settings, played=played)
     write_result(parsed.json, result)
     if played is not None:
@@ -190,10 +198,11 @@ def _iterate(args: Sequence[str]) -> None:
         from worldmodels.envs.task import get_task
         from worldmodels.experiments.iterate import iterate, to_markdown
 
-    get_task(parsed.task).preset(parsed.scale)
-    path = parsed.run or Path("runs") / f"iterate-{parsed.task}-{parsed.scale}"
+    task = chosen_task(parsed.task, parsed.of)
+    get_task(task).preset(parsed.scale)
+    path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}"
     with RunLock(path):
-        result = iterate(parsed.task, parsed.scale, parsed.rounds, path, parsed.seed, parsed.backend, parsed.address)
+        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, parsed.backend, parsed.address)
     write_result(parsed.json, result)
     print(to_markdown(result))
 
@@ -263,7 +272,8 @@ def _plot(args: Sequence[str]) -> None:
 def _import(args: Sequence[str]) -> None:
     parsed = parse(ImportArgs, "import", args)
     check_json(parsed.json)
-    done = api.import_episodes(parsed.source, task=parsed.task, run=parsed.run, scale=parsed.scale, seed=parsed.seed)
+    task = chosen_task(parsed.task or "", parsed.of) if parsed.of.env else parsed.task
+    done = api.import_episodes(parsed.source, task=task, run=parsed.run, scale=parsed.scale, seed=parsed.seed)
     write_result(parsed.json, done)
     facts = ", ".join(f"{name} {done[name]}" for name in ("num_episodes", "num_frames", "mean_length"))
     print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-
-import numpy as np
 
 from worldmodels.base.errors import UserError, nearest
-from worldmodels.base.types import Floats
 from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
+from worldmodels.envs.any_env import USUAL_FPS
 from worldmodels.envs.choices import Choose
-from worldmodels.envs.task import Task
+from worldmodels.envs.native_actions import Within
+from worldmodels.envs.task import PlaySettings, Task
 from worldmodels.runs.recorded import RecordedTask
 
 #: An episode of the dream is scored here: there is nowhere else.
@@ -38,17 +36,6 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True)
-class Within:
-    """Maps C's outputs, float32 [..., A] in [-1, 1], to the recorded actions' range."""
-
-    task: RecordedTask
-
-    def __call__(self, outputs: Floats) -> Floats:
-        lows, highs = np.array(self.task.lows, np.float32), np.array(self.task.highs, np.float32)
-        return np.clip(lows + (outputs + 1) / 2 * (highs - lows), lows, highs).astype(np.float32)
-
-
 def check_scale(scale: str) -> None:
     """Raises `UserError` for a scale that no task of recordings has."""
     if scale not in PRESETS:
@@ -67,7 +54,8 @@ def recorded_task(facts: RecordedTask) -> Task:
         action_size=len(facts.lows),
         max_episode_steps=facts.max_episode_steps,
         presets=PRESETS,
-        squash=Choose(choices) if choices else Within(facts),
+        squash=Choose(choices) if choices else Within(facts.lows, facts.highs),
         choices=choices,
         done_head=facts.has_ends,
+        play=PlaySettings(render_fps=USUAL_FPS),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -18,11 +18,14 @@ import numpy as np
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.config import Preset, RandomPolicyConfig, ReadConfig
 from worldmodels.envs import plugins, presets
+from worldmodels.envs.any_env import USUAL_FPS, USUAL_STEPS, Defaults, make_any, read_defaults
+from worldmodels.envs.choices import Choose
 from worldmodels.envs.guard import GuardedEnv
 from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
-from worldmodels.runs import recorded
+from worldmodels.envs.native_actions import Within
+from worldmodels.runs import task_file
 
 #: What is behind the Gymnasium ids of a task's dream, and of its real game as C sees it.
 ENTRY_POINTS = {"Dream": "worldmodels.agent.gym_envs:SingleDreamEnv", "Latent": "worldmodels.agent.gym_envs:SingleLatentEnv"}
@@ -78,8 +81,8 @@ class PlaySettings:
     """What a key adds to the environment's action, by pygame's name of the key."""
     key_ramp: float = 2.0
     """How far a person's action moves towards what the keys say in one step, each component."""
-    render_fps: int = 35
-    """Steps per second of real time, in the window and in videos."""
+    render_fps: int = 0
+    """Steps per second of real time, in the window and in videos; 0: the environment's own, 35 where it names none."""
 
 
 @dataclass(frozen=True)
@@ -100,18 +103,23 @@ class Task:
     name: str
     """The task's name on the command line and in folders' names: letters, digits, ``-``, ``_`` and ``.``."""
     env_id: str
-    """The Gymnasium id of what training plays; the environment gives uint8 frames [64, 64, 3] and takes float32 actions [A]."""
+    """The Gymnasium id of what training plays."""
     summary: str = ""
     """One line for ``worldmodels tasks``."""
-    action_size: int = 1
-    """A, the number of action components."""
+    read: ReadConfig = field(default_factory=ReadConfig)
+    """How the environment is read where its frames and actions are not V's and C's as they are: what is seen, cropped,
+    repeated and clipped."""
+    action_size: int = 0
+    """A, the number of action components; 0: the environment is asked (docs/your_own_environment.md). Where it is given, the
+    environment gives uint8 frames [64, 64, 3] and takes float32 actions [A] by itself."""
     squash: Callable[[Floats], Floats] = same_action
-    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions; needed unless these are [-1, 1]."""
+    """Maps C's outputs, float32 [..., A] in [-1, 1], to the environment's actions, float32 [..., A]; needed where
+    ``action_size`` is given and these are not [-1, 1]."""
     choices: tuple[int, ...] = ()
     """Where actions are chosen and not set: how many options each choice has, A in all. C has an output an option; an action
     is the chosen ones, one-hot, side by side (``squash`` is then `choices.Choose`)."""
-    max_episode_steps: int = 1000
-    """The episode is truncated after this many steps, in both worlds."""
+    max_episode_steps: int = 0
+    """The episode is truncated after this many steps, in both worlds; 0: the environment's own limit, else 1000."""
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of ``gymnasium.make`` for training and for scores."""
     env_threads: int = 1
@@ -169,6 +177,11 @@ class Task:
         return held_random_policy(rng, config, self.action_size, self.squash)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to be asked of the environment (`completed`)."""
+        return bool(self.action_size and self.max_episode_steps and self.play.render_fps)
+
+    @property
     def reward_head(self) -> bool:
         """Whether M predicts the reward, which is then the dream's."""
         return self.dream_reward is None
@@ -176,7 +189,12 @@ class Task:
     def make_env(self, official: bool = False, **kwargs: Any) -> gym.Env[Frame, Floats]:
         """Makes one environment, the official one or the one that training plays, cut at ``max_episode_steps`` and guarded
         (`GuardedEnv`), without Gymnasium's passive checker."""
+        if not self.is_complete:
+            return completed(self).make_env(official, **kwargs)
         asked = {**self.env_kwargs, "max_episode_steps": self.max_episode_steps, **kwargs}
+        if self.read.observation:
+            asked["max_episode_steps"] *= self.read.frame_skip
+            return GuardedEnv(make_any(self.score_id(official), asked, self.read, clip=not official), self.name)
         env = gym.make(self.score_id(official), disable_env_checker=True, **asked)
         return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
 
@@ -198,7 +216,62 @@ class Task:
         )
 
 
+def completed(task: Task) -> Task:
+    """Returns a task with nothing left open: what it does not say, its environment is asked, which is made for that, unless
+    the task says how many numbers an action has.
+
+    Raises:
+        UserError: there is no such environment, it cannot be made, or V cannot see it or C not act in it.
+    """
+    if task.is_complete:
+        return task
+    found = None if task.action_size else read_defaults(task.env_id, task.env_kwargs, task.read)
+    steps, fps = (found.max_episode_steps, found.render_fps) if found else (USUAL_STEPS, USUAL_FPS)
+    play = replace(task.play, render_fps=task.play.render_fps or fps)
+    task = replace(task, max_episode_steps=task.max_episode_steps or steps, play=play)
+    return acting_as(task, found) if found else task
+
+
+def acting_as(task: Task, found: Defaults) -> Task:
+    """Returns a task with the actions and the sight of its environment, which says ``found`` of itself."""
+    squash, choices = task.squash, found.choices
+    if squash is same_action and choices:
+        squash = Choose(choices)
+    elif squash is same_action and {(-1.0, 1.0)} != set(zip(found.lows, found.highs, strict=True)):
+        squash = Within(found.lows, found.highs)
+    return replace(
+        task,
+        read=replace(task.read, observation=found.observation),
+        action_size=len(found.lows),
+        squash=squash,
+        choices=choices,
+        # Episodes may be short, and M reads them one after the other.
+        restart_input=task.restart_input or bool(found.observation),
+        play=replace(task.play, keys=task.play.keys or usual_keys(found)),
+        published=replace(task.published, solved_at=task.published.solved_at or found.solved_at),
+    )
+
+
+def usual_keys(found: Defaults) -> dict[str, tuple[float, ...]]:
+    """Returns keys for a person: of one choice the left and right arrows for two options, else the digits from 1 on; of numbers
+    the arrows for the first two."""
+    size = len(found.lows)
+    one_hot = [tuple(float(i == option) for i in range(size)) for option in range(size)]
+    if len(found.choices) == 1:
+        names = ["left", "right"] if size == 2 else [str(digit) for digit in range(1, 10)]
+        return dict(zip(names, one_hot, strict=False))
+    if found.choices:
+        return {}
+    keys = {}
+    for index, (less, more) in enumerate((("left", "right"), ("down", "up"))[:size]):
+        keys[less] = tuple(found.lows[index] * number for number in one_hot[index])
+        keys[more] = tuple(found.highs[index] * number for number in one_hot[index])
+    return keys
+
+
 _registry: dict[str, Task] = {}
+#: Of registered tasks that leave something open: with what their environments say.
+_completed: dict[str, Task] = {}
 #: Which module has registered a task.
 _modules: dict[str, str] = {}
 
@@ -241,15 +314,22 @@ def tasks() -> dict[str, Task]:
     return dict(sorted(_registry.items()))
 
 
-def get_task(name: str) -> Task:
-    """Returns a task by name. Raises `UserError` with the nearest match, or with what is wrong with the task's package."""
-    if name not in _registry and name in recorded.known:
-        from worldmodels.envs.recorded import recorded_task
+def get_task(named: str | task_file.Facts) -> Task:
+    """Returns a task by its name, or by what is known of it, with nothing left open (`completed`).
 
-        register(recorded_task(recorded.known[name]))
+    Raises:
+        UserError: with the nearest match, or with what is wrong with the task's package or its environment.
+    """
+    name = named if isinstance(named, str) else task_file.note(named).name
+    if name in task_file.known:
+        from worldmodels.envs.described import described_task
+
+        register(described_task(task_file.known[name]))
     if name not in _registry:
         # What announces this very name is imported alone; others' games cost time, and may be broken.
         plugins.load(name)
     if name not in _registry and name not in tasks():
         raise UserError(plugins.why_missing(name) or f"there is no task '{name}'{nearest(name, _registry)}")
-    return _registry[name]
+    if name not in _completed:
+        _completed[name] = completed(_registry[name])
+    return _completed[name]

@@ -19,6 +19,7 @@ from worldmodels.base import files
 from worldmodels.base.logs import read_jsonl
 from worldmodels.config import Backend, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text
+from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import Task, get_task
 from worldmodels.experiments.reproduce import reproduce
 from worldmodels.runs.layout import CONFIG, METRICS, ROUNDS
@@ -28,8 +29,10 @@ from worldmodels.runs.run import Run
 
 def open_round(spec: Task, path: Path, scale: str, seed: int, previous: Path | None) -> Run:
     """Opens a round's run or makes it. Raises `UserError` if the folder holds another one."""
-    preset = spec.preset(scale)
+    preset = preset_of(spec, scale, path)
     if previous is not None:
+        # What the first round was sized for holds for all.
+        preset = Run.open(previous).preset
         preset = dataclasses.replace(preset, collect=dataclasses.replace(preset.collect, policy="agent"))
     return Run.open_or_create(path, spec.name, scale, seed, preset, previous)
 

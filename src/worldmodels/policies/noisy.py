@@ -24,7 +24,7 @@ from worldmodels.worlds.rollout import EpisodeJob, Step
 class NoisyDriver:
     """The agent's action a and the held random action r of each slot, mixed: (1 - ε) a + ε r, and all that was seen and done.
 
-    ε is drawn once an episode, from U(0, ``max_noise``).
+    ε is drawn once an episode, from U(0, ``max_noise``). Choices cannot be mixed: there r is done with the chance ε, else a.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class NoisyDriver:
     ) -> None:
         self._world, self._agent, self._spec, self._config = world, agent, task, config
         self._seed, self._indices, self._attempt = seed, indices, attempt
-        self._slots: list[tuple[int, float, RandomPolicy]] = []
+        self._slots: list[tuple[int, float, RandomPolicy, np.random.Generator]] = []
         self._frames: Any = None
         self.recordings = {index: Recording() for index in indices}
 
@@ -50,16 +50,16 @@ class NoisyDriver:
         for index in self._indices:
             rng = np.random.default_rng(derive_seed(self._seed, "collect/policy", index, self._attempt))
             noise = self._config.max_noise * rng.random()
-            self._slots.append((index, noise, self._spec.random_policy(rng, self._config.random)))
+            self._slots.append((index, noise, self._spec.random_policy(rng, self._config.random), rng))
 
     def act(self, obs: Floats) -> Floats:
         """Returns the mixed actions, float32 [N, A], of features [N, F]."""
         self._frames = self._world.frames
         actions = self._agent.act(obs)
-        mixed = [
-            (1 - noise) * action + noise * random(frame)
-            for action, frame, (_, noise, random) in zip(actions, self._frames, self._slots, strict=True)
-        ]
+        mixed = []
+        for action, frame, (_, noise, random, rng) in zip(actions, self._frames, self._slots, strict=True):
+            share = float(rng.random() < noise) if self._spec.choices else noise
+            mixed.append((1 - share) * action + share * random(frame))
         return np.stack(mixed).astype(np.float32)
 
     def shrink(self, keep: Mask) -> None:

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldmodels.base import files
 from worldmodels.base.errors import BadFileError
-from worldmodels.runs.layout import TASK
 
 
 @dataclass(frozen=True)
@@ -39,46 +37,29 @@ class RecordedTask:
         text = json.dumps(dataclasses.asdict(self), sort_keys=True)
         return f"{self.source}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
 
-    def write(self, folder: Path) -> None:
-        """Leaves it in a run's or a model's folder."""
-        files.write_json(folder / TASK, dataclasses.asdict(self))
+    def to_json(self) -> dict[str, Any]:
+        """Returns what the file holds."""
+        return dataclasses.asdict(self)
 
-
-#: By name, those of the folders that this process has opened.
-known: dict[str, RecordedTask] = {}
-
-
-def note(task: RecordedTask) -> RecordedTask:
-    """Lets a task be found by its name."""
-    known[task.name] = task
-    return task
-
-
-def note_folder(folder: Path) -> None:
-    """Lets the task of a run's or a model's folder be found by its name, if it is one of recordings. Raises `BadFileError`."""
-    path = folder / TASK
-    if path.exists():
-        note(_read(path))
-
-
-def _read(path: Path) -> RecordedTask:
-    found: Any = files.read_json(path)
-    try:
-        lows, highs = ([float(value) for value in found[name]] for name in ("lows", "highs"))
-        task = RecordedTask(
-            found["source"], tuple(lows), tuple(highs), found["is_choice"], found["max_episode_steps"], found["has_ends"]
-        )
-        good = (
-            set(found) == {f.name for f in dataclasses.fields(RecordedTask)}
-            and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", task.source)
-            and 0 < len(lows) == len(highs)
-            and all(math.isfinite(low) and low <= high < math.inf for low, high in zip(lows, highs, strict=True))
-            and type(task.is_choice) is type(task.has_ends) is bool
-            and type(task.max_episode_steps) is int
-            and 2 <= task.max_episode_steps <= 1_000_000
-        )
-    except (KeyError, TypeError, ValueError, OverflowError):
-        good = False
-    if not good:
-        raise BadFileError(f"{path}: not a task of recordings; call 'worldmodels import' again to write it anew")
-    return task
+    @classmethod
+    def from_json(cls, found: Any, path: Path) -> RecordedTask:
+        """Returns what a file says. Raises `BadFileError`."""
+        try:
+            lows, highs = ([float(value) for value in found[name]] for name in ("lows", "highs"))
+            task = cls(
+                found["source"], tuple(lows), tuple(highs), found["is_choice"], found["max_episode_steps"], found["has_ends"]
+            )
+            good = (
+                set(found) == {f.name for f in dataclasses.fields(cls)}
+                and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", task.source)
+                and 0 < len(lows) == len(highs)
+                and all(math.isfinite(low) and low <= high < math.inf for low, high in zip(lows, highs, strict=True))
+                and type(task.is_choice) is type(task.has_ends) is bool
+                and type(task.max_episode_steps) is int
+                and 2 <= task.max_episode_steps <= 1_000_000
+            )
+        except (KeyError, TypeError, ValueError, OverflowError):
+            good = False
+        if not good:
+            raise BadFileError(f"{path}: not a task of recordings; call 'worldmodels import' again to write it anew")
+        return task

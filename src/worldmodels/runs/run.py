@@ -22,8 +22,8 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import Config, Preset, check_seed
-from worldmodels.runs import recorded
-from worldmodels.runs.layout import CONFIG, DONE, STARTED
+from worldmodels.runs import task_file
+from worldmodels.runs.layout import CONFIG, DONE, STARTED, TASK
 
 FORMAT = 1
 #: Among the inputs of a collection that was imported: the hash of the recordings.
@@ -139,7 +139,7 @@ class Run:
             raise BadFileError(f"{file}: 'task' and 'scale' must be text and 'seed' a whole number")
         check_seed(data["seed"])
         preset = Preset.from_dict(data["stages"], str(file))
-        recorded.note_folder(path)
+        task_file.note_folder(path)
         previous = None
         if "previous" in data:
             if not isinstance(data["previous"], str) or not data["previous"]:
@@ -163,6 +163,7 @@ class Run:
         if self.previous is not None:
             # Relative: the folder of all rounds may be moved.
             config["previous"] = os.path.relpath(self.previous.path.resolve(), self.path.resolve())
+        task_file.write(self.task, self.path)
         files.write_json(self.path / CONFIG, config)
 
     def warn_of_other_versions(self) -> None:
@@ -310,6 +311,7 @@ class Run:
                 shutil.rmtree(folder)
                 if before is None:
                     config.unlink(missing_ok=True)
+                    (self.path / TASK).unlink(missing_ok=True)
                 else:
                     files.write_bytes(config, before)
             raise

@@ -17,6 +17,7 @@ from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.world_model import WorldModel
 from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.runs.task_file import reference
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.threads import threads_for
 from worldmodels.runtime.workers import make_workers
@@ -133,7 +134,7 @@ class RealEvaluator(Evaluator):
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
         sizes = None if world_model is None else world_model.sizes
-        prepared = (prepare_worker, weights, spec.name, official, sizes, inputs)
+        prepared = (prepare_worker, weights, reference(spec.name), official, sizes, inputs)
         self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 

@@ -21,6 +21,7 @@ from worldmodels.models.world_model import InitialLatents, WorldModel
 from worldmodels.policies.blind import UniformPolicy
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runs import layout
+from worldmodels.runs.task_file import Facts
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult, rollout
@@ -84,7 +85,9 @@ def save_weights(folder: Path, world_model: WorldModel) -> None:
         save_tensors(folder / f"{name}.safetensors", dict(module.named_parameters()))
 
 
-def prepare_worker(weights: Path | None, task: str, official: bool, sizes: RNNSizes | None, inputs: ControllerInputs) -> None:
+def prepare_worker(
+    weights: Path | None, task: str | Facts, official: bool, sizes: RNNSizes | None, inputs: ControllerInputs
+) -> None:
     """Makes the player of a worker process; ``weights`` is the folder of V and M, and ``sizes`` are theirs; None for the random
     agent."""
     global _player

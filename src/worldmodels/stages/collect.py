@@ -22,7 +22,7 @@ import torch
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load_model
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
-from worldmodels.base.files import link_folder, remove_leftovers
+from worldmodels.base.files import fingerprint, link_folder, remove_leftovers
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import CollectConfig
@@ -36,6 +36,7 @@ from worldmodels.policies.random_nets import RandomNets
 from worldmodels.policies.recorder import Recorder
 from worldmodels.runs.layout import DONE, MODEL, STARTED
 from worldmodels.runs.run import SOURCE, Run
+from worldmodels.runs.task_file import Facts, reference
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.workers import make_workers
 from worldmodels.worlds.latent_env import LatentEnv
@@ -88,7 +89,7 @@ _envs: list[gym.Env[Frame, Floats]] = []
 _agent: Agent | None = None
 
 
-def _prepare_worker(model: Path | None, task: str, config: CollectConfig, num_envs: int) -> None:
+def _prepare_worker(model: Path | None, task: str | Facts, config: CollectConfig, num_envs: int) -> None:
     """Opens a worker's environments and, if an agent plays, reads it."""
     global _agent
     torch.set_num_threads(1)
@@ -206,6 +207,9 @@ def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str]
     """
     # Episodes of two versions of an environment must not mix.
     inputs = {"env": spec.env_id, **run.inherited("collect")}
+    if spec.read.observation:
+        settings = (dict(spec.env_kwargs), spec.read.fingerprint_fields(), spec.max_episode_steps)
+        inputs["settings of the environment"] = fingerprint({"env": settings})
     if config.policy != "agent":
         return inputs, None
     if run.previous is None:
@@ -241,7 +245,7 @@ def _play_missing(
         store.claim(fingerprint)
     num_envs = 1 if model is None else config.episodes_per_shard
     place = (config.place.backend, config.place.address, config.num_workers)
-    workers = make_workers(*place, _prepare_worker, model, run.task, config, num_envs, per_core=spec.env_threads)
+    workers = make_workers(*place, _prepare_worker, model, reference(run.task), config, num_envs, per_core=spec.env_threads)
     tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
     num_done, num_frames = config.num_episodes - sum(map(len, missing.values())), 0
     try:

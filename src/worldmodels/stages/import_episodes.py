@@ -22,7 +22,7 @@ from worldmodels.data.episodes import Episode, write_shard
 from worldmodels.data.recordings.source import Source, open_source
 from worldmodels.envs.recorded import check_scale, recorded_task
 from worldmodels.envs.task import Task, get_task
-from worldmodels.runs import recorded
+from worldmodels.runs import task_file
 from worldmodels.runs.layout import CONFIG, DONE
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.recorded import RecordedTask
@@ -80,7 +80,7 @@ def import_source(source: str, path: Path, task: str | None, scale: str, seed: i
             return _summary(before)
         start = time.monotonic()
         found = _look(source, recordings)
-        if task is None and before is not None and before.task not in recorded.known:
+        if task is None and before is not None and not isinstance(task_file.known.get(before.task), RecordedTask):
             task = before.task
         facts = _recorded_task(recordings, found) if task is None else None
         spec = recorded_task(facts) if facts is not None else get_task(str(task))
@@ -88,9 +88,6 @@ def import_source(source: str, path: Path, task: str | None, scale: str, seed: i
         run = _open(path, spec, scale, seed, found.num_episodes)
         with run.nothing_left_if_refused("collect"):
             _refuse_other(run, digest)
-            if facts is not None and run.unsaved is not None:
-                path.mkdir(parents=True, exist_ok=True)
-                facts.write(path)
             run.begin("collect", run.preset.collect, {SOURCE: digest})
         try:
             _write_missing(run, recordings, found)
@@ -170,7 +167,9 @@ def _recorded_task(recordings: Source, found: Found) -> RecordedTask:
     lows, highs = (tuple(values.tolist()) for values in (found.lows, found.highs))
     if recordings.num_choices:  # also where one was never chosen
         lows, highs = (0.0,) * len(lows), (1.0,) * len(highs)
-    return recorded.note(RecordedTask(recordings.name, lows, highs, recordings.num_choices > 0, found.longest, found.has_ends))
+    task = RecordedTask(recordings.name, lows, highs, recordings.num_choices > 0, found.longest, found.has_ends)
+    task_file.note(task)
+    return task
 
 
 def _check_fit(source: str, recordings: Source, found: Found, spec: Task) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.config import Config, check_seed
+from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import get_task
 from worldmodels.runs.layout import STARTED
 from worldmodels.runs.lock import RunLock
@@ -67,7 +68,7 @@ def make_stage(
     if settings is not None:
         settings.validate()
     with RunLock(path):
-        run = Run.open_or_create(path, task, scale, seed, get_task(task).preset(scale), previous)
+        run = Run.open_or_create(path, task, scale, seed, preset_of(get_task(task), scale, path), previous)
         if settings is not None and settings != getattr(run.preset, stage):
             run = _with_settings(run, stage, settings)
         run_stage(run, stage, getattr(run.preset, stage))

@@ -27,6 +27,7 @@ from worldmodels.config import World as WorldName
 from worldmodels.data.episodes import Recording as EpisodeRecording
 from worldmodels.data.recordings.npz import write_episode
 from worldmodels.envs.check import check_task
+from worldmodels.envs.choices import Choose
 from worldmodels.models.precision import pick_device
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.dream_env import DreamEnv
@@ -230,6 +231,8 @@ class Session:
             wanted = np.zeros(self.spec.action_size)
             for name in keys & self.spec.play.keys.keys():
                 wanted += self.spec.play.keys[name]
+            if self.spec.choices:
+                return Choose(self.spec.choices)(wanted.astype(np.float32))
             ramp = self.spec.play.key_ramp
             moved: Floats = (self.action + np.clip(wanted - self.action, -ramp, ramp)).astype(np.float32)
             return moved

@@ -13,6 +13,7 @@ register(
         env_id="worldmodels/TakeCover-v1",
         latent_size=64,
         hidden_size=512,
+        action_size=1,
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         controller_bias=False,
@@ -22,7 +23,7 @@ register(
         hit_damages=HIT_DAMAGES,
         dream_reward=1.0,
         data=DataSettings(fixed_actions={"stay": (0.0,), "always left": (-1.0,), "always right": (1.0,)}),
-        play=PlaySettings(keys={"left": (-1.0,), "right": (1.0,)}),
+        play=PlaySettings(keys={"left": (-1.0,), "right": (1.0,)}, render_fps=35),
         published=Published(
             solved_at=750,
             scores=(

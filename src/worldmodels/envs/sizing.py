@@ -1,0 +1,118 @@
+"""The usual scales, sized for an environment by a first look at it: how fast it is, and how long an episode of chance lasts.
+
+The sizes become the settings of the new run, in its config.json: whoever resumes it measures nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.envs import presets
+from worldmodels.envs.check import check_task
+from worldmodels.envs.task import Task
+from worldmodels.runs.layout import CONFIG
+
+#: The look ends after so many seconds or episodes, and at the end of an episode if it may.
+MEASURED_SECONDS, MEASURED_EPISODES = 2.0, 20
+#: What the scales are sized for: two cores.
+CORES = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a first look at an environment has found."""
+
+    steps_per_second: float
+    mean_length: float
+    """Steps of an episode of chance; of the one that was cut off, as far as it had come."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a scale may take of an environment."""
+
+    collect_seconds: float
+    min_frames: int
+    max_frames: int
+    min_episodes: int
+    search_seconds: float
+    min_generations: int
+    max_generations: int
+
+
+BUDGETS = {
+    "smoke": Budget(20, 2_000, 20_000, 24, 60, 4, 10),
+    "laptop": Budget(420, 50_000, 400_000, 100, 2_400, 10, 60),
+}
+
+
+def preset_of(task: Task, scale: str, run: Path) -> Preset:
+    """Returns the settings of a scale for the run in a folder; sized for a new run of a task that names none of its own."""
+    found = task.preset(scale)
+    if task.presets is not presets.USUAL or scale not in BUDGETS or (run / CONFIG).exists() or not task.env_id:
+        return found
+    check_task(task)
+    measured = measure(task)
+    sized = sized_for(found, BUDGETS[scale], measured, task.max_episode_steps)
+    print(
+        f"{task.name}: {measured.steps_per_second:.0f} steps a second, {measured.mean_length:.0f} steps an episode of chance; "
+        f"{scale} is {sized.collect.num_episodes:,} episodes and {sized.controller.num_generations} generations",
+        file=sys.stderr,
+        flush=True,
+    )
+    return sized
+
+
+_looks: dict[str, Measured] = {}
+
+
+def measure(task: Task) -> Measured:
+    """Plays episodes of chance for a moment, once a process."""
+    if task.name not in _looks:
+        _looks[task.name] = _look(task)
+    return _looks[task.name]
+
+
+def _look(task: Task) -> Measured:
+    env, steps, episodes = task.make_env(), 0, 0
+    try:
+        env.reset(seed=0)
+        start = time.monotonic()
+        while episodes < MEASURED_EPISODES and time.monotonic() - start < MEASURED_SECONDS:
+            policy = task.random_policy(np.random.default_rng(episodes), RandomPolicyConfig())
+            frame, _ = env.reset(seed=episodes)
+            over, episodes = False, episodes + 1
+            while not over and time.monotonic() - start < MEASURED_SECONDS:
+                frame, _, terminated, truncated, _ = env.step(policy(frame))
+                over, steps = terminated or truncated, steps + 1
+        return Measured(steps / (time.monotonic() - start), steps / episodes)
+    finally:
+        env.close()
+
+
+def sized_for(preset: Preset, budget: Budget, measured: Measured, max_episode_steps: int) -> Preset:
+    """Returns a scale's settings with the episodes, their cut and the generations that the budget allows."""
+    speed = CORES * measured.steps_per_second
+    frames = min(max(speed * budget.collect_seconds, budget.min_frames), budget.max_frames)
+    # An action that is held for longer than a fraction of the episode shows one end of it only.
+    hold = min(max(round(measured.mean_length / 8), 1), RandomPolicyConfig.max_hold_steps)
+    episodes = min(max(round(frames / measured.mean_length), budget.min_episodes), 10_000)
+    longest = min(max_episode_steps, max(50, round(frames / episodes) * 2))
+    collect = replace(
+        preset.collect,
+        num_episodes=episodes,
+        episodes_per_shard=max(preset.collect.episodes_per_shard, episodes // 100),
+        max_episode_steps=longest if longest < max_episode_steps else 0,
+        random=replace(preset.collect.random, max_hold_steps=hold),
+    )
+    controller = preset.controller
+    played = controller.population_size * controller.episodes_per_candidate * max_episode_steps
+    generations = round(budget.search_seconds * speed / played)
+    controller = replace(controller, num_generations=min(max(generations, budget.min_generations), budget.max_generations))
+    return replace(preset, collect=collect, controller=controller)
