@@ -205,7 +205,6 @@ def wrong_policy(action):
         ({"presets": {"smoke": preset(collect={"max_short_steps": 40})}}, "max_short_steps is 40 .* all would be dropped"),
         ({"presets": {"smoke": preset(collect={"start_anywhere": True})}}, "needs data.start_anywhere_kwargs"),
         ({"presets": {"smoke": preset(encode={"mirror_episodes": 1})}}, "mirror_episodes needs mirrored_action"),
-        ({"presets": {"smoke": preset(controller={"ppo_iterations": 9})}}, "ppo_iterations needs hit_damages"),
     ],
 )  # fmt: skip
 def test_a_field_that_would_act_in_silence_is_named(changes, said):

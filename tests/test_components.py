@@ -12,7 +12,7 @@ from worldmodels.envs.task import get_task
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.search.cma_es import CMAES
-from worldmodels.search.components import principal_components, recorded_features
+from worldmodels.search.components import principal_components, recorded_features, scaled_components
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -107,3 +107,11 @@ def test_before_the_first_generation_the_start_is_what_it_was():
     search.ask()
     search.tell(np.arange(8.0))
     np.testing.assert_array_equal(search.mean[2:], 0)
+
+
+def test_directions_that_nothing_was_seen_in_are_left_out():
+    """Ten states of thirty features hold ten components; the others are rounding, which scaling would make enormous."""
+    seen = np.random.default_rng(0).normal(size=(10, 30)).astype(np.float32).astype(np.float64)
+    basis = scaled_components(seen, 30)
+    assert basis.shape == (30, 10)
+    assert np.abs(basis).max() < 10

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from worldmodels.base.errors import EnvironmentFailure
-from worldmodels.envs.take_cover import process_guard
+from worldmodels.envs.doom import process_guard
 from worldmodels.envs.task import get_task
 from worldmodels.worlds.pixel_envs import MAX_FAILURES, PixelEnvs
 

@@ -421,7 +421,7 @@ class DreamPPOConfig(Config):
     slots_per_seed: Annotated[int, Bounds(1, 100_000)] = 8
     """Dreams of a block that share their random numbers: to draw these takes as long as to dream."""
     num_choices: Annotated[int, Bounds(1, 10_000)] = 64
-    """Choices between the two actions in a dream."""
+    """Choices of an action in a dream."""
     hold_steps: Annotated[int, Bounds(1, 1_000)] = 4
     """Steps for which a choice is held: one step's choice changes next to nothing."""
     gamma: Annotated[float, Bounds(0, 1)] = 0.993
@@ -447,9 +447,14 @@ class DreamPPOConfig(Config):
     critic_units: Annotated[int, Bounds(1, 100_000)] = 128
     """Hidden units of the critic."""
     hit_cost: Annotated[float, Bounds(1e-3, 1e6)] = 10.0
-    """What a hit costs. With the default the critic's loss is about as large as C's."""
+    """What a hit costs, in tasks with hits. With the default the critic's loss is about as large as C's."""
     initial_logit_rms: Annotated[float, Bounds(1e-3, 1_000)] = 3.0
-    """Root mean square of C's output before tanh at the start of the search."""
+    """Root mean square of C's output before tanh at the start of the search. Where actions are numbers C begins as it is."""
+    initial_std: Annotated[float, Bounds(1e-3, 10)] = field(default=0.5, metadata=ADDED)
+    """Where actions are numbers: the standard deviation of what is tried around C's output before tanh, in the first iteration;
+    it falls exponentially."""
+    final_std: Annotated[float, Bounds(1e-3, 10)] = field(default=0.1, metadata=ADDED)
+    """The same in the last iteration."""
 
 
 @dataclass(frozen=True)
@@ -511,8 +516,8 @@ class ControllerConfig(Config):
     """cma: search along this many principal components of what C sees, each scaled to one size, in place of along every weight;
     0: every weight."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
-    """Before the search, improve C in the dream for so many iterations of proximal policy optimization (tasks with hits only);
-    0: begin at zeros, or at the previous run's controller."""
+    """Before the search, improve C in the dream for so many iterations of proximal policy optimization; 0: begin at zeros, or
+    at the previous run's controller."""
     ppo: DreamPPOConfig = field(default=DreamPPOConfig(), metadata=ADDED)
     """How those iterations are done."""
     world: World = "dream"

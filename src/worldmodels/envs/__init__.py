@@ -1,7 +1,7 @@
 """The tasks. Importing this package tells Gymnasium their environments' names; each is imported when one is made.
 
-``worldmodels/TakeCover-v1`` and ``worldmodels/CarRacing-v3`` are the real games, ``…Latent…`` the same as C sees them, and
-``…Dream-v0`` M's dreams of them.
+``worldmodels/TakeCover-v1``, ``worldmodels/CarRacing-v3`` and the like are the real games, ``…Latent…`` the same as C sees
+them, and ``…Dream-v0`` M's dreams of them.
 """
 
 import gymnasium as gym
@@ -13,7 +13,14 @@ gym.register(
     max_episode_steps=1000,
     reward_threshold=900,
 )
-for _name, _version, _task in (("TakeCover", 1, "take-cover"), ("CarRacing", 3, "car-racing")):
+for _name in ("HealthGathering", "HealthGatheringSupreme"):
+    gym.register(f"worldmodels/{_name}-v0", entry_point=f"worldmodels.envs.health_gathering.env:{_name}Env")
+for _name, _version, _task in (
+    ("TakeCover", 1, "take-cover"),
+    ("CarRacing", 3, "car-racing"),
+    ("HealthGathering", 0, "health-gathering"),
+    ("HealthGatheringSupreme", 0, "health-gathering-supreme"),
+):
     _latent = "worldmodels.agent.gym_envs:SingleLatentEnv"
     gym.register(f"worldmodels/{_name}Latent-v{_version}", entry_point=_latent, kwargs={"task": _task})
     gym.register(

@@ -138,8 +138,6 @@ def _preset_faults(spec: Task, scale: str, preset: Preset) -> Iterator[str]:
         yield f"{where}: collect.start_anywhere needs data.start_anywhere_kwargs"
     if preset.encode.mirror_episodes and not spec.mirrored_action:
         yield f"{where}: encode.mirror_episodes needs mirrored_action"
-    if preset.controller.ppo_iterations and (not spec.hit_damages or spec.action_size != 1 or spec.controller_bias):
-        yield f"{where}: controller.ppo_iterations needs hit_damages, action_size=1 and controller_bias=False"
 
 
 def _finite(values: Any) -> bool:

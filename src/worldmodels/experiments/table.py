@@ -149,7 +149,7 @@ def make_table(
     rows = TABLES[name](spec, config)
     if ppo_iterations:
         for row in rows:
-            check_ppo(spec, row.config)
+            check_ppo(row.config)
     keep_freed_memory()
     found = [_make_row(row, agent, path / row.name, scale, seed, asked) for row in rows]
     asked = dataclasses.replace(asked, agent="random", world="real")

@@ -28,7 +28,7 @@ def evaluations(run: Run) -> dict[str, Any]:
 
 
 def draw_curve(run: Run) -> Figure | None:
-    """Draws the population's spread, the scored means and the final scores, or, without generations, PPO's hits; None before
+    """Draws the population's spread, the scored means and the final scores, or, without generations, what PPO met; None before
     there is either."""
     history = rows_so_far(run.stage_path("controller") / HISTORY)
     if not history:
@@ -78,14 +78,17 @@ def draw_curve(run: Run) -> Figure | None:
 
 
 def _draw_ppo(run: Run) -> Figure | None:
-    """Draws the hits of C in the dream against PPO's iterations; None before the first."""
-    rows = rows_so_far(run.stage_path("controller") / PPO_LOG, "iteration", "hits")
+    """Draws what C met in the dream, hits or rewards, against PPO's iterations; None before the first."""
+    met = "hits" if get_task(run.task).hit_damages else "reward"
+    rows = rows_so_far(run.stage_path("controller") / PPO_LOG, "iteration", met)
     if not rows:
         return None
     figure = Figure(figsize=(7, 4))
     axis = figure.subplots()
-    axis.plot([row["iteration"] for row in rows], [1000 * row["hits"] for row in rows])
-    axis.set(xlabel="iteration of PPO", ylabel="hits in 1,000 steps of the dream, while C is learning", ylim=(0, None))
+    axis.plot([row["iteration"] for row in rows], [1000 * row[met] for row in rows])
+    axis.set(xlabel="iteration of PPO", ylabel=f"{met} in 1,000 steps of the dream, while C is learning")
+    if met == "hits":
+        axis.set_ylim(0, None)
     axis.set_title(f"{run.task}: C improved in the dream, temperature {run.preset.controller.temperature:g}")
     figure.tight_layout()
     return figure

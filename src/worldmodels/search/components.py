@@ -25,6 +25,9 @@ from worldmodels.worlds.recorded import recorded_states
 #: Recorded episodes that are looked at, and how many of their steps lie between two looks.
 NUM_EPISODES = 256
 STRIDE = 5
+#: A component whose second moment is a smaller share of the largest one's is rounding: where fewer states were seen than C has
+#: features, scaling it up would make C and the critic overflow.
+LEAST = 1e-12
 
 
 @torch.no_grad()
@@ -51,7 +54,7 @@ def scaled_components(seen: NDArray[np.float64], num_components: int) -> NDArray
         float64 [F, K], what holds most first: features times it are the components.
     """
     moment, vectors = np.linalg.eigh(seen.T @ seen / len(seen))
-    num = min(num_components, np.count_nonzero(moment > 0))
+    num = min(num_components, np.count_nonzero(moment > LEAST * moment[-1]))
     kept: NDArray[np.float64] = vectors[:, ::-1][:, :num] / np.sqrt(moment[::-1][:num])
     return kept
 

@@ -1,12 +1,15 @@
-"""C improved along its gradient inside the dream: proximal policy optimization (Schulman et al., 2017), where hits cost.
+"""C improved along its gradient inside the dream: proximal policy optimization (Schulman et al., 2017).
 
-An iteration: from states that were recorded, or imagined ones if none were, M dreams on, and C is made to choose at random,
-once every few steps, between its two actions: the positive one with chance σ(w · components of what it sees). A critic learns
-which hits are still to come, generalized advantage estimation (Schulman et al., 2016) says what each choice was worth, and w
-moves towards the better ones. A fitness of CMA-ES is one number an episode; here every choice has an answer. Nothing is cut
-short when the health is used up: the dreams of an iteration are all of one length, and what is learned is not to be hit.
+An iteration: from states that were recorded, or imagined ones if none were, M dreams on, and C is made to act by chance, once
+every few steps, around what it would do (`action_distributions`). A critic learns what is still to come, generalized advantage
+estimation (Schulman et al., 2016) says what each choice was worth, and C moves towards the better ones. A fitness of CMA-ES is
+one number an episode; here every choice has an answer.
 
-N slots, T choices, F features, K components, R = N · T rows.
+Where the task has hits, these cost, and nothing else counts: nothing is cut short when the health is used up, and what is
+learned is not to be hit. Elsewhere the dream's rewards count, until M's done head ends it: nothing comes after that, and the
+slot begins anew from another state. The limit of an episode's steps is no end here.
+
+N slots, T choices, F features, K components, A outputs of C, R = N · T rows.
 """
 
 from __future__ import annotations
@@ -20,11 +23,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.seeding import derive_seed
-from worldmodels.base.types import FULL_HEALTH
+from worldmodels.base.types import FULL_HEALTH, Floats, Mask
 from worldmodels.config import ControllerConfig, ControllerInputs, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import Task
@@ -32,30 +34,41 @@ from worldmodels.models.controller import HIDDEN_LAYER, features
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.slices import cut
+from worldmodels.search.action_distributions import ActionDistribution, Gaussian, TwoWays, distribution_of
 from worldmodels.search.components import scaled_components
 from worldmodels.training.optim import DenseAdam, falling_rate
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.recorded import recorded_states
 from worldmodels.worlds.state import WorldState
 
+#: What an iteration's row says of a step of its dreams: the first, or, where the task has no hits, the others.
+CAME = ("hits", "reward", "ends")
+
 
 class ActorCritic(nn.Module):
-    """C, as weights of the components of what it sees, and the critic of the same.
+    """C, as weights of the components of what it sees (and of a 1 before it, if C has biases), and the critic of the same.
 
     ``mean`` is what is learned: C's weights, or their mean over the last iterations once these have begun (see `averaged`).
 
     Args:
-        basis: float32 [F, K]; features times it are the components, each of a second moment of 1.
-        weight: float32 [K].
+        basis: float32 [F, K], or [1 + F, K] with ``bias``; features times it are the components, each of a second moment of 1.
+        weight: float32 [K, A], or [K] for `TwoWays`.
         critic_units: the critic's hidden units.
+        bias: whether C has biases.
+        scales: whether rewards are scaled; else they are taken as they are.
     """
 
     basis: Tensor
     mean: Tensor
+    reward_scale: Tensor
+    """What rewards are multiplied by, so that the critic has numbers of about 1 to learn; 0: not known yet."""
 
-    def __init__(self, basis: Tensor, weight: Tensor, critic_units: int) -> None:
+    def __init__(self, basis: Tensor, weight: Tensor, critic_units: int, bias: bool, scales: bool) -> None:
         super().__init__()
+        self.bias = bias
         self.register_buffer("basis", basis)
+        # Where nothing is scaled, the files are those of older runs.
+        self.register_buffer("reward_scale", weight.new_tensor(float(not scales)), persistent=scales)
         self.weight = nn.Parameter(weight)
         self.register_buffer("mean", weight.clone())
         self.critic_hidden = nn.Linear(basis.shape[1], critic_units)
@@ -63,8 +76,12 @@ class ActorCritic(nn.Module):
         nn.init.zeros_(self.critic_out.weight)
         nn.init.zeros_(self.critic_out.bias)
 
+    def components(self, seen: Tensor) -> Tensor:
+        """Returns the components of features: [..., F] → [..., K]."""
+        return seen @ self.basis[1:] + self.basis[0] if self.bias else seen @ self.basis
+
     def logit(self, components: Tensor) -> Tensor:
-        """Returns the log-odds of the positive action: [..., K] → [...]."""
+        """Returns C's outputs before tanh: [..., K] → [..., A], or [...] for `TwoWays`."""
         return components @ self.weight
 
     def value(self, components: Tensor) -> Tensor:
@@ -73,20 +90,24 @@ class ActorCritic(nn.Module):
         return value
 
     def solution(self) -> Tensor:
-        """Returns C, float32 [F]: its output before tanh is the logit. What it would do with even odds is to stand still."""
+        """Returns C, float32 [parameters]: its outputs before tanh are `logit`'s. With even odds it stands still."""
         solution: Tensor = self.basis @ self.mean
-        return solution
+        if self.bias:  # a layer's biases come first
+            return torch.cat([solution[0].flatten(), solution[1:].T.flatten()])
+        return solution.T.flatten() if solution.ndim == 2 else solution
 
 
 class Rows(NamedTuple):
-    """What an iteration has seen: the components, float16 [R, K]; where the positive action was chosen, 0 or 1, the choice's
-    advantage, and what came of it, float32 [R] each; the mean number of hits a step, float32 [1]."""
+    """What an iteration has seen: the components, float16 [R, K]; what was chosen, float32 [R, …] (`ActionDistribution`); the
+    choice's advantage, and what came of it, float32 [R] each; the mean number of hits a step, float32 [1], or of ends in a task
+    without hits; the mean reward a step there, float32 [1]."""
 
     components: Tensor
     chosen: Tensor
     advantage: Tensor
     target: Tensor
     hits: Tensor
+    reward: Tensor
 
 
 def recorded_starts(
@@ -109,8 +130,8 @@ def recorded_starts(
 def dreamt_starts(
     config: DreamPPOConfig, world_model: WorldModel, temperature: float, random: RandomPolicyConfig, seed: int
 ) -> WorldState:
-    """Returns states of dreams in which the data's random policy acts, from first frame to last whatever its health: for a
-    world model that comes without episodes.
+    """Returns states of dreams in which the data's random policy acts, from first frame to last whatever its health, or until
+    M ends them: for a world model that comes without episodes.
 
     Args:
         random: of the random policy.
@@ -122,31 +143,54 @@ def dreamt_starts(
     world = DreamEnv(world_model, "z", num_episodes, temperature)
     world.reset(seed=[derive_seed(seed, "dream", index) for index in range(num_episodes)])
     first = int(np.random.default_rng(derive_seed(seed, "starts")).integers(stride))
-    unseen = np.zeros((64, 64, 3), np.uint8)
-    moments = []
+    unseen, going = np.zeros((64, 64, 3), np.uint8), np.ones(num_episodes, np.bool_)
+    beginnings, moments = world.world_state(), []
     for step in range(spec.max_episode_steps):
         if step % stride == first:
-            moments.append(world.world_state())
-        world.step(np.stack([policy(unseen) for policy in policies]))
-    found = WorldState.joined(moments)
+            moments.append(world.world_state().only(going))
+        terminated = world.step(np.stack([policy(unseen) for policy in policies]))[2]
+        going &= ~terminated | bool(spec.hit_damages)
+        if not going.any():
+            break
+    found = WorldState.joined(moments or [beginnings])
     return replace(found, health=torch.full_like(found.health, FULL_HEALTH))
 
 
-def begin(config: DreamPPOConfig, starts: WorldState, inputs: ControllerInputs, solution: Tensor, seed: int) -> ActorCritic:
+def begin(
+    config: DreamPPOConfig,
+    starts: WorldState,
+    inputs: ControllerInputs,
+    solution: Tensor,
+    seed: int,
+    spec: Task | None = None,
+) -> ActorCritic:
     """Returns a controller as the search begins with it, and a critic that knows nothing.
 
     Args:
-        solution: float32 [F]; zeros choose by a coin.
+        solution: float32 [parameters]; zeros choose by a coin.
         seed: of the critic's weights.
+        spec: the task; None: one of two ways and hits, and a C without biases. A C that chooses is brought to
+            ``initial_logit_rms``, which does not change what it chooses.
     """
+    actions = TwoWays() if spec is None else distribution_of(spec, config.initial_std)
+    bias, hits = spec is not None and spec.controller_bias, spec is None or bool(spec.hit_damages)
     seen = features(starts.z, starts.z, *starts.state, inputs)
     seen = seen[:: -(-len(seen) // config.component_rows)]
+    num_outputs = len(solution) // (seen.shape[1] + bias)
+    outputs_of = solution[num_outputs * bias :].view(num_outputs, -1)
+    if bias:
+        seen = torch.cat([torch.ones_like(seen[:, :1]), seen], 1)
+        outputs_of = torch.cat([solution[:num_outputs, None], outputs_of], 1)
     basis = torch.from_numpy(scaled_components(seen.double().cpu().numpy(), config.num_components)).float().to(seen.device)
-    # The components are orthonormal over what was seen: this is the nearest that they come to C's output.
-    weight = ((seen @ basis) * (seen @ solution)[:, None]).mean(0)
+    # The components are orthonormal over what was seen: this is the nearest that they come to C's outputs.
+    weight = torch.stack([((seen @ basis) * (seen @ one)[:, None]).mean(0) for one in outputs_of], -1)
+    if isinstance(actions, TwoWays):
+        weight = weight[:, 0]
     torch.manual_seed(seed)
-    weight = weight * (config.initial_logit_rms / weight.norm().clamp(min=1e-6))
-    return ActorCritic(basis, weight, config.critic_units).to(seen.device)
+    if not isinstance(actions, Gaussian):
+        rms = weight.norm() / math.sqrt(num_outputs)
+        weight = weight * (config.initial_logit_rms / rms.clamp(min=1e-6))
+    return ActorCritic(basis, weight.contiguous(), config.critic_units, bias, not hits).to(seen.device)
 
 
 @dataclass(frozen=True)
@@ -161,38 +205,68 @@ class DreamPPO:
     num_iterations: int
     seed: int
 
+    def actions(self, iteration: int) -> ActionDistribution:
+        """Returns how C acts in an iteration, counted from 0."""
+        std = falling_rate(self.config.initial_std, self.config.final_std, iteration, self.num_iterations)
+        return distribution_of(self.world_model.spec, std)
+
     @torch.no_grad()
     def dream(self, net: ActorCritic, iteration: int, block: int, check: Callable[[], None]) -> Rows:
         """Dreams a block of an iteration; calls ``check`` periodically (see `side_by_side`)."""
-        config, num_slots = self.config, self.config.block_slots
+        config, num_slots, spec = self.config, self.config.block_slots, self.world_model.spec
+        actions = self.actions(iteration)
         rng = np.random.default_rng(derive_seed(self.seed, "block", iteration, block))
         start = self.starts.only(rng.integers(len(self.starts.num_steps), size=num_slots))
         each = config.slots_per_seed
         seeds = rng.integers(2**31, size=-(-num_slots // each)).repeat(each)[:num_slots]
-        uniform = torch.from_numpy(rng.random((config.num_choices, num_slots), np.float32)).to(start.z.device)
+        draws = torch.from_numpy(actions.draws(rng, config.num_choices, num_slots)).to(start.z.device)
         world = DreamEnv(self.world_model, self.inputs, num_slots, self.temperature, as_tensors=True)
         world.restore(start, seeds.tolist())
-        components, values, chosen, costs = [], [], [], []
-        for draw in uniform:
+        components, values, chosen, gains, ends = [], [], [], [], []
+        for draw in draws:
             check()
-            here = torch.as_tensor(world.features()) @ net.basis
+            here = net.components(torch.as_tensor(world.features()))
             components.append(here)
             values.append(net.value(here))
-            chosen.append((draw < net.logit(here).sigmoid()).float())
-            action = (2 * chosen[-1] - 1).cpu().numpy()[:, None]
-            costs.append(torch.stack([world.step(action)[-1]["hit_chance"] for _ in range(config.hold_steps)]))
-        after = net.value(torch.as_tensor(world.features()) @ net.basis)
-        cost = torch.stack(costs)  # [T, steps, N]
-        later = config.gamma ** torch.arange(config.hold_steps, device=cost.device)
-        value = torch.stack([*values, after])
-        advantages = advantages_of(config, -config.hit_cost * (cost * later[:, None]).sum(1), value)
+            chosen.append(actions.sample(net.logit(here), draw))
+            action = spec.squash(actions.said(chosen[-1]).cpu().numpy())
+            gain, over = self.held(world, action)
+            gains.append(gain)
+            ends.append(torch.from_numpy(over).to(gain.device))
+            if over.any():
+                world.go_on(over, self.starts.only(rng.integers(len(self.starts.num_steps), size=int(over.sum()))))
+        values.append(net.value(net.components(torch.as_tensor(world.features()))))
+        gain, ended, value = torch.stack(gains), torch.stack(ends), torch.stack(values)
+        later = config.gamma ** torch.arange(config.hold_steps, device=gain.device)
+        worth = -config.hit_cost if spec.hit_damages else float(net.reward_scale) or 1.0
+        reward = worth * (gain * later[:, None]).sum(1)
+        advantages = advantages_of(config, reward, value, ended)
         parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + value[:-1])
-        seen, positive, advantage, target = (part.flatten(0, 1) for part in parts)
-        return Rows(seen, positive, advantage, target, cost.mean()[None])
+        hits = gain.mean() if spec.hit_damages else ended.float().mean() / config.hold_steps
+        seen, which, advantage, target = (part.flatten(0, 1) for part in parts)
+        return Rows(seen, which, advantage, target, hits[None], gain.mean()[None])
+
+    def held(self, world: DreamEnv, action: Floats) -> tuple[Tensor, Mask]:
+        """Holds an action for some steps, float32 [N, A].
+
+        Returns:
+            Of each step M's chance of a hit, or the reward, 0 after an end, float32 [steps, N]; where the dream has ended, bool
+            [N]: nowhere if the task has hits.
+        """
+        gains, going = [], np.ones(self.config.block_slots, np.bool_)
+        for _ in range(self.config.hold_steps):
+            _, reward, terminated, _, info = world.step(action)
+            if self.world_model.spec.hit_damages:
+                gains.append(info["hit_chance"])
+            else:
+                gains.append(torch.from_numpy((reward * going).astype(np.float32)).to(self.starts.z.device))
+                going &= ~terminated
+        return torch.stack(gains), ~going
 
     def improve(self, net: ActorCritic, adam: DenseAdam, iteration: int) -> dict[str, float]:
-        """Dreams, and takes an iteration's steps; returns the mean ``hits`` a step, the ``kl`` between C before and after, and
-        the share of what came that the critic had ``explained``."""
+        """Dreams, and takes an iteration's steps; returns the mean ``hits`` a step, or the mean ``reward`` and ``ends`` a step
+        where the task has none, the ``kl`` between C before and after, and the share of what came that the critic had
+        ``explained``."""
         config = self.config
         num_threads = min(torch.get_num_threads(), config.num_blocks) if self.starts.z.device.type == "cpu" else 1
 
@@ -201,30 +275,35 @@ class DreamPPO:
 
         blocks = shared_out(range(config.num_blocks), num_threads, work)
         rows = Rows(*(torch.cat(same) for same in zip(*blocks, strict=True)))
-        components, side = rows.components.float(), 2 * rows.chosen - 1
+        if not net.reward_scale:  # the critic knows nothing yet, and all is in units of the reward
+            net.reward_scale += 1 / rows.target.square().mean().sqrt().clamp(min=1e-6)
+            rows = rows._replace(advantage=rows.advantage * net.reward_scale, target=rows.target * net.reward_scale)
+        components, chosen, actions = rows.components.float(), rows.chosen, self.actions(iteration)
 
         with torch.no_grad():
-            before = F.logsigmoid(side * net.logit(components))
+            before = actions.log_prob(net.logit(components), chosen)
         worth = (rows.advantage - rows.advantage.mean()) / (rows.advantage.std() + 1e-8)
 
         def loss(whole: int, which: Tensor, net: ActorCritic) -> tuple[Tensor, dict[str, Tensor]]:
             seen = components[which]
             error = (net.value(seen) - rows.target[which]).square()
-            ratio = (F.logsigmoid(side[which] * net.logit(seen)) - before[which]).exp()
+            ratio = (actions.log_prob(net.logit(seen), chosen[which]) - before[which]).exp()
             gain = torch.minimum(ratio * worth[which], ratio.clamp(1 - config.clip_range, 1 + config.clip_range) * worth[which])
             return (error - gain * (iteration >= config.critic_iterations)).sum() / whole, {}
 
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "batches", iteration))
         rate = learning_rate(config, iteration, self.num_iterations)
         for _ in range(config.num_epochs):
-            for batch in torch.split(torch.randperm(len(side), generator=generator).to(side.device), config.batch_size):
+            for batch in torch.split(torch.randperm(len(before), generator=generator).to(before.device), config.batch_size):
                 parts = cut(len(batch), config.num_slices, batch.device)
                 adam.step([partial(loss, len(batch), batch[part]) for part in parts], rate, None)
         with torch.no_grad():
             net.mean += (net.weight - net.mean) / averaged(config, iteration, self.num_iterations)
-            kl = (before - F.logsigmoid(side * net.logit(components))).mean()
+            kl = (before - actions.log_prob(net.logit(components), chosen)).mean()
         explained = 1 - rows.advantage.var() / (rows.target.var() + 1e-8)
-        return {"hits": float(rows.hits.mean()), "kl": float(kl), "explained": float(explained)}
+        hits, reward = float(rows.hits.mean()), float(rows.reward.mean())
+        came = {"hits": hits} if self.world_model.spec.hit_damages else {"reward": reward, "ends": hits}
+        return {**came, "kl": float(kl), "explained": float(explained)}
 
 
 def learning_rate(config: DreamPPOConfig, iteration: int, num_iterations: int) -> float:
@@ -244,27 +323,27 @@ def steps_per_iteration(config: DreamPPOConfig) -> int:
     return config.num_epochs * -(-num_rows // config.batch_size)
 
 
-def advantages_of(config: DreamPPOConfig, reward: Tensor, value: Tensor) -> Tensor:
+def advantages_of(config: DreamPPOConfig, reward: Tensor, value: Tensor, ended: Tensor | None = None) -> Tensor:
     """Returns generalized advantage estimates, float32 [T, N].
 
     Args:
         reward: of each choice, float32 [T, N], discounted within it.
         value: before each choice and after the last, float32 [T + 1, N].
+        ended: where a dream ended while the choice was held, bool [T, N]: nothing comes after it, and what follows
+            in the slot is another dream. None: nowhere.
     """
     gamma = config.gamma**config.hold_steps
-    surprise = reward + gamma * value[1:] - value[:-1]
+    going = torch.ones_like(reward) if ended is None else (~ended).float()
+    surprise = reward + gamma * (value[1:] * going) - value[:-1]
     found, ahead = torch.zeros_like(reward), torch.zeros_like(reward[0])
     for index in reversed(range(len(reward))):
-        ahead = found[index] = surprise[index] + gamma * config.gae_lambda * ahead
+        ahead = found[index] = surprise[index] + gamma * config.gae_lambda * (ahead * going[index])
     return found
 
 
-def check_ppo(spec: Task, config: ControllerConfig) -> None:
-    """Raises `UserError` where the task is not one of going one way or the other, C is not linear in what it sees, or there are
-    so few iterations that it would not learn."""
+def check_ppo(config: ControllerConfig) -> None:
+    """Raises `UserError` where C is not linear in what it sees, or there are so few iterations that it would not learn."""
     asked, critic_alone = f"ppo_iterations is {config.ppo_iterations}", config.ppo.critic_iterations
-    if not spec.hit_damages or spec.action_size != 1 or spec.controller_bias:
-        raise UserError(f"{asked}; it is for tasks of one action and hits, such as take-cover")
     if config.ppo_iterations <= critic_alone:
         raise UserError(f"{asked}; only the critic learns in the first {critic_alone}: use more")
     if config.inputs == HIDDEN_LAYER:

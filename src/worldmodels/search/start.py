@@ -1,7 +1,7 @@
 """Where the search of C begins, and along what: written once into ``controller/``, and read from there ever after.
 
 controller/
-  ppo.jsonl               with ppo_iterations: one row an iteration: hits a step, the step's KL, how much the critic explained
+  ppo.jsonl               with ppo_iterations: a row an iteration: hits (or reward, ends) a step, KL, what the critic explained
   ppo-I.safetensors       the controller after iteration I, at each quarter of the way
   ppo_state.safetensors   what is needed to go on
   components.safetensors  with num_components: the coordinates that CMA-ES searches in
@@ -84,7 +84,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     else:
         starts = ppo.dreamt_starts(config.ppo, dreamer, config.temperature, data.random, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
-    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed)
+    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed, dreamer.spec)
     adam = DenseAdam(net, config.ppo.learning_rate)
     done = _restore(folder / PPO_STATE, config, net, adam) if (folder / PPO_STATE).exists() else 0
     search = ppo.DreamPPO(config.ppo, dreamer, config.inputs, config.temperature, starts, last, seed)
@@ -100,7 +100,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
                     f"{run.stage_path('rnn') / 'metrics.jsonl'}"
                 )
             log.write(iteration=done, **found)
-            progress.update(done, f"{found['hits']:.5f} hits a step")
+            progress.update(done, ", ".join(f"{found[name]:.5f} {name} a step" for name in ppo.CAME if name in found))
             if done in kept_iterations(config):
                 save_tensors(_ppo_path(run, done), {"solution": net.solution()})
             if done % CHECKPOINT_ITERATIONS == 0 or interrupt.requested():

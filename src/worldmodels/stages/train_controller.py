@@ -12,7 +12,6 @@ from __future__ import annotations
 from worldmodels.agent.run_parts import load_world_model
 from worldmodels.config import ControllerConfig
 from worldmodels.data.run_data import open_latents
-from worldmodels.envs.task import get_task
 from worldmodels.models.precision import pick_device
 from worldmodels.runs.run import Run
 from worldmodels.search.dream_ppo import check_ppo
@@ -23,7 +22,7 @@ def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
     pick_device(config.device)
     if config.ppo_iterations:
-        check_ppo(get_task(run.task), config)
+        check_ppo(config)
     made_from = ("vae", "encode", "rnn")
     inputs = {name: digest for stage in made_from for name, digest in run.require(stage)["outputs"].items()}
     inputs |= run.inherited("controller")

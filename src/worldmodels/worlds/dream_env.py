@@ -158,6 +158,15 @@ class DreamEnv(World):
         self._health = here.health.to(self._device)
 
     @with_its_threads
+    def go_on(self, mask: Mask, state: WorldState) -> None:
+        """Puts the slots of ``mask``, bool [N], where ``state`` is, of as many slots; their noise goes on as it would have."""
+        slots = torch.from_numpy(mask).to(self._device)
+        here = (self.z, *self._state, self._restart, self._health)
+        for mine, theirs in zip(here, (state.z, *state.state, state.restart, state.health), strict=True):
+            mine[slots] = theirs.to(self._device)
+        self._num_steps[mask] = state.num_steps
+
+    @with_its_threads
     def decode(self) -> Frame:
         """Returns what V makes of the current latents, uint8 [N, 64, 64, 3]."""
         return self._vae.decode_frames(self.z).cpu().numpy()

@@ -1,0 +1,1 @@
+"""What the tasks of ViZDoom share: a game's process and how it ends."""
