@@ -14,7 +14,7 @@ from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_tensors
-from worldmodels.config import TEMPERATURES, ControllerInputs
+from worldmodels.config import OWN_FRAMES, TEMPERATURES, ControllerInputs
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.models.controller import named_weights, num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
@@ -86,7 +86,10 @@ def load_model(folder: Path) -> Agent:
     if config.get("format") not in (FORMAT, OLD_FORMAT):
         raise UserError(f"{file}: format {config.get('format')!r}; this version reads formats {OLD_FORMAT} and {FORMAT}")
     recorded.note_folder(folder)
-    spec, inputs = get_task(config["task"]), cast(ControllerInputs, config.get("controller_inputs"))
+    frames = config.get("frames", OWN_FRAMES)
+    if not isinstance(frames, str):
+        raise BadFileError(f"{file}: 'frames' is {frames!r}; expected a name")
+    spec, inputs = get_task(config["task"]).seeing(frames), cast(ControllerInputs, config.get("controller_inputs"))
     if inputs not in get_args(ControllerInputs):
         raise BadFileError(
             f"{file}: 'controller_inputs' is {inputs!r}; expected one of {', '.join(get_args(ControllerInputs))}"
@@ -160,7 +163,7 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
 
 def _so_far(run: Run) -> Agent:
     """Takes each part from the stage that makes it: its newest checkpoint while it is being trained."""
-    spec = get_task(run.task)
+    spec = get_task(run.task).seeing(run.preset.collect.frames)
     if run.done("controller"):
         return load_model(run.path / "model")
     weights = run.stage_path("vae") / WEIGHTS

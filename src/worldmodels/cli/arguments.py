@@ -8,7 +8,18 @@ from typing import Annotated
 
 import tyro
 
-from worldmodels.config import ROUNDS, SEEDS, Backend, Bounds, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+from worldmodels.config import (
+    BEST_RECIPE,
+    ROUNDS,
+    SEEDS,
+    Backend,
+    Bounds,
+    Device,
+    EvaluateConfig,
+    FidelityConfig,
+    PlayConfig,
+    VideoConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +32,8 @@ class RunArgs:
     """What to learn (a new run only); 'worldmodels tasks' lists what there is."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale (a new run only): best, or original, the paper's and its code's."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
     previous: Path | None = None
@@ -37,8 +50,10 @@ class ReproduceArgs:
     """What to learn; 'worldmodels tasks' lists what there is."""
     scale: str = "smoke"
     """smoke (minutes), laptop (hours) or paper (a large machine)."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale: best, or original, the paper's and its code's (docs/fidelity.md)."""
     run: Path | None = None
-    """The run's folder (default: runs/TASK-SCALE)."""
+    """The run's folder (default: runs/TASK-SCALE, or runs/TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from."""
     device: Device = "auto"
@@ -61,8 +76,10 @@ class IterateArgs:
     """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
     scale: str = "smoke"
     """Every round's settings: smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale: best, or original, the paper's and its code's."""
     run: Path | None = None
-    """The folder of the rounds (default: runs/iterate-TASK-SCALE)."""
+    """The folder of the rounds (default: runs/iterate-TASK-SCALE, or runs/iterate-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
     """The first round's seed; round k has S + k."""
     backend: Backend = "local"
@@ -108,6 +125,8 @@ class TableArgs:
     """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale: best, or original, the paper's and its code's."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
@@ -116,7 +135,7 @@ class TableArgs:
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
-    """The folder to work in (default: runs/table-TABLE-TASK-SCALE)."""
+    """The folder to work in (default: runs/table-TABLE-TASK-SCALE, or runs/table-TABLE-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that every row's evolution derives from."""
     backend: Backend = "local"
@@ -183,6 +202,8 @@ class ImportArgs:
     """Whose recordings they are; 'worldmodels tasks' lists what there is. Left out: a task of the recordings alone."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale (a new run only): best, or original, the paper's and its code's."""
     seed: int = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
     json: Path | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -18,7 +18,7 @@ import numpy as np
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.config import BEST_RECIPE, OWN_FRAMES, Preset, RandomPolicyConfig
 from worldmodels.envs import plugins, presets
 from worldmodels.envs.guard import GuardedEnv
 from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
@@ -55,6 +55,16 @@ class Published:
     """The mean return over 100 episodes at which the task counts as solved; None: nobody has said."""
     scores: tuple[PublishedScore, ...] = ()
     """Figures of the paper."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A way of making V's frames that is not the task's own."""
+
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` beside the task's own, for what training plays."""
+    official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] | None = None
+    """In place of the task's, where there is an official environment."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,12 @@ class Task:
     """What others have reached."""
     presets: Mapping[str, Preset] = field(default_factory=lambda: presets.USUAL)
     """The scales, smoke, laptop and paper: the settings of every stage."""
+    recipes: Mapping[str, Mapping[str, Preset]] = field(default_factory=dict)
+    """Other settings of the same scales, by name, such as those of the original; ``presets`` are the recipe ``best``."""
+    frames: Mapping[str, Frames] = field(default_factory=dict)
+    """Other ways of making V's frames, by name."""
+    frames_name: str = OWN_FRAMES
+    """Which of them this is (`seeing`); own: none."""
 
     def gym_id(self, kind: Literal["Dream", "Latent"]) -> str:
         """Returns the Gymnasium id of the dream, or of the real game as C sees it."""
@@ -186,11 +202,25 @@ class Task:
             raise UserError(f"{self.name}: a task of recordings alone, without a real environment; M's dream is --world dream")
         return self.official_id if official and self.official_id else self.env_id
 
-    def preset(self, scale: str) -> Preset:
-        """Returns the settings of a scale, with all sizes in numbers. Raises `UserError` with the nearest match."""
-        if scale not in self.presets:
-            raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, self.presets)}")
-        found = self.presets[scale]
+    def seeing(self, frames: str) -> Task:
+        """Returns the task with V's frames made in another of its ways. Raises `UserError` with the nearest match."""
+        if frames == self.frames_name:
+            return self
+        if frames not in self.frames:
+            raise UserError(f"{self.name} has no frames '{frames}'{nearest(frames, [OWN_FRAMES, *self.frames])}")
+        found = self.frames[frames]
+        env_kwargs, wrapper = {**self.env_kwargs, **found.env_kwargs}, found.official_wrapper or self.official_wrapper
+        return replace(self, env_kwargs=env_kwargs, official_wrapper=wrapper, frames_name=frames)
+
+    def preset(self, scale: str, recipe: str = BEST_RECIPE) -> Preset:
+        """Returns the settings of a scale in a recipe, with all sizes in numbers. Raises `UserError` with the nearest match."""
+        recipes = {BEST_RECIPE: self.presets, **self.recipes}
+        if recipe not in recipes:
+            raise UserError(f"{self.name} has no recipe '{recipe}'{nearest(recipe, recipes)}")
+        scales = recipes[recipe]
+        if scale not in scales:
+            raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, scales)}")
+        found = scales[scale]
         return found.with_sizes(
             found.vae.latent_size or self.latent_size,
             found.rnn.hidden_size or self.hidden_size,

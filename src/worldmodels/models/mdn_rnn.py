@@ -64,7 +64,9 @@ class RNNSizes:
     restart_input: bool = False
     done_head: bool = False
     hits: bool = False
-    """The done head learns hits, and its logit is their log-odds."""
+    """The done head learns hits, else terminations."""
+    drawn: bool = False
+    """The done logit is the log-odds of what that head learns, and dreams draw it; else they compare the logit with 0."""
     reward_head: bool = False
 
     @property
@@ -176,7 +178,7 @@ class MDNRNN(nn.Module):
         Args:
             logit, done, valid: float32 [R].
         """
-        if self.sizes.hits:
+        if self.sizes.drawn:
             # The weight inflates the odds that the loss is content with; the head's own logit is free of it.
             logit = logit + math.log(done_weight)
         weight = (1 + (done_weight - 1) * done) * valid

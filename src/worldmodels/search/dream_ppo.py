@@ -29,6 +29,7 @@ from worldmodels.config import ControllerConfig, ControllerInputs, DreamPPOConfi
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import HIDDEN_LAYER, features
+from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.slices import cut
@@ -259,12 +260,14 @@ def advantages_of(config: DreamPPOConfig, reward: Tensor, value: Tensor) -> Tens
     return found
 
 
-def check_ppo(spec: Task, config: ControllerConfig) -> None:
-    """Raises `UserError` where the task is not one of going one way or the other, C is not linear in what it sees, or there are
-    so few iterations that it would not learn."""
+def check_ppo(spec: Task, sizes: RNNSizes, config: ControllerConfig) -> None:
+    """Raises `UserError` where the task is not one of going one way or the other, M does not learn hits, C is not linear in
+    what it sees, or there are so few iterations that it would not learn."""
     asked, critic_alone = f"ppo_iterations is {config.ppo_iterations}", config.ppo.critic_iterations
     if not spec.hit_damages or spec.action_size != 1 or spec.controller_bias:
         raise UserError(f"{asked}; it is for tasks of one action and hits, such as take-cover")
+    if not sizes.hits:
+        raise UserError(f"{asked}, and it needs the hits that M foresees, whose end_target is deaths: leave it 0")
     if config.ppo_iterations <= critic_alone:
         raise UserError(f"{asked}; only the critic learns in the first {critic_alone}: use more")
     if config.inputs == HIDDEN_LAYER:

@@ -133,7 +133,7 @@ class RealEvaluator(Evaluator):
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
         sizes = None if world_model is None else world_model.sizes
-        prepared = (prepare_worker, weights, spec.name, official, sizes, inputs)
+        prepared = (prepare_worker, weights, spec.name, spec.frames_name, official, sizes, inputs)
         self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 

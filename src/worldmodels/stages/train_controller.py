@@ -14,6 +14,7 @@ from worldmodels.config import ControllerConfig
 from worldmodels.data.run_data import open_latents
 from worldmodels.envs.task import get_task
 from worldmodels.models.precision import pick_device
+from worldmodels.models.sizes import run_sizes
 from worldmodels.runs.run import Run
 from worldmodels.search.dream_ppo import check_ppo
 from worldmodels.search.evolve import evolve
@@ -23,7 +24,8 @@ def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
     pick_device(config.device)
     if config.ppo_iterations:
-        check_ppo(get_task(run.task), config)
+        spec = get_task(run.task)
+        check_ppo(spec, run_sizes(spec, run.preset), config)
     made_from = ("vae", "encode", "rnn")
     inputs = {name: digest for stage in made_from for name, digest in run.require(stage)["outputs"].items()}
     inputs |= run.inherited("controller")

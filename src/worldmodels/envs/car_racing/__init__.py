@@ -7,7 +7,7 @@ import numpy as np
 
 from worldmodels.base.types import Floats
 from worldmodels.envs.car_racing.official import OfficialFrames
-from worldmodels.envs.car_racing.presets import LAPTOP, PAPER, SMOKE
+from worldmodels.envs.car_racing.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
 from worldmodels.envs.task import DataSettings, PlaySettings, Published, PublishedScore, Task, register
 
 MAX_EPISODE_STEPS = 1000
@@ -31,6 +31,7 @@ register(
         action_size=3,
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
+        recipes={"original": ORIGINAL},
         squash=squash,
         env_kwargs={"lap_complete_percent": 0.95},
         data=DataSettings(
