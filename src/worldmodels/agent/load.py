@@ -10,6 +10,7 @@ from torch import Tensor
 
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.files import FORMAT, OLD_FORMAT, PARTS, Card
+from worldmodels.agent.original import load_original, original_folder
 from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
@@ -23,7 +24,7 @@ from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents
 from worldmodels.runs import recorded
-from worldmodels.runs.layout import BEST, WEIGHTS
+from worldmodels.runs.layout import BEST, CONFIG, WEIGHTS
 from worldmodels.runs.run import Run
 
 
@@ -32,7 +33,7 @@ def load(target: str | Path, finished: bool = True) -> Agent:
 
     Args:
         target: a task's name (the agent that is shipped for it), a run's folder, the folder of `worldmodels iterate` (its
-            newest finished round), or a model's folder.
+            newest finished round), a model's folder, or a folder of the original's files (`agent.original`).
         finished: False takes a run that is half-trained, too, each part as far as it has come: without C
             (``agent.solution`` is None), or without M (``agent.can_dream`` is false).
 
@@ -49,9 +50,11 @@ def load(target: str | Path, finished: bool = True) -> Agent:
         True
     """
     target = str(target)
+    path = target_path(target)
+    if not (path / CONFIG).exists() and (original := original_folder(path)) is not None:
+        return load_original(original)
     if finished:
         return load_model(model_folder(target))
-    path = target_path(target)
     return load_model(path) if is_model(path) else _so_far(Run.open(path))
 
 

@@ -211,6 +211,18 @@ class ImportArgs:
 
 
 @dataclass(frozen=True)
+class ImportOriginalArgs:
+    """Make a model's folder of the original's files: a clone of its repository, or its four JSON files alone."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    """A task's folder in a clone (doomrnn, carracing), or one with vae.json, rnn.json, initial_z.json and a controller."""
+    out: Path
+    """The model's folder to write; every command takes it."""
+    json: Path | None = None
+    """Also write what was read to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
 class ExportMinariArgs:
     """Write a run's episodes as a Minari dataset, frames without loss."""
 

@@ -21,6 +21,7 @@ from worldmodels.cli.arguments import (
     ExportWebArgs,
     FidelityArgs,
     ImportArgs,
+    ImportOriginalArgs,
     InspectArgs,
     IterateArgs,
     PlayArgs,
@@ -272,6 +273,18 @@ def _import(args: Sequence[str]) -> None:
     print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")
 
 
+def _import_original(args: Sequence[str]) -> None:
+    parsed = parse(ImportOriginalArgs, "import-original", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.agent.original import write_original
+
+    done = write_original(parsed.folder, parsed.out)
+    write_result(parsed.json, done)
+    facts = f"task {done['task']}, C sees {done['controller_inputs']}, τ {done['temperature']:g}"
+    print(f"import-original: finished {parsed.out}, {facts}")
+
+
 def _export_minari(args: Sequence[str]) -> None:
     parsed = parse(ExportMinariArgs, "export minari", args)
     check_json(parsed.json)
@@ -301,6 +314,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
     "collect": ("play the random policy and record episodes", _stage("collect")),
     "import": ("take recordings made elsewhere for a run's episodes", _import),
+    "import-original": ("make a model of the original's files", _import_original),
     "train-vae": ("train V on the frames", _stage("vae")),
     "encode": ("send all frames through V", _stage("encode")),
     "train-rnn": ("train M on the latents", _stage("rnn")),

@@ -91,8 +91,7 @@ def sizes_from_json(config: dict[str, Any], task: Task, file: Path) -> RNNSizes:
         raise BadFileError(f"{file}: 'restart_input' is {found['restart_input']!r}; expected true or false")
     if dream_end not in DREAM_ENDS:
         raise BadFileError(f"{file}: 'dream_end' is {dream_end!r}; expected one of {', '.join(DREAM_ENDS)}")
-    if (heads["hits"] and not task.hit_damages) or (task.reward_head and not heads["reward"]):
-        wanted = "the reward" if task.reward_head and not heads["reward"] else "no hits"
-        raise UserError(f"{file}: its M is not one of {task.name}, whose dream needs an M that predicts {wanted}")
+    if heads["hits"] and not task.hit_damages:
+        raise UserError(f"{file}: its M is not one of {task.name}, whose dream needs an M that predicts no hits")
     there = {HEADS[name]: there for name, there in heads.items()}
     return RNNSizes(action_size=task.action_size, **found, **there, drawn=DREAM_ENDS[dream_end])

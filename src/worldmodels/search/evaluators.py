@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats
 from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
@@ -56,6 +57,9 @@ class DreamEvaluator(Evaluator):
         num_slots: dreams side by side at most.
         device: where to dream.
         acting: makes who acts in the candidates' place in a dream; None: they act themselves.
+
+    Raises:
+        UserError: the world model's dream has no rewards.
     """
 
     def __init__(
@@ -67,6 +71,8 @@ class DreamEvaluator(Evaluator):
         device: str = "cpu",
         acting: Callable[[DreamEnv], Policy] | None = None,
     ) -> None:
+        if world_model.spec.reward_head and not world_model.sizes.reward_head:
+            raise UserError(f"{world_model.spec.name}: this M does not predict the reward, and nothing scores in its dream")
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
         self._temperature, self._num_slots, self._acting = temperature, num_slots, acting
 

@@ -44,8 +44,9 @@ class DreamEnv(World):
     left; a death terminates it.
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
-    head, else the task's constant; terminated and truncated bool [N]; in the info, where M learns hits, ``hit_chance``, its
-    chance of a hit in this step, a tensor float32 [N] on the world model's device.
+    head, else the task's constant, or 0 where it has none (the original's M of CarRacing); terminated and truncated bool [N];
+    in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, a tensor float32 [N] on the world model's
+    device.
 
     Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
     (`InvalidAction`). A dream of one slot takes one of torch's threads, and so does every one in a forked process.
@@ -123,7 +124,10 @@ class DreamEnv(World):
         else:
             terminated = (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
-        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.cpu().numpy().astype(np.float64)
+        if reward is None:
+            rewards = np.full(self.num_envs, self._spec.dream_reward or 0.0)
+        else:
+            rewards = reward.cpu().numpy().astype(np.float64)
         return self.features(), rewards, terminated, truncated, infos
 
     def _struck(self, chance: Tensor, uniform: Tensor) -> Tensor:

@@ -3,12 +3,18 @@
 Importing this package registers the task; Box2D and pygame are imported when an environment is made.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 
-from worldmodels.base.types import Floats
+from worldmodels.base.types import Floats, Frame
 from worldmodels.envs.car_racing.official import OfficialFrames
 from worldmodels.envs.car_racing.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
-from worldmodels.envs.task import DataSettings, PlaySettings, Published, PublishedScore, Task, register
+from worldmodels.envs.original_frames import original_frame
+from worldmodels.envs.task import DataSettings, Frames, PlaySettings, Published, PublishedScore, Task, register
 
 MAX_EPISODE_STEPS = 1000
 
@@ -19,6 +25,11 @@ def squash(actions: Floats) -> Floats:
     squashed[..., 1] = (actions[..., 1] + 1) / 2
     squashed[..., 2] = np.clip(actions[..., 2], 0, 1)
     return squashed
+
+
+def original_official(env: gym.Env[Any, Any]) -> gym.Env[Frame, Floats]:
+    """Makes the original's frames of Gymnasium's own environment."""
+    return OfficialFrames(env, original_frame)
 
 
 register(
@@ -32,6 +43,7 @@ register(
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         recipes={"original": ORIGINAL},
+        frames={"original": Frames({"original_frames": True}, original_official)},
         squash=squash,
         env_kwargs={"lap_complete_percent": 0.95},
         data=DataSettings(

@@ -16,7 +16,10 @@ register(
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         recipes={"original": ORIGINAL},
-        frames={"640x480": Frames({"resolution": "640x480"})},
+        frames={
+            "640x480": Frames({"resolution": "640x480"}),
+            "original": Frames({"resolution": "640x480", "original_frames": True}),
+        },
         controller_bias=False,
         mirrored_action=(-1.0,),
         env_threads=2,
