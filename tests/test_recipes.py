@@ -197,7 +197,7 @@ def test_an_older_model_says_nothing_of_how_it_dreams(toy_copy):
 
 def test_frames_belong_to_the_task_and_go_with_the_model(tmp_path, capsys):
     task = get_task("take-cover").seeing("640x480")
-    assert task.env_kwargs["resolution"] == "640x480"
+    assert task.env_settings() == {"resolution": "640x480"}
     assert task.seeing("640x480") is task
     run = ("--run", str(tmp_path / "run"), "--task", "take-cover", "--scale", "smoke")
     assert main(["collect", *run, "--frames", "640x48"]) == 2

@@ -62,7 +62,7 @@ class Frames:
     """A way of making V's frames that is not the task's own."""
 
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of ``gymnasium.make`` beside the task's own, for what training plays."""
+    """Arguments of ``gymnasium.make`` beside the task's own, where it has no official environment or training's is played."""
     official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] | None = None
     """In place of the task's, where there is an official environment."""
 
@@ -192,7 +192,7 @@ class Task:
     def make_env(self, official: bool = False, **kwargs: Any) -> gym.Env[Frame, Floats]:
         """Makes one environment, the official one or the one that training plays, cut at ``max_episode_steps`` and guarded
         (`GuardedEnv`), without Gymnasium's passive checker."""
-        asked = {**self.env_kwargs, "max_episode_steps": self.max_episode_steps, **kwargs}
+        asked = {**self.env_settings(official), "max_episode_steps": self.max_episode_steps, **kwargs}
         env = gym.make(self.score_id(official), disable_env_checker=True, **asked)
         return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
 
@@ -208,9 +208,13 @@ class Task:
             return self
         if frames not in self.frames:
             raise UserError(f"{self.name} has no frames '{frames}'{nearest(frames, [OWN_FRAMES, *self.frames])}")
-        found = self.frames[frames]
-        env_kwargs, wrapper = {**self.env_kwargs, **found.env_kwargs}, found.official_wrapper or self.official_wrapper
-        return replace(self, env_kwargs=env_kwargs, official_wrapper=wrapper, frames_name=frames)
+        wrapper = self.frames[frames].official_wrapper or self.official_wrapper
+        return replace(self, official_wrapper=wrapper, frames_name=frames)
+
+    def env_settings(self, official: bool = False) -> dict[str, Any]:
+        """Returns the arguments of ``gymnasium.make`` for what is played."""
+        other = self.frames_name != OWN_FRAMES and not (official and self.official_id)
+        return {**self.env_kwargs, **(self.frames[self.frames_name].env_kwargs if other else {})}
 
     def preset(self, scale: str, recipe: str = BEST_RECIPE) -> Preset:
         """Returns the settings of a scale in a recipe, with all sizes in numbers. Raises `UserError` with the nearest match."""

@@ -45,7 +45,7 @@ class DreamEnv(World):
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
     head, else the task's constant, or 0 where it has none (the original's M of CarRacing); terminated and truncated bool [N];
-    in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, a tensor float32 [N] on the world model's
+    in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, float32 [N] on the world model's
     device.
 
     Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
