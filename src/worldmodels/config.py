@@ -387,6 +387,14 @@ class RNNConfig(GradientConfig):
     done_weight: Annotated[float, Bounds(1e-3, 10_000)] = 10.0
     """Weight of a termination, or of a hit, in the done head's cross-entropy (the original's 10); tasks without that head
     ignore it."""
+    layer_norm: bool = field(default=False, metadata=ADDED)
+    """Layer normalisation of M's gates and of its cell state (a switch of the original's, off there): steadier, and slower."""
+    input_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
+    """The share of M's inputs that a training step leaves out (a switch of the original's, off there; 0.1 where it is on)."""
+    recurrent_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
+    """The same of what a step would write into the cell state."""
+    output_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
+    """The same of the hidden state before the output layer."""
     max_grad_value: Annotated[float, Bounds(1e-6, 1e6)] = 1.0
     """Each gradient element is clipped to ± this value."""
 

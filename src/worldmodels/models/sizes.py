@@ -55,6 +55,7 @@ def run_sizes(task: Task, preset: Preset) -> RNNSizes:
         num_mixtures=rnn.num_mixtures or own.num_mixtures,
         hits=hits,
         drawn=hits if rnn.dream_end == "own" else DREAM_ENDS[rnn.dream_end],
+        layer_norm=rnn.layer_norm,
     )
 
 
@@ -67,6 +68,7 @@ def sizes_to_json(sizes: RNNSizes) -> dict[str, Any]:
         "restart_input": sizes.restart_input,
         "heads": {name: getattr(sizes, field) for name, field in HEADS.items()},
         "dream_end": "drawn" if sizes.drawn else "compared",
+        "layer_norm": sizes.layer_norm,
     }
 
 
@@ -87,8 +89,9 @@ def sizes_from_json(config: dict[str, Any], task: Task, file: Path) -> RNNSizes:
     heads = found.pop("heads")
     if not isinstance(heads, dict) or set(heads) != set(HEADS) or not all(type(there) is bool for there in heads.values()):
         raise BadFileError(f"{file}: 'heads' is {heads!r}; expected true or false for each of {', '.join(HEADS)}")
-    if type(found["restart_input"]) is not bool:
-        raise BadFileError(f"{file}: 'restart_input' is {found['restart_input']!r}; expected true or false")
+    for name in ("restart_input", "layer_norm"):
+        if type(found[name]) is not bool:
+            raise BadFileError(f"{file}: '{name}' is {found[name]!r}; expected true or false")
     if dream_end not in DREAM_ENDS:
         raise BadFileError(f"{file}: 'dream_end' is {dream_end!r}; expected one of {', '.join(DREAM_ENDS)}")
     if heads["hits"] and not task.hit_damages:

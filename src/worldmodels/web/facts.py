@@ -25,6 +25,8 @@ def task_facts(agent: Agent) -> dict[str, Any]:
     task, sizes = agent.task, agent.rnn.sizes
     if sizes.hits != sizes.drawn:
         raise UserError(f"{task.name}: the page draws hits and compares deaths, and this M's dream does neither")
+    if sizes.layer_norm:
+        raise UserError(f"{task.name}: the page has no layer normalisation, and this M has; train one without --layer-norm")
     low, high = _action_bounds(task)
     return {
         "task": task.name,
