@@ -348,8 +348,8 @@ def test_cart_pole_through_every_stage_and_every_verb(cart_pole, tmp_path):
         asked = ["--world", world, "--episodes", "2", "--num-workers", "1", "--json", str(tmp_path / "score.json")]
         assert main(["evaluate", str(where), *asked]) == 0
         score = json.loads((tmp_path / "score.json").read_text())
-        # Two points a step of ours.
-        assert score["mean"] == 2 * np.mean([e["length"] for e in score["episodes"]]) or world == "dream"
+        # Two points a step of ours, but for the last.
+        assert world == "dream" or all(e["return"] in (2 * e["length"] - 1, 2 * e["length"]) for e in score["episodes"])
     # In a process that has not seen the run, and knows of the environment what the folder says.
     assert run_cli("video", model, "--out", tmp_path / "v.gif", "--steps", "3").returncode == 0
 

@@ -53,6 +53,7 @@ def test_else_it_is_truncated_at_the_tasks_limit():
 def dream_of_hits(chance, damages, num_envs):
     """A dream in which every step is a hit with the given chance."""
     model = model_that_dies(math.log(chance / (1 - chance)))
+    model.rnn.sizes = dataclasses.replace(model.rnn.sizes, hits=True, drawn=True)
     return DreamEnv(dataclasses.replace(model, spec=dataclasses.replace(model.spec, hit_damages=damages)), "zh", num_envs, 1.0)
 
 

@@ -85,7 +85,7 @@ def test_done_weight_is_the_definition(model):
 
 def test_a_hits_logit_is_free_of_its_weight():
     """Where nothing tells hits apart, the best logit is the log-odds of their share, whatever they weigh."""
-    sizes = RNNSizes(1, 1, 1, 1, done_head=True, hits=True)
+    sizes = RNNSizes(1, 1, 1, 1, done_head=True, hits=True, drawn=True)
     model = MDNRNN(sizes)
     torch.nn.init.zeros_(model.weight_out)
     x, zeros, valid = torch.zeros(1, 8, 2), torch.zeros(1, 8), torch.ones(1, 8, dtype=torch.bool)

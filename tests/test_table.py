@@ -24,7 +24,7 @@ def temperatures(toy_run, tmp_path_factory):
 
 def test_every_temperature_gets_a_controller_of_its_own(temperatures):
     result = json.loads((temperatures / "table.json").read_text())
-    assert [row["controller"]["temperature"] for row in result["rows"]] == [0.1, 0.5, 1.0, 1.15, 1.3]
+    assert [row["controller"]["temperature"] for row in result["rows"]] == [0.01, 0.1, 0.5, 1.0, 1.15, 1.3]
     solutions = {(temperatures / row["row"] / "model" / "controller.safetensors").read_bytes() for row in result["rows"]}
     assert len(solutions) > 1
     for row in result["rows"]:
@@ -40,7 +40,7 @@ def test_rows_are_evolved_along_every_weight(toy_run, tmp_path, monkeypatch):
     preset = get_task("toy").presets["laptop"]
     along = dataclasses.replace(preset, controller=dataclasses.replace(preset.controller, num_components=3, sigma=0.3))
     monkeypatch.setitem(get_task("toy").presets, "laptop", along)
-    monkeypatch.setattr(table, "PAPER_TEMPERATURES", {1.0: table.PAPER_TEMPERATURES[1.0]})
+    monkeypatch.setattr(table, "TEMPERATURES", (1.0,))
     path = tmp_path / "table"
     command = ["table", "temperature", "--model", str(toy_run), "--scale", "laptop", "--num-generations", "1"]
     assert main([*command, "--run", str(path)]) == 0

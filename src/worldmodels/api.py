@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldmodels.base.errors import UserError
-from worldmodels.config import Backend, CollectConfig, Device, EvaluateConfig, World, check_seed
+from worldmodels.config import BEST_RECIPE, Backend, CollectConfig, Device, EvaluateConfig, World, check_seed, of_recipe
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.runtime.interrupt import loading
 
@@ -122,9 +122,14 @@ def _player(policy: Any, task: str | Path | Task | Agent | None) -> Any:
         if asked is None:
             raise UserError("name the task that the policy plays: task='car-racing'")
         return Outsider(asked, agent)
-    if asked is not None and asked != agent.task:
+    if asked is not None and not _same_task(asked, agent.task):
         raise UserError(f"an agent of {agent.task.name} cannot play {asked.name}")
     return agent
+
+
+def _same_task(asked: Task, own: Task) -> bool:
+    """Returns whether an agent's task is the one that is asked for, however its frames are made."""
+    return asked == own or (asked.name == own.name and asked.seeing(own.frames_name) == own)
 
 
 def collect(
@@ -133,6 +138,7 @@ def collect(
     run: str | Path | None = None,
     seed: int = 0,
     *,
+    recipe: str = BEST_RECIPE,
     previous: str | Path | None = None,
     settings: CollectConfig | None = None,
 ) -> dict[str, Any]:
@@ -144,8 +150,9 @@ def collect(
     Args:
         task: what to play: a name (`tasks`) or a registered task.
         scale: whose settings are used: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        run: the run's folder; None: ``runs/TASK-SCALE``.
+        run: the run's folder; None: ``runs/TASK-SCALE``, or ``runs/TASK-SCALE-RECIPE``.
         seed: the run's, which all of its randomness derives from, 0 to 2**30 - 1.
+        recipe: whose settings of the scale: ``"best"`` or ``"original"``.
         previous: a finished run to go on from.
         settings: in place of the scale's.
 
@@ -163,12 +170,12 @@ def collect(
         ('collect', 12)
     """
     spec = _registered(task)
-    spec.preset(scale)
+    spec.preset(scale, recipe)
     with loading():
         from worldmodels.stages.pipeline import make_stage
 
     before = None if previous is None else Path(previous)
-    return make_stage("collect", _folder(run, spec, scale), spec.name, scale, seed, before, settings)
+    return make_stage("collect", _folder(run, spec, scale, recipe), spec.name, scale, seed, before, settings, recipe)
 
 
 def import_episodes(
@@ -178,6 +185,7 @@ def import_episodes(
     run: str | Path,
     scale: str = "laptop",
     seed: int = 0,
+    recipe: str = BEST_RECIPE,
 ) -> dict[str, Any]:
     """Takes recordings made elsewhere for a new run's episodes, in place of `collect`: docs/recordings.md says which are read.
 
@@ -192,6 +200,7 @@ def import_episodes(
         run: the run's folder.
         scale: whose settings the later stages use: ``"smoke"``, ``"laptop"`` or ``"paper"``.
         seed: the run's, which all of its randomness derives from, 0 to 2**30 - 1.
+        recipe: whose settings of the scale: ``"best"`` or ``"original"``.
 
     Returns:
         ``stage``, ``run``, ``task``, ``outputs`` (each part's SHA-256), ``num_episodes``, ``num_frames`` and ``mean_length``.
@@ -215,7 +224,7 @@ def import_episodes(
     with loading():
         from worldmodels.stages.import_episodes import import_source
 
-    return import_source(str(source), Path(run), None if spec is None else spec.name, scale, seed)
+    return import_source(str(source), Path(run), None if spec is None else spec.name, scale, seed, recipe)
 
 
 def reproduce(
@@ -224,6 +233,7 @@ def reproduce(
     run: str | Path | None = None,
     seed: int = 0,
     *,
+    recipe: str = BEST_RECIPE,
     device: Device = "auto",
     backend: Backend = "local",
     address: str = "",
@@ -236,8 +246,9 @@ def reproduce(
     Args:
         task: what to learn: a name (`tasks`) or a registered task.
         scale: ``"smoke"`` (minutes), ``"laptop"`` (hours) or ``"paper"`` (a large machine).
-        run: the run's folder; None: ``runs/TASK-SCALE``.
+        run: the run's folder; None: ``runs/TASK-SCALE``, or ``runs/TASK-SCALE-RECIPE``.
         seed: that all of the run's randomness derives from, 0 to 2**30 - 1.
+        recipe: whose settings of the scale: ``"best"``, or ``"original"``, the paper's and its code's.
         device: where V, M and the dream compute; auto is the GPU if there is one.
         backend: who plays the real environment, ``"local"`` or ``"ray"``; ``address`` is the Ray cluster's.
 
@@ -260,7 +271,7 @@ def reproduce(
     """
     check_seed(seed)
     spec = _registered(task)
-    spec.preset(scale)
+    spec.preset(scale, recipe)
     with loading():
         from worldmodels.envs.sizing import preset_of
         from worldmodels.experiments.reproduce import reproduce
@@ -269,9 +280,9 @@ def reproduce(
         from worldmodels.runs.run import Run
 
     pick_device(device)
-    path = _folder(run, spec, scale)
+    path = _folder(run, spec, scale, recipe)
     with RunLock(path):
-        found = Run.open_or_create(path, spec.name, scale, seed, preset_of(spec, scale, path))
+        found = Run.open_or_create(path, spec.name, scale, seed, preset_of(spec, scale, path, recipe), recipe=recipe)
         placed = found.preset.on(device=device, backend=backend, address=address)
         return reproduce(dataclasses.replace(found, preset=placed))
 
@@ -284,5 +295,5 @@ def _registered(task: str | Task) -> Task:
     return found
 
 
-def _folder(run: str | Path | None, spec: Task, scale: str) -> Path:
-    return Path("runs") / f"{spec.name}-{scale}" if run is None else Path(run)
+def _folder(run: str | Path | None, spec: Task, scale: str, recipe: str) -> Path:
+    return Path("runs") / f"{spec.name}-{scale}{of_recipe(recipe)}" if run is None else Path(run)

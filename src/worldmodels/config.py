@@ -34,7 +34,20 @@ DataPolicy = Literal["held", "nets", "agent"]
 ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
 AgentKind = Literal["trained", "random"]
 Optimizer = Literal["cma", "openes", "pepg", "ses", "simple-ga"]
+#: What M's end head learns. "own": hits where the task says what they cost, else deaths.
+EndTarget = Literal["own", "deaths", "hits"]
+#: How the end head ends a dream. "own": hits are drawn, deaths are compared.
+DreamEnd = Literal["own", "compared", "drawn"]
 Device = Literal["auto", "cpu", "cuda"]
+
+
+#: How a task's frames are made where nobody asks for another way, and the recipe where nobody asks for another.
+OWN_FRAMES, BEST_RECIPE = "own", "best"
+
+
+def of_recipe(recipe: str) -> str:
+    """Returns what the name of a folder ends in: nothing for the usual recipe."""
+    return "" if recipe == BEST_RECIPE else f"-{recipe}"
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -301,6 +314,9 @@ class CollectConfig(Config):
     max_noise: Annotated[float, Bounds(0, 1)] = field(default=0.5, metadata=ADDED)
     """agent: how much of a held random action is mixed in. An episode draws ε from U(0, this) and does
     (1 - ε) · agent + ε · random."""
+    frames: str = field(default=OWN_FRAMES, metadata=ADDED)
+    """How the task makes V's frames, in this run and wherever its agent plays: own, or one of the task's other ways (take-cover
+    has 640x480, the original's screen)."""
     start_anywhere: bool = False
     """Start episodes at random places, where the environment can do that."""
     max_short_steps: Annotated[int, Bounds(0, 100_000)] = 100
@@ -393,9 +409,23 @@ class RNNConfig(GradientConfig):
     """K, the Gaussians that M mixes for each number of the next latent; 0: as many as the task suggests."""
     sequence_length: Annotated[int, Bounds(1, 100_000)] = 500
     """Time steps between two truncations of back-propagation; the state is carried across."""
+    end_target: EndTarget = field(default="own", metadata=ADDED)
+    """What M's end head learns: deaths (that the episode ends, the original's), hits (that a step costs health) or own (hits
+    where the task says what they cost, else deaths)."""
+    dream_end: DreamEnd = field(default="own", metadata=ADDED)
+    """What that head does in the dream: compared (its logit is above 0, the original's), drawn (with its chance, and the loss
+    keeps the weight out of the logit) or own (hits are drawn, deaths compared)."""
     done_weight: Annotated[float, Bounds(1e-3, 10_000)] = 10.0
     """Weight of a termination, or of a hit, in the done head's cross-entropy (the original's 10); tasks without that head
     ignore it."""
+    layer_norm: bool = field(default=False, metadata=ADDED)
+    """Layer normalisation of M's gates and of its cell state (a switch of the original's, off there): steadier, and slower."""
+    input_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
+    """The share of M's inputs that a training step leaves out (a switch of the original's, off there; 0.1 where it is on)."""
+    recurrent_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
+    """The same of what a step would write into the cell state."""
+    output_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
+    """The same of the hidden state before the output layer."""
     max_grad_value: Annotated[float, Bounds(1e-6, 1e6)] = 1.0
     """Each gradient element is clipped to ± this value."""
 

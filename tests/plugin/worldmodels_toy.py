@@ -124,6 +124,11 @@ WALLS = dataclasses.replace(
     mirrored_action=(-1.0,),
     controller_bias=False,
     presets={"smoke": dataclasses.replace(SMOKE, controller=PPO)},
+    recipes={
+        "original": {
+            "smoke": dataclasses.replace(SMOKE, rnn=dataclasses.replace(SMOKE.rnn, end_target="deaths", dream_end="compared"))
+        }
+    },
 )
 
 for spec, walls in ((TOY, False), (WALLS, True)):

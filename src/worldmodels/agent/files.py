@@ -17,7 +17,7 @@ from torch import Tensor
 
 from worldmodels.base import files
 from worldmodels.base.tensors import save_tensors
-from worldmodels.config import ControllerInputs
+from worldmodels.config import OWN_FRAMES, ControllerInputs
 from worldmodels.models.controller import named_weights
 from worldmodels.models.sizes import sizes_to_json
 from worldmodels.models.vae_file import save_vae
@@ -80,6 +80,7 @@ def save_model(
             "format": FORMAT,
             "task": spec.name,
             **sizes_to_json(world_model.sizes),
+            **({} if spec.frames_name == OWN_FRAMES else {"frames": spec.frames_name}),
             "controller_inputs": inputs,
             "temperature": temperature,
             "sha256": hashes,

@@ -41,7 +41,7 @@ class SingleEnv(gym.Env[Floats, Floats]):
         with threads_for(1):
             loaded = load(task if model is None else model)
             spec = loaded.task
-            if spec != get_task(task):
+            if spec != get_task(task).seeing(spec.frames_name):
                 raise UserError(f"{model}: a model of {spec.name}, not of {task}")
             self._world = self._make_world(loaded)
         self.metadata = {**self.metadata, "render_fps": spec.play.render_fps}

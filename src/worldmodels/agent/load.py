@@ -10,11 +10,12 @@ from torch import Tensor
 
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.files import FORMAT, OLD_FORMAT, PARTS, Card
+from worldmodels.agent.original import load_original, original_folder
 from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_tensors
-from worldmodels.config import TEMPERATURES, ControllerInputs
+from worldmodels.config import OWN_FRAMES, TEMPERATURES, ControllerInputs
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.models.controller import named_weights, num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
@@ -23,7 +24,7 @@ from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents
 from worldmodels.runs import task_file
-from worldmodels.runs.layout import BEST, WEIGHTS
+from worldmodels.runs.layout import BEST, CONFIG, WEIGHTS
 from worldmodels.runs.run import Run
 
 
@@ -32,7 +33,7 @@ def load(target: str | Path, finished: bool = True) -> Agent:
 
     Args:
         target: a task's name (the agent that is shipped for it), a run's folder, the folder of `worldmodels iterate` (its
-            newest finished round), or a model's folder.
+            newest finished round), a model's folder, or a folder of the original's files (`agent.original`).
         finished: False takes a run that is half-trained, too, each part as far as it has come: without C
             (``agent.solution`` is None), or without M (``agent.can_dream`` is false).
 
@@ -49,9 +50,11 @@ def load(target: str | Path, finished: bool = True) -> Agent:
         True
     """
     target = str(target)
+    path = target_path(target)
+    if not (path / CONFIG).exists() and (original := original_folder(path)) is not None:
+        return load_original(original)
     if finished:
         return load_model(model_folder(target))
-    path = target_path(target)
     return load_model(path) if is_model(path) else _so_far(Run.open(path))
 
 
@@ -86,7 +89,10 @@ def load_model(folder: Path) -> Agent:
     if config.get("format") not in (FORMAT, OLD_FORMAT):
         raise UserError(f"{file}: format {config.get('format')!r}; this version reads formats {OLD_FORMAT} and {FORMAT}")
     task_file.note_folder(folder)
-    spec, inputs = get_task(config["task"]), cast(ControllerInputs, config.get("controller_inputs"))
+    frames = config.get("frames", OWN_FRAMES)
+    if not isinstance(frames, str):
+        raise BadFileError(f"{file}: 'frames' is {frames!r}; expected a name")
+    spec, inputs = get_task(config["task"]).seeing(frames), cast(ControllerInputs, config.get("controller_inputs"))
     if inputs not in get_args(ControllerInputs):
         raise BadFileError(
             f"{file}: 'controller_inputs' is {inputs!r}; expected one of {', '.join(get_args(ControllerInputs))}"
@@ -160,7 +166,7 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
 
 def _so_far(run: Run) -> Agent:
     """Takes each part from the stage that makes it: its newest checkpoint while it is being trained."""
-    spec = get_task(run.task)
+    spec = get_task(run.task).seeing(run.preset.collect.frames)
     if run.done("controller"):
         return load_model(run.path / "model")
     weights = run.stage_path("vae") / WEIGHTS

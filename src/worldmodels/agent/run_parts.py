@@ -19,7 +19,7 @@ from worldmodels.runs.run import Run
 
 def load_world_model(run: Run, store: LatentStore) -> WorldModel:
     """Reads V, M and the initial latents of a run whose latents are opened."""
-    spec = get_task(run.task)
+    spec = get_task(run.task).seeing(run.preset.collect.frames)
     sizes = run_sizes(spec, run.preset)
     vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
     load_vae(run.stage_path("vae") / WEIGHTS, vae)

@@ -128,21 +128,33 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def link_folder(source: Path, target: Path) -> None:
-    """Makes ``target`` a folder with the same files as ``source``, whole or not at all: hard links, or copies elsewhere."""
+@contextlib.contextmanager
+def folder_beside(target: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside ``target``; on success it is renamed to it, else removed.
+
+    Raises:
+        EnvironmentFailure: when the file system refuses.
+    """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
+        yield temporary
+        temporary.rename(target)
+    except OSError as error:
+        raise EnvironmentFailure(f"{target}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """Makes ``target`` a folder with the same files as ``source``, whole or not at all: hard links, or copies elsewhere."""
+    with folder_beside(target) as temporary:
         for file in source.iterdir():
             try:
                 os.link(file, temporary / file.name)
             except OSError:
                 shutil.copy2(file, temporary / file.name)
-        temporary.rename(target)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise EnvironmentFailure(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,18 @@ from typing import Annotated
 import tyro
 
 from worldmodels.cli.environment import EnvArgs
-from worldmodels.config import ROUNDS, SEEDS, Backend, Bounds, Device, EvaluateConfig, FidelityConfig, PlayConfig, VideoConfig
+from worldmodels.config import (
+    BEST_RECIPE,
+    ROUNDS,
+    SEEDS,
+    Backend,
+    Bounds,
+    Device,
+    EvaluateConfig,
+    FidelityConfig,
+    PlayConfig,
+    VideoConfig,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +35,8 @@ class RunArgs:
     """Any environment in the place of a task (a new run only)."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale (a new run only): best, or original, the paper's and its code's."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
     previous: Path | None = None
@@ -42,8 +55,10 @@ class ReproduceArgs:
     """Any environment in the place of a task."""
     scale: str = "smoke"
     """smoke (minutes), laptop (hours) or paper (a large machine)."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale: best, or original, the paper's and its code's (docs/fidelity.md)."""
     run: Path | None = None
-    """The run's folder (default: runs/TASK-SCALE)."""
+    """The run's folder (default: runs/TASK-SCALE, or runs/TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from."""
     device: Device = "auto"
@@ -68,8 +83,10 @@ class IterateArgs:
     """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
     scale: str = "smoke"
     """Every round's settings: smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale: best, or original, the paper's and its code's."""
     run: Path | None = None
-    """The folder of the rounds (default: runs/iterate-TASK-SCALE)."""
+    """The folder of the rounds (default: runs/iterate-TASK-SCALE, or runs/iterate-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
     """The first round's seed; round k has S + k."""
     backend: Backend = "local"
@@ -117,6 +134,8 @@ class TableArgs:
     """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale: best, or original, the paper's and its code's."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
@@ -125,7 +144,7 @@ class TableArgs:
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
-    """The folder to work in (default: runs/table-TABLE-TASK-SCALE)."""
+    """The folder to work in (default: runs/table-TABLE-TASK-SCALE, or runs/table-TABLE-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that every row's evolution derives from."""
     backend: Backend = "local"
@@ -194,10 +213,24 @@ class ImportArgs:
     """Any environment in the place of a task."""
     scale: str = "laptop"
     """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of that scale (a new run only): best, or original, the paper's and its code's."""
     seed: int = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
     json: Path | None = None
     """Also write the summary to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class ImportOriginalArgs:
+    """Make a model's folder of the original's files: a clone of its repository, or its four JSON files alone."""
+
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    """A task's folder in a clone (doomrnn, carracing), or one with vae.json, rnn.json, initial_z.json and a controller."""
+    out: Path
+    """The model's folder to write; every command takes it."""
+    json: Path | None = None
+    """Also write what was read to this file; - is standard output."""
 
 
 @dataclass(frozen=True)

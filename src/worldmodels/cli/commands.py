@@ -21,6 +21,7 @@ from worldmodels.cli.arguments import (
     ExportWebArgs,
     FidelityArgs,
     ImportArgs,
+    ImportOriginalArgs,
     InspectArgs,
     IterateArgs,
     PlayArgs,
@@ -33,7 +34,7 @@ from worldmodels.cli.arguments import (
 )
 from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.parse import check_json, parse, write_result
-from worldmodels.config import check_rounds, check_seed
+from worldmodels.config import BEST_RECIPE, check_rounds, check_seed, of_recipe
 from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
@@ -57,9 +58,8 @@ def _reproduce(args: Sequence[str]) -> None:
     parsed = parse(ReproduceArgs, "reproduce", args)
     check_json(parsed.json)
     place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
-    write_result(
-        parsed.json, api.reproduce(chosen_task(parsed.task, parsed.of), parsed.scale, parsed.run, parsed.seed, **place)
-    )
+    task = chosen_task(parsed.task, parsed.of)
+    write_result(parsed.json, api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place))
 
 
 def _stage(stage: str) -> Callable[[Sequence[str]], None]:
@@ -69,7 +69,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
     def command(args: Sequence[str]) -> None:
         # The defaults depend on the run: what names it is looked up first, everything is parsed properly after.
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-        for flag, default in (("--run", None), ("--task", None), ("--scale", "laptop")):
+        for flag, default in (("--run", None), ("--task", None), ("--scale", "laptop"), ("--recipe", BEST_RECIPE)):
             first.add_argument(flag, default=default, nargs="?")
         with contextlib.suppress(argparse.ArgumentError):
             known, _ = first.parse_known_args(list(args))
@@ -81,12 +81,12 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         existing = Path(known.run) if known.run and (Path(known.run) / CONFIG).exists() else None
         if existing is not None:
             run = Run.open(existing)
-            base = RunArgs(run=existing, task=run.task, scale=run.scale, seed=run.seed)
+            base = RunArgs(run=existing, task=run.task, scale=run.scale, recipe=run.recipe, seed=run.seed)
             settings = getattr(run.preset, stage)
         else:
             task = chosen_task(known.task or "", named) if named.env else known.task or RunArgs.task
-            base = RunArgs(run=tyro.MISSING, task=task, scale=known.scale)
-            settings = getattr(preset_of(get_task(task), known.scale, Path(known.run or ".")), stage)
+            base = RunArgs(run=tyro.MISSING, task=task, scale=known.scale, recipe=known.recipe)
+            settings = getattr(preset_of(get_task(task), known.scale, Path(known.run or "."), known.recipe), stage)
         kind = dataclasses.make_dataclass(
             "StageArgs",
             [("common", RunArgs, base), ("settings", type(settings), settings)],
@@ -104,14 +104,14 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             mend = f"'worldmodels collect --run {common.run} --task TASK' begins one"
             raise UserError(f"{common.run}: no run is here (no config.json){nearest_run(common.run)}; {mend}")
         if stage == "collect":
-            done = api.collect(
-                common.task, common.scale, common.run, common.seed, previous=common.previous, settings=parsed.settings
-            )
+            asked = {"recipe": common.recipe, "previous": common.previous, "settings": parsed.settings}
+            done = api.collect(common.task, common.scale, common.run, common.seed, **asked)
         else:
             with loading():
                 from worldmodels.stages.pipeline import make_stage
 
-            done = make_stage(stage, common.run, common.task, common.scale, common.seed, common.previous, parsed.settings)
+            place = (stage, common.run, common.task, common.scale, common.seed)
+            done = make_stage(*place, common.previous, parsed.settings, common.recipe)
         write_result(common.json, done)
         facts = "".join(f", {k} {v}" for k, v in done.items() if k not in ("stage", "run", "outputs", "fingerprint"))
         print(f"{verb}: finished {common.run / STAGES[stage]}{facts}")
@@ -170,8 +170,8 @@ def _table(args: Sequence[str]) -> None:
     check_table(parsed.name)
     agent = load(parsed.model)
     spec = agent.task
-    spec.preset(parsed.scale)
-    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}"
+    spec.preset(parsed.scale, parsed.recipe)
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}{of_recipe(parsed.recipe)}"
     with RunLock(path):
         result = make_table(
             parsed.name,
@@ -179,6 +179,7 @@ def _table(args: Sequence[str]) -> None:
             path,
             parsed.scale,
             parsed.seed,
+            recipe=parsed.recipe,
             num_generations=parsed.num_generations,
             ppo_iterations=parsed.ppo_iterations,
             fast=parsed.fast,
@@ -199,10 +200,11 @@ def _iterate(args: Sequence[str]) -> None:
         from worldmodels.experiments.iterate import iterate, to_markdown
 
     task = chosen_task(parsed.task, parsed.of)
-    get_task(task).preset(parsed.scale)
-    path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}"
+    get_task(task).preset(parsed.scale, parsed.recipe)
+    path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}{of_recipe(parsed.recipe)}"
+    place = {"backend": parsed.backend, "address": parsed.address}
     with RunLock(path):
-        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, parsed.backend, parsed.address)
+        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, recipe=parsed.recipe, **place)
     write_result(parsed.json, result)
     print(to_markdown(result))
 
@@ -273,10 +275,23 @@ def _import(args: Sequence[str]) -> None:
     parsed = parse(ImportArgs, "import", args)
     check_json(parsed.json)
     task = chosen_task(parsed.task or "", parsed.of) if parsed.of.env else parsed.task
-    done = api.import_episodes(parsed.source, task=task, run=parsed.run, scale=parsed.scale, seed=parsed.seed)
+    begun = {"scale": parsed.scale, "seed": parsed.seed, "recipe": parsed.recipe}
+    done = api.import_episodes(parsed.source, task=task, run=parsed.run, **begun)
     write_result(parsed.json, done)
     facts = ", ".join(f"{name} {done[name]}" for name in ("num_episodes", "num_frames", "mean_length"))
     print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")
+
+
+def _import_original(args: Sequence[str]) -> None:
+    parsed = parse(ImportOriginalArgs, "import-original", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.agent.original import write_original
+
+    done = write_original(parsed.folder, parsed.out)
+    write_result(parsed.json, done)
+    facts = f"task {done['task']}, C sees {done['controller_inputs']}, τ {done['temperature']:g}"
+    print(f"import-original: finished {parsed.out}, {facts}")
 
 
 def _export_minari(args: Sequence[str]) -> None:
@@ -308,6 +323,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
     "collect": ("play the random policy and record episodes", _stage("collect")),
     "import": ("take recordings made elsewhere for a run's episodes", _import),
+    "import-original": ("make a model of the original's files", _import_original),
     "train-vae": ("train V on the frames", _stage("vae")),
     "encode": ("send all frames through V", _stage("encode")),
     "train-rnn": ("train M on the latents", _stage("rnn")),

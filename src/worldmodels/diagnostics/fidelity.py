@@ -70,7 +70,7 @@ def _blind(make: Callable[[int], RandomPolicy], action_size: int) -> Callable[[D
 def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     """Plays every policy in both worlds and returns the result as JSON values. Of a task without a real environment there are
     no policies, only M's predictions."""
-    spec = get_task(run.task)
+    spec = get_task(run.task).seeing(run.preset.collect.frames)
     run.require("controller")
     controller = run.preset.controller
     temperature = config.temperature or controller.temperature
@@ -122,7 +122,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     }
     # Those of an agent like C, where there is one, come last: another's hits are of another kind.
     newest = held_out[held_out >= store.num_episodes - run.preset.collect.num_episodes]
-    if spec.hit_damages and len(newest):
+    if world_model.sizes.hits and len(newest):
         seed = run.derive_seed("fidelity/hits")
         result["hits"] = dataclasses.asdict(hits_foreseen(world_model, store, newest, seed))
     return result

@@ -58,7 +58,7 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
         self._clip = read.reward_clip if clip else 0.0
         self._where, self._step = where, f"{where}'s step()"
         self._seen: Any = None
-        self.action_space: spaces.Box = self._actions.space  # type: ignore[assignment]
+        self.action_space: spaces.Box = self._actions.space  # type: ignore[override]
         self.observation_space = spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
 
     def _frame(self, observation: Any) -> Frame:

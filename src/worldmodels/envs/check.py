@@ -19,7 +19,7 @@ from gymnasium import spaces
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.config import BEST_RECIPE, OWN_FRAMES, Preset, RandomPolicyConfig
 from worldmodels.envs.choices import Choose
 from worldmodels.envs.guard import frame_fault, said
 from worldmodels.envs.held_random import same_action
@@ -101,6 +101,11 @@ def field_faults(spec: Task) -> Iterator[str]:
         yield "presets is empty; give at least one scale, such as {'smoke': Preset(...)}"
     for scale, preset in spec.presets.items():
         yield from _preset_faults(spec, scale, preset)
+    for recipe, scales in spec.recipes.items():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", recipe) or recipe == BEST_RECIPE:
+            yield f"recipes names {recipe!r}; use letters, digits, '-', '_' and '.'; {BEST_RECIPE} is what presets is"
+        for scale, preset in scales.items():
+            yield from _preset_faults(spec, scale, preset)
 
 
 def _dream_faults(spec: Task) -> Iterator[str]:
@@ -134,6 +139,10 @@ def _preset_faults(spec: Task, scale: str, preset: Preset) -> Iterator[str]:
             f"{where}: collect.max_short_steps is {preset.collect.max_short_steps} and episodes have at most {longest} steps: "
             f"all would be dropped; make it smaller (0 keeps all)"
         )
+    if preset.collect.frames not in (OWN_FRAMES, *spec.frames):
+        yield f"{where}: collect.frames is '{preset.collect.frames}', which frames does not name"
+    if preset.rnn.end_target == "hits" and not spec.hit_damages:
+        yield f"{where}: rnn.end_target hits needs hit_damages"
     if preset.collect.start_anywhere and not spec.data.start_anywhere_kwargs:
         yield f"{where}: collect.start_anywhere needs data.start_anywhere_kwargs"
     if preset.encode.mirror_episodes and not spec.mirrored_action:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels.config import Preset, RandomPolicyConfig
+from worldmodels.config import BEST_RECIPE, Preset, RandomPolicyConfig
 from worldmodels.envs import presets
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import Task
@@ -52,9 +52,9 @@ BUDGETS = {
 }
 
 
-def preset_of(task: Task, scale: str, run: Path) -> Preset:
+def preset_of(task: Task, scale: str, run: Path, recipe: str = BEST_RECIPE) -> Preset:
     """Returns the settings of a scale for the run in a folder; sized for a new run of a task that names none of its own."""
-    found = task.preset(scale)
+    found = task.preset(scale, recipe)
     if task.presets is not presets.USUAL or scale not in BUDGETS or (run / CONFIG).exists() or not task.env_id:
         return found
     check_task(task)

@@ -18,7 +18,7 @@ import numpy as np
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import Preset, RandomPolicyConfig, ReadConfig
+from worldmodels.config import BEST_RECIPE, OWN_FRAMES, Preset, RandomPolicyConfig, ReadConfig
 from worldmodels.envs import plugins, presets
 from worldmodels.envs.any_env import USUAL_FPS, USUAL_STEPS, Defaults, make_any, read_defaults
 from worldmodels.envs.choices import Choose
@@ -58,6 +58,16 @@ class Published:
     """The mean return over 100 episodes at which the task counts as solved; None: nobody has said."""
     scores: tuple[PublishedScore, ...] = ()
     """Figures of the paper."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A way of making V's frames that is not the task's own."""
+
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` beside the task's own, where it has no official environment or training's is played."""
+    official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] | None = None
+    """In place of the task's, where there is an official environment."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,12 @@ class Task:
     """What others have reached."""
     presets: Mapping[str, Preset] = field(default_factory=lambda: presets.USUAL)
     """The scales, smoke, laptop and paper: the settings of every stage."""
+    recipes: Mapping[str, Mapping[str, Preset]] = field(default_factory=dict)
+    """Other settings of the same scales, by name, such as those of the original; ``presets`` are the recipe ``best``."""
+    frames: Mapping[str, Frames] = field(default_factory=dict)
+    """Other ways of making V's frames, by name."""
+    frames_name: str = OWN_FRAMES
+    """Which of them this is (`seeing`); own: none."""
 
     def gym_id(self, kind: Literal["Dream", "Latent"]) -> str:
         """Returns the Gymnasium id of the dream, or of the real game as C sees it."""
@@ -191,7 +207,7 @@ class Task:
         (`GuardedEnv`), without Gymnasium's passive checker."""
         if not self.is_complete:
             return completed(self).make_env(official, **kwargs)
-        asked = {**self.env_kwargs, "max_episode_steps": self.max_episode_steps, **kwargs}
+        asked = {**self.env_settings(official), "max_episode_steps": self.max_episode_steps, **kwargs}
         if self.read.observation:
             asked["max_episode_steps"] *= self.read.frame_skip
             return GuardedEnv(make_any(self.score_id(official), asked, self.read, clip=not official), self.name)
@@ -204,11 +220,29 @@ class Task:
             raise UserError(f"{self.name}: a task of recordings alone, without a real environment; M's dream is --world dream")
         return self.official_id if official and self.official_id else self.env_id
 
-    def preset(self, scale: str) -> Preset:
-        """Returns the settings of a scale, with all sizes in numbers. Raises `UserError` with the nearest match."""
-        if scale not in self.presets:
-            raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, self.presets)}")
-        found = self.presets[scale]
+    def seeing(self, frames: str) -> Task:
+        """Returns the task with V's frames made in another of its ways. Raises `UserError` with the nearest match."""
+        if frames == self.frames_name:
+            return self
+        if frames not in self.frames:
+            raise UserError(f"{self.name} has no frames '{frames}'{nearest(frames, [OWN_FRAMES, *self.frames])}")
+        wrapper = self.frames[frames].official_wrapper or self.official_wrapper
+        return replace(self, official_wrapper=wrapper, frames_name=frames)
+
+    def env_settings(self, official: bool = False) -> dict[str, Any]:
+        """Returns the arguments of ``gymnasium.make`` for what is played."""
+        other = self.frames_name != OWN_FRAMES and not (official and self.official_id)
+        return {**self.env_kwargs, **(self.frames[self.frames_name].env_kwargs if other else {})}
+
+    def preset(self, scale: str, recipe: str = BEST_RECIPE) -> Preset:
+        """Returns the settings of a scale in a recipe, with all sizes in numbers. Raises `UserError` with the nearest match."""
+        recipes = {BEST_RECIPE: self.presets, **self.recipes}
+        if recipe not in recipes:
+            raise UserError(f"{self.name} has no recipe '{recipe}'{nearest(recipe, recipes)}")
+        scales = recipes[recipe]
+        if scale not in scales:
+            raise UserError(f"{self.name} has no scale '{scale}'{nearest(scale, scales)}")
+        found = scales[scale]
         return found.with_sizes(
             found.vae.latent_size or self.latent_size,
             found.rnn.hidden_size or self.hidden_size,

@@ -17,7 +17,7 @@ from typing import Any
 
 from worldmodels.base import files
 from worldmodels.base.logs import read_jsonl
-from worldmodels.config import Backend, check_rounds, check_seed
+from worldmodels.config import BEST_RECIPE, Backend, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import Task, get_task
@@ -27,18 +27,25 @@ from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 
 
-def open_round(spec: Task, path: Path, scale: str, seed: int, previous: Path | None) -> Run:
+def open_round(spec: Task, path: Path, scale: str, seed: int, previous: Path | None, recipe: str = BEST_RECIPE) -> Run:
     """Opens a round's run or makes it. Raises `UserError` if the folder holds another one."""
-    preset = preset_of(spec, scale, path)
+    preset = preset_of(spec, scale, path, recipe)
     if previous is not None:
         # What the first round was sized for holds for all.
         preset = Run.open(previous).preset
         preset = dataclasses.replace(preset, collect=dataclasses.replace(preset.collect, policy="agent"))
-    return Run.open_or_create(path, spec.name, scale, seed, preset, previous)
+    return Run.open_or_create(path, spec.name, scale, seed, preset, previous, recipe)
 
 
 def iterate(
-    task: str, scale: str, rounds: int, path: Path, seed: int, backend: Backend = "local", address: str = ""
+    task: str,
+    scale: str,
+    rounds: int,
+    path: Path,
+    seed: int,
+    backend: Backend = "local",
+    address: str = "",
+    recipe: str = BEST_RECIPE,
 ) -> dict[str, Any]:
     """Runs what is missing of ``rounds`` rounds, with a backend; returns what ``rounds.json`` holds.
 
@@ -52,7 +59,7 @@ def iterate(
     previous = None
     for number in range(rounds):
         folder = path / f"round-{number}"
-        run = open_round(spec, folder, scale, seed + number, previous)
+        run = open_round(spec, folder, scale, seed + number, previous, recipe)
         print(f"round {number}: {folder}", flush=True)
         placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
         rows.append(_row(number, run, reproduce(placed)))

@@ -23,7 +23,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
-from worldmodels.config import Backend, ControllerConfig, EvaluateConfig
+from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
@@ -64,17 +64,17 @@ PAPER_TEMPERATURES: dict[float, tuple[Score, Score]] = {
     1.15: ((918, 546), (1092, 556)),
     1.30: ((732, 269), (753, 139)),
 }
+#: Those of the rows: the paper's, and a dream that is nearly deterministic.
+TEMPERATURES = (0.01, *PAPER_TEMPERATURES)
 
 
 def temperature_rows(spec: Task, base: ControllerConfig) -> list[Row]:
-    """One controller per temperature of the dream it is evolved in (paper, table 2)."""
+    """One controller per temperature of the dream it is evolved in (paper, table 2, and one that is colder)."""
     rows = []
-    for temperature, (dream, real) in PAPER_TEMPERATURES.items():
+    for temperature in TEMPERATURES:
         config = dataclasses.replace(base, world="dream", temperature=temperature)
-        known = spec.name == "take-cover"
-        rows.append(
-            Row(f"tau-{temperature:.2f}", f"τ {temperature:.2f}", config, dream if known else None, real if known else None)
-        )
+        paper = PAPER_TEMPERATURES.get(temperature, (None, None)) if spec.name == "take-cover" else (None, None)
+        rows.append(Row(f"tau-{temperature:.2f}", f"τ {temperature:.2f}", config, *paper))
     return rows
 
 
@@ -120,6 +120,7 @@ def make_table(
     path: Path,
     scale: str,
     seed: int,
+    recipe: str = BEST_RECIPE,
     num_generations: int = 0,
     ppo_iterations: int = 0,
     fast: bool = False,
@@ -131,7 +132,7 @@ def make_table(
     Args:
         name: a key of `TABLES`.
         agent: its V, M and initial latents are what every row is evolved on; its C is not used.
-        scale: whose settings of the controller and of the evaluation are used.
+        scale: whose settings of the controller and of the evaluation are used; ``recipe``: of which recipe.
         seed: of every row's evolution.
         num_generations: of every row's evolution; 0 is the scale's, or none with ``ppo_iterations``.
         ppo_iterations: of every row's PPO in the dream before its evolution, from dreamt moments.
@@ -142,7 +143,7 @@ def make_table(
         UserError: a row in ``path`` was made with other settings or from another model, or cannot be made by PPO.
     """
     spec = agent.task
-    preset = spec.preset(scale).on(backend=backend, address=address)
+    preset = spec.preset(scale, recipe).on(backend=backend, address=address)
     config = row_search(preset.controller, num_generations, ppo_iterations)
     config.validate()
     asked = dataclasses.replace(preset.evaluate, fast=fast)
@@ -151,13 +152,14 @@ def make_table(
         for row in rows:
             check_ppo(row.config)
     keep_freed_memory()
-    found = [_make_row(row, agent, path / row.name, scale, seed, asked) for row in rows]
+    found = [_make_row(row, agent, path / row.name, scale, recipe, seed, asked) for row in rows]
     asked = dataclasses.replace(asked, agent="random", world="real")
     chance = evaluate.run(asked, Run.open(path / rows[0].name), "random")
     result = {
         "table": name,
         "task": spec.name,
         "scale": scale,
+        **({} if recipe == BEST_RECIPE else {"recipe": recipe}),
         "seed": seed,
         "env": chance["env"]["id"],
         "model": {part: digest for part, digest in agent.sha256.items() if part != "controller"},
@@ -172,14 +174,14 @@ def make_table(
     return result
 
 
-def _make_row(row: Row, agent: Agent, path: Path, scale: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
+def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
     """Evolves one controller and scores it, or reads what an earlier call left."""
     world_model = _with_untrained_memory(agent.world_model, seed) if row.untrained else agent.world_model
     spec = world_model.spec
     sizes = world_model.sizes
-    preset = spec.preset(scale).with_sizes(sizes.latent_size, sizes.hidden_size, sizes.num_mixtures)
+    preset = spec.preset(scale, recipe).with_sizes(sizes.latent_size, sizes.hidden_size, sizes.num_mixtures)
     preset = dataclasses.replace(preset, controller=row.config)
-    run = Run.open_or_create(path, spec.name, scale, seed, preset)
+    run = Run.open_or_create(path, spec.name, scale, seed, preset, recipe=recipe)
     run.refuse_other_settings("controller", row.config)
     inputs = {part: agent.sha256[part] for part in ("vae", "rnn", "initial_latents")}
     if row.untrained:

@@ -36,13 +36,25 @@ class RNNState(NamedTuple):
     cell: Tensor
 
 
+class Kept(NamedTuple):
+    """What dropout leaves in a training step, as factors, 0 or 1 / the share that is kept: of ``inputs`` [B, T, I], of the
+    ``candidate`` of each step [B, T, H] (recurrent dropout) and of ``hidden`` [B, T, H] before the output layer; None: all."""
+
+    inputs: Tensor | None = None
+    candidate: Tensor | None = None
+    hidden: Tensor | None = None
+
+
+ALL_KEPT = Kept()
+
+
 class Sequences(NamedTuple):
     """A batch of sequences, and what M is to predict along them.
 
     ``inputs`` float32 [B, T, I], from `MDNRNN.inputs`; ``next_z`` float32 [B, T, Z], the latents to predict; ``has_next``
     bool [B, T], False where the episode ended and nothing follows; ``done`` bool [B, T], termination (or a hit, see
     `RNNSizes.hits`) at this step; ``reward`` float32 [B, T], of this step; ``valid`` bool [B, T], False where an episode is
-    padded.
+    padded; ``kept``, what dropout leaves.
     """
 
     inputs: Tensor
@@ -51,6 +63,7 @@ class Sequences(NamedTuple):
     done: Tensor
     reward: Tensor
     valid: Tensor
+    kept: Kept = ALL_KEPT
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,12 @@ class RNNSizes:
     restart_input: bool = False
     done_head: bool = False
     hits: bool = False
-    """The done head learns hits, and its logit is their log-odds."""
+    """The done head learns hits, else terminations."""
+    drawn: bool = False
+    """The done logit is the log-odds of what that head learns, and dreams draw it; else they compare the logit with 0."""
     reward_head: bool = False
+    layer_norm: bool = False
+    """The gates and the cell state are normalised."""
 
     @property
     def input_size(self) -> int:
@@ -99,6 +116,11 @@ class MDNRNN(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4 * hidden))  # gates in torch's order: input, forget, candidate, output
         with torch.no_grad():
             self.bias[hidden : 2 * hidden] = 1.0  # the forget bias of TensorFlow's cell, as part of the parameter
+        if sizes.layer_norm:
+            # The gates' shifts are the bias; the cell state's are its own.
+            self.gate_gain = nn.Parameter(torch.ones(4 * hidden))
+            self.cell_gain = nn.Parameter(torch.ones(hidden))
+            self.cell_shift = nn.Parameter(torch.zeros(hidden))
         bound = math.sqrt(6 / (hidden + sizes.output_size))
         self.weight_out = nn.Parameter(torch.empty(sizes.output_size, hidden).uniform_(-bound, bound))
         self.bias_out = nn.Parameter(torch.zeros(sizes.output_size))
@@ -113,12 +135,40 @@ class MDNRNN(nn.Module):
         parts = [z, action, restart[..., None].to(z.dtype)] if self.sizes.restart_input else [z, action]
         return torch.cat(parts, -1)
 
-    def forward(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+    def forward(self, inputs: Tensor, state: RNNState, kept: Kept = ALL_KEPT) -> tuple[Tensor, RNNState]:
         """Runs sequences: inputs [B, T, I] → hidden [B, T, H] and the state after the last step. For training."""
+        if kept.inputs is not None:
+            inputs = inputs * kept.inputs
+        if self.sizes.layer_norm or kept.candidate is not None:
+            hidden, last = self._step_by_step(inputs, state, kept.candidate)
+        else:
+            hidden, last = self._at_once(inputs, state)
+        return hidden if kept.hidden is None else hidden * kept.hidden, last
+
+    def _at_once(self, inputs: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         weights = [self.weight_ih, self.weight_hh, self.bias, torch.zeros_like(self.bias)]
         start = (state.hidden[None], state.cell[None])
         hidden, last_hidden, last_cell = torch.lstm(inputs, start, weights, True, 1, 0.0, self.training, False, True)
         return hidden, RNNState(last_hidden[0].float(), last_cell[0].float())
+
+    def _step_by_step(self, inputs: Tensor, state: RNNState, kept: Tensor | None) -> tuple[Tensor, RNNState]:
+        """The original's cell with its switches: recurrent dropout on the candidate (Semeniuta et al., 2016), and layer
+        normalisation of each gate and of the new cell state (Ba et al., 2016), which is what the next step gets."""
+        read = F.linear(inputs, self.weight_ih)
+        hidden, cell = state
+        steps = []
+        for step in range(inputs.shape[1]):
+            gates = (read[:, step] + F.linear(hidden, self.weight_hh)).float()
+            gates = normed_gates(self, gates) if self.sizes.layer_norm else gates + self.bias
+            gate_in, gate_forget, candidate, gate_out = gates.chunk(4, 1)
+            candidate = candidate.tanh() if kept is None else candidate.tanh() * kept[:, step]
+            cell = cell * gate_forget.sigmoid() + gate_in.sigmoid() * candidate
+            if self.sizes.layer_norm:
+                cell = normed(cell, self.cell_gain, self.cell_shift)
+            hidden = cell.tanh() * gate_out.sigmoid()
+            steps.append(hidden)
+        # As the LSTM leaves them in memory, see `time_major`.
+        return torch.stack(steps).transpose(0, 1), RNNState(hidden, cell)
 
     def done_logit(self, hidden: Tensor) -> Tensor:
         """Returns the done head's logit: [..., H] → [...]."""
@@ -151,7 +201,7 @@ class MDNRNN(nn.Module):
             (means over valid steps, where M has those heads); the last state.
         """
         with autocast(device_of(self)):
-            hidden, state = self(batch.inputs, state)
+            hidden, state = self(batch.inputs, state, batch.kept)
             heads, mixtures = self.outputs(time_major(hidden))
         has_next, valid = time_major(batch.has_next).float(), time_major(batch.valid).float()
         num_next, num_valid = (max(1, count) for count in counts or (int(batch.has_next.sum()), int(batch.valid.sum())))
@@ -176,11 +226,23 @@ class MDNRNN(nn.Module):
         Args:
             logit, done, valid: float32 [R].
         """
-        if self.sizes.hits:
+        if self.sizes.drawn:
             # The weight inflates the odds that the loss is content with; the head's own logit is free of it.
             logit = logit + math.log(done_weight)
         weight = (1 + (done_weight - 1) * done) * valid
         return F.binary_cross_entropy_with_logits(logit, done, weight, reduction="sum")
+
+
+def normed(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    """Layer normalisation of float32 [N, H] over H, with TensorFlow's epsilon."""
+    x = x - x.mean(1, keepdim=True)
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-12) * gain.float() + shift.float()
+
+
+def normed_gates(rnn: MDNRNN, gates: Tensor) -> Tensor:
+    """Layer normalisation of each of the four gates by itself: float32 [N, 4H]."""
+    parts = zip(gates.chunk(4, 1), rnn.gate_gain.chunk(4), rnn.bias.chunk(4), strict=True)
+    return torch.cat([normed(*part) for part in parts], 1)
 
 
 def time_major(x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from worldmodels.models.mdn_rnn import RNNSizes
 
 #: What config.json calls M's heads, and the fields of `RNNSizes` that say whether they are there.
 HEADS = {"done": "done_head", "hits": "hits", "reward": "reward_head"}
+#: What config.json calls what M's done head does in the dream, and the field of `RNNSizes` for each.
+DREAM_ENDS = {"compared": False, "drawn": True}
 
 
 def own_sizes(task: Task) -> RNNSizes:
@@ -26,6 +28,7 @@ def own_sizes(task: Task) -> RNNSizes:
         task.restart_input,
         task.done_head,
         bool(task.hit_damages),
+        bool(task.hit_damages),
         task.reward_head,
     )
 
@@ -36,13 +39,23 @@ def own_parameters(task: Task, inputs: ControllerInputs) -> int:
 
 
 def run_sizes(task: Task, preset: Preset) -> RNNSizes:
-    """Returns the sizes of a run's model. Runs older than these settings have 0 in their place: the task's own."""
+    """Returns the sizes of a run's model. Runs older than these settings have 0 in their place: the task's own.
+
+    Raises:
+        UserError: M is to learn what the task has not.
+    """
     own, vae, rnn = own_sizes(task), preset.vae, preset.rnn
+    hits = own.hits if rnn.end_target == "own" else rnn.end_target == "hits"
+    if hits and not task.hit_damages:
+        raise UserError(f"end_target is hits, and {task.name} does not say what a hit costs; use deaths")
     return dataclasses.replace(
         own,
         latent_size=vae.latent_size or own.latent_size,
         hidden_size=rnn.hidden_size or own.hidden_size,
         num_mixtures=rnn.num_mixtures or own.num_mixtures,
+        hits=hits,
+        drawn=hits if rnn.dream_end == "own" else DREAM_ENDS[rnn.dream_end],
+        layer_norm=rnn.layer_norm,
     )
 
 
@@ -54,6 +67,8 @@ def sizes_to_json(sizes: RNNSizes) -> dict[str, Any]:
         "num_mixtures": sizes.num_mixtures,
         "restart_input": sizes.restart_input,
         "heads": {name: getattr(sizes, field) for name, field in HEADS.items()},
+        "dream_end": "drawn" if sizes.drawn else "compared",
+        "layer_norm": sizes.layer_norm,
     }
 
 
@@ -67,15 +82,19 @@ def sizes_from_json(config: dict[str, Any], task: Task, file: Path) -> RNNSizes:
     """
     own = sizes_to_json(own_sizes(task))
     found = {**own, "latent_size": None, "hidden_size": None} | {name: config[name] for name in own if name in config}
+    dream_end = found.pop("dream_end")
     for name, largest in (("latent_size", LARGEST_LATENT), ("hidden_size", LARGEST_HIDDEN), ("num_mixtures", MOST_MIXTURES)):
         if type(found[name]) is not int or not 1 <= found[name] <= largest:
             raise BadFileError(f"{file}: '{name}' is {found[name]!r}; expected a whole number from 1 to {largest:,}")
     heads = found.pop("heads")
     if not isinstance(heads, dict) or set(heads) != set(HEADS) or not all(type(there) is bool for there in heads.values()):
         raise BadFileError(f"{file}: 'heads' is {heads!r}; expected true or false for each of {', '.join(HEADS)}")
-    if type(found["restart_input"]) is not bool:
-        raise BadFileError(f"{file}: 'restart_input' is {found['restart_input']!r}; expected true or false")
-    if heads["hits"] != bool(task.hit_damages) or (task.reward_head and not heads["reward"]):
-        wanted = "hits" if task.hit_damages else "the reward" if task.reward_head else "no hits"
-        raise UserError(f"{file}: its M is not one of {task.name}, whose dream needs an M that predicts {wanted}")
-    return RNNSizes(action_size=task.action_size, **found, **{HEADS[name]: there for name, there in heads.items()})
+    for name in ("restart_input", "layer_norm"):
+        if type(found[name]) is not bool:
+            raise BadFileError(f"{file}: '{name}' is {found[name]!r}; expected true or false")
+    if dream_end not in DREAM_ENDS:
+        raise BadFileError(f"{file}: 'dream_end' is {dream_end!r}; expected one of {', '.join(DREAM_ENDS)}")
+    if heads["hits"] and not task.hit_damages:
+        raise UserError(f"{file}: its M is not one of {task.name}, whose dream needs an M that predicts no hits")
+    there = {HEADS[name]: there for name, there in heads.items()}
+    return RNNSizes(action_size=task.action_size, **found, **there, drawn=DREAM_ENDS[dream_end])

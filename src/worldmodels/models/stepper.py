@@ -8,8 +8,9 @@ Shapes: N slots, Z latent, A action, H hidden.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worldmodels.models import stepper_cpu
-from worldmodels.models.mdn_rnn import MDNRNN, RNNState
+from worldmodels.models.mdn_rnn import MDNRNN, RNNState, normed, normed_gates
 from worldmodels.models.mixture_nll import LOG_STD_RANGE
 from worldmodels.models.precision import compute_dtype, device_of, enough_rows, first_rows
 
@@ -43,16 +44,21 @@ class MDNStepper:
         self.dtype = dtype or compute_dtype(device_of(model))
         self._hidden_size = model.sizes.hidden_size
         with torch.no_grad():
-            weight = torch.cat([model.weight_ih, model.weight_hh, model.bias[:, None]], 1)  # [4H, I + H + 1]
-            # The candidate's argument is doubled here, once, for tanh(x) = 2σ(2x) - 1.
-            weight[2 * self._hidden_size : 3 * self._hidden_size] *= 2
+            # A normalised gate gets its bias after.
+            bias = torch.zeros_like(model.bias) if model.sizes.layer_norm else model.bias
+            weight = torch.cat([model.weight_ih, model.weight_hh, bias[:, None]], 1)  # [4H, I + H + 1]
+            if not model.sizes.layer_norm:
+                # The candidate's argument is doubled here, once, for tanh(x) = 2σ(2x) - 1.
+                weight[2 * self._hidden_size : 3 * self._hidden_size] *= 2
             self._weight = weight.to(self.dtype)
             self._weight_out = model.weight_out.detach().to(self.dtype)
             self._bias_out = model.bias_out.detach().to(self.dtype)
         self._row = torch.ones(0, weight.shape[1], dtype=self.dtype, device=weight.device)
         on_cpu = weight.device.type == "cpu"
         self._join = stepper_cpu.join if on_cpu else join
-        self._advance = stepper_cpu.advance if on_cpu else advance
+        self._advance: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] = stepper_cpu.advance if on_cpu else advance
+        if model.sizes.layer_norm:
+            self._advance = functools.partial(advance_normed, model)
         self._draw = stepper_cpu.draw if on_cpu else draw
 
     @torch.no_grad()
@@ -105,6 +111,14 @@ def advance(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     cell = (cell * gate_forget).addcmul_(gate_in, candidate, value=2).sub_(gate_in)
     hidden = (cell * 2).sigmoid_().mul_(2).sub_(1).mul_(gate_out)
     return hidden, cell
+
+
+def advance_normed(model: MDNRNN, gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """The same with layer normalisation, on any device."""
+    gate_in, gate_forget, candidate, gate_out = normed_gates(model, gates.float()).chunk(4, 1)
+    cell = cell * gate_forget.sigmoid() + gate_in.sigmoid() * candidate.tanh()
+    cell = normed(cell, model.cell_gain, model.cell_shift)
+    return cell.tanh() * gate_out.sigmoid(), cell
 
 
 def draw(

@@ -21,7 +21,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
-from worldmodels.config import Config, Preset, check_seed
+from worldmodels.config import BEST_RECIPE, Config, Preset, check_seed
 from worldmodels.runs import task_file
 from worldmodels.runs.layout import CONFIG, DONE, STARTED, TASK
 
@@ -68,17 +68,38 @@ class Run:
     """The run that this one goes on from: its episodes are kept, and V, M and C begin where they ended."""
     unsaved: Preset | None = dataclasses.field(default=None, compare=False)
     """Settings that config.json does not hold yet. The next stage to begin writes them: one that is refused leaves nothing."""
+    recipe: str = BEST_RECIPE
+    """Whose settings of the scale it began with."""
 
     @classmethod
-    def create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
+    def create(
+        cls,
+        path: Path,
+        task: str,
+        scale: str,
+        seed: int,
+        preset: Preset,
+        previous: Path | None = None,
+        recipe: str = BEST_RECIPE,
+    ) -> Run:
         """Makes the folder and its config.json. Raises `UserError` as `plan` does."""
-        run = cls.plan(path, task, scale, seed, preset, previous)
+        run = cls.plan(path, task, scale, seed, preset, previous, recipe)
         run.save()
         return dataclasses.replace(run, unsaved=None)
 
     @classmethod
-    def plan(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
-        """Returns a new run, of which nothing is written yet. V and M of one that goes on from another have that one's sizes.
+    def plan(
+        cls,
+        path: Path,
+        task: str,
+        scale: str,
+        seed: int,
+        preset: Preset,
+        previous: Path | None = None,
+        recipe: str = BEST_RECIPE,
+    ) -> Run:
+        """Returns a new run, of which nothing is written yet. One that goes on from another has that one's frames, and V and M
+        of its sizes.
 
         Raises:
             UserError: a run is there already, the seed is out of range, or ``previous`` is none to go on from.
@@ -90,7 +111,9 @@ class Run:
         if earlier is not None:
             vae, rnn = earlier.preset.vae, earlier.preset.rnn
             preset = preset.with_sizes(vae.latent_size, rnn.hidden_size, rnn.num_mixtures)
-        run = cls(path, task, scale, seed, preset, earlier, unsaved=preset)
+            collect = dataclasses.replace(preset.collect, frames=earlier.preset.collect.frames)
+            preset = dataclasses.replace(preset, collect=collect)
+        run = cls(path, task, scale, seed, preset, earlier, unsaved=preset, recipe=recipe)
         if earlier is not None and earlier.task != task:
             raise UserError(f"{previous}: a run of {earlier.task}; {task} cannot go on from it")
         if seed in {ancestor.seed for ancestor in run.ancestors()}:
@@ -98,13 +121,22 @@ class Run:
         return run
 
     @classmethod
-    def open_or_create(cls, path: Path, task: str, scale: str, seed: int, preset: Preset, previous: Path | None = None) -> Run:
+    def open_or_create(
+        cls,
+        path: Path,
+        task: str,
+        scale: str,
+        seed: int,
+        preset: Preset,
+        previous: Path | None = None,
+        recipe: str = BEST_RECIPE,
+    ) -> Run:
         """Opens a run, whatever its settings, or plans it. Raises `UserError` if another one than asked for is there."""
         if not (path / CONFIG).exists():
-            return cls.plan(path, task, scale, seed, preset, previous)
+            return cls.plan(path, task, scale, seed, preset, previous, recipe)
         run = cls.open(path)
         run.warn_of_other_versions()
-        for name, asked in (("task", task), ("scale", scale), ("seed", seed)):
+        for name, asked in (("task", task), ("scale", scale), ("recipe", recipe), ("seed", seed)):
             if getattr(run, name) != asked:
                 raise UserError(f"{path}: holds a run with {name} {getattr(run, name)}, not {asked}; use another --run")
         if previous is not None and (run.previous is None or run.previous.path.resolve() != previous.resolve()):
@@ -131,12 +163,15 @@ class Run:
             raise UserError(f"{path}: no run is here (no config.json){nearest_run(path)}; {mend}")
         data = files.read_json(file)
         known = {"format", "task", "scale", "seed", "stages", "versions"}
-        if not isinstance(data, dict) or set(data) - {"previous"} != known:
+        if not isinstance(data, dict) or set(data) - {"previous", "recipe"} != known:
             raise BadFileError(f"{file}: expected exactly the keys {', '.join(sorted(known))}")
         if data["format"] != FORMAT:
             raise UserError(f"{file}: format {data['format']!r}; this version reads format {FORMAT}")
         if not (isinstance(data["task"], str) and isinstance(data["scale"], str) and type(data["seed"]) is int):
             raise BadFileError(f"{file}: 'task' and 'scale' must be text and 'seed' a whole number")
+        recipe = data.get("recipe", BEST_RECIPE)
+        if not isinstance(recipe, str):
+            raise BadFileError(f"{file}: 'recipe' must be text")
         check_seed(data["seed"])
         preset = Preset.from_dict(data["stages"], str(file))
         task_file.note_folder(path)
@@ -147,7 +182,7 @@ class Run:
             if path.resolve() in later:
                 raise BadFileError(f"{file}: 'previous' leads in a circle")
             previous = cls.open(path / data["previous"], (*later, path.resolve()))
-        return cls(path, data["task"], data["scale"], data["seed"], preset, previous)
+        return cls(path, data["task"], data["scale"], data["seed"], preset, previous, recipe=recipe)
 
     def save(self) -> None:
         """Writes config.json."""
@@ -160,6 +195,8 @@ class Run:
             "stages": preset.to_dict(),
             "versions": versions(),
         }
+        if self.recipe != BEST_RECIPE:
+            config["recipe"] = self.recipe
         if self.previous is not None:
             # Relative: the folder of all rounds may be moved.
             config["previous"] = os.path.relpath(self.previous.path.resolve(), self.path.resolve())

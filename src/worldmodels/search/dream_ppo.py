@@ -149,7 +149,7 @@ def dreamt_starts(
         if step % stride == first:
             moments.append(world.world_state().only(going))
         terminated = world.step(np.stack([policy(unseen) for policy in policies]))[2]
-        going &= ~terminated | bool(spec.hit_damages)
+        going &= ~terminated | world_model.sizes.hits
         if not going.any():
             break
     found = WorldState.joined(moments or [beginnings])
@@ -163,6 +163,7 @@ def begin(
     solution: Tensor,
     seed: int,
     spec: Task | None = None,
+    hits: bool | None = None,
 ) -> ActorCritic:
     """Returns a controller as the search begins with it, and a critic that knows nothing.
 
@@ -171,9 +172,12 @@ def begin(
         seed: of the critic's weights.
         spec: the task; None: one of two ways and hits, and a C without biases. A C that chooses is brought to
             ``initial_logit_rms``, which does not change what it chooses.
+        hits: whether M foresees hits; None: where the task has them.
     """
     actions = TwoWays() if spec is None else distribution_of(spec, config.initial_std)
-    bias, hits = spec is not None and spec.controller_bias, spec is None or bool(spec.hit_damages)
+    bias = spec is not None and spec.controller_bias
+    if hits is None:
+        hits = spec is None or bool(spec.hit_damages)
     seen = features(starts.z, starts.z, *starts.state, inputs)
     seen = seen[:: -(-len(seen) // config.component_rows)]
     num_outputs = len(solution) // (seen.shape[1] + bias)
@@ -238,11 +242,11 @@ class DreamPPO:
         values.append(net.value(net.components(torch.as_tensor(world.features()))))
         gain, ended, value = torch.stack(gains), torch.stack(ends), torch.stack(values)
         later = config.gamma ** torch.arange(config.hold_steps, device=gain.device)
-        worth = -config.hit_cost if spec.hit_damages else float(net.reward_scale) or 1.0
+        worth = -config.hit_cost if self.world_model.sizes.hits else float(net.reward_scale) or 1.0
         reward = worth * (gain * later[:, None]).sum(1)
         advantages = advantages_of(config, reward, value, ended)
         parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + value[:-1])
-        hits = gain.mean() if spec.hit_damages else ended.float().mean() / config.hold_steps
+        hits = gain.mean() if self.world_model.sizes.hits else ended.float().mean() / config.hold_steps
         seen, which, advantage, target = (part.flatten(0, 1) for part in parts)
         return Rows(seen, which, advantage, target, hits[None], gain.mean()[None])
 
@@ -256,7 +260,7 @@ class DreamPPO:
         gains, going = [], np.ones(self.config.block_slots, np.bool_)
         for _ in range(self.config.hold_steps):
             _, reward, terminated, _, info = world.step(action)
-            if self.world_model.spec.hit_damages:
+            if self.world_model.sizes.hits:
                 gains.append(info["hit_chance"])
             else:
                 gains.append(torch.from_numpy((reward * going).astype(np.float32)).to(self.starts.z.device))
@@ -302,7 +306,7 @@ class DreamPPO:
             kl = (before - actions.log_prob(net.logit(components), chosen)).mean()
         explained = 1 - rows.advantage.var() / (rows.target.var() + 1e-8)
         hits, reward = float(rows.hits.mean()), float(rows.reward.mean())
-        came = {"hits": hits} if self.world_model.spec.hit_damages else {"reward": reward, "ends": hits}
+        came = {"hits": hits} if self.world_model.sizes.hits else {"reward": reward, "ends": hits}
         return {**came, "kl": float(kl), "explained": float(explained)}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats
 from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
@@ -57,6 +58,9 @@ class DreamEvaluator(Evaluator):
         num_slots: dreams side by side at most.
         device: where to dream.
         acting: makes who acts in the candidates' place in a dream; None: they act themselves.
+
+    Raises:
+        UserError: the world model's dream has no rewards.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class DreamEvaluator(Evaluator):
         device: str = "cpu",
         acting: Callable[[DreamEnv], Policy] | None = None,
     ) -> None:
+        if world_model.spec.reward_head and not world_model.sizes.reward_head:
+            raise UserError(f"{world_model.spec.name}: this M does not predict the reward, and nothing scores in its dream")
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
         self._temperature, self._num_slots, self._acting = temperature, num_slots, acting
 
@@ -134,7 +140,7 @@ class RealEvaluator(Evaluator):
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
         sizes = None if world_model is None else world_model.sizes
-        prepared = (prepare_worker, weights, reference(spec.name), official, sizes, inputs)
+        prepared = (prepare_worker, weights, reference(spec.name), spec.frames_name, official, sizes, inputs)
         self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 

@@ -84,7 +84,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     else:
         starts = ppo.dreamt_starts(config.ppo, dreamer, config.temperature, data.random, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
-    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed, dreamer.spec)
+    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed, dreamer.spec, dreamer.sizes.hits)
     adam = DenseAdam(net, config.ppo.learning_rate)
     done = _restore(folder / PPO_STATE, config, net, adam) if (folder / PPO_STATE).exists() else 0
     search = ppo.DreamPPO(config.ppo, dreamer, config.inputs, config.temperature, starts, last, seed)

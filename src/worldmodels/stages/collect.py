@@ -93,7 +93,7 @@ def _prepare_worker(model: Path | None, task: str | Facts, config: CollectConfig
     """Opens a worker's environments and, if an agent plays, reads it."""
     global _agent
     torch.set_num_threads(1)
-    spec = get_task(task)
+    spec = get_task(task).seeing(config.frames)
     kwargs = dict(spec.data.start_anywhere_kwargs) if config.start_anywhere else {}
     if config.max_episode_steps:
         kwargs["max_episode_steps"] = config.max_episode_steps
@@ -171,7 +171,7 @@ def run(config: CollectConfig, run: Run) -> None:
     Raises:
         UserError: an option without use, or a task that is not what the stages need.
     """
-    spec = get_task(run.task)
+    spec = get_task(run.task).seeing(config.frames)
     if SOURCE in run.inputs("collect"):
         if run.done("collect") is None or not is_whole(sorted(run.stage_path("collect").glob("shard-*")), run):
             raise UserError(f"{run.path}: not all recordings are here; call the same 'worldmodels import' again")

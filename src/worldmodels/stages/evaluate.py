@@ -15,7 +15,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.base.logs import MetricsLog, each_row
 from worldmodels.base.versions import versions
-from worldmodels.config import EvaluateConfig
+from worldmodels.config import OWN_FRAMES, EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import Task
@@ -158,7 +158,8 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         "agent": "policy" if isinstance(player, Outsider) else config.agent,
         "env": {
             "id": spec.gym_id("Dream") if dream else spec.score_id(official),
-            "settings": dict(spec.env_kwargs),
+            "settings": spec.env_settings(official),
+            **({} if spec.frames_name == OWN_FRAMES else {"frames": spec.frames_name}),
             "max_episode_steps": spec.max_episode_steps,
             "versions": versions(),
         },

@@ -17,11 +17,13 @@ import numpy as np
 
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.types import Floats
-from worldmodels.config import CollectConfig, check_seed
+from worldmodels.config import BEST_RECIPE, CollectConfig, check_seed
 from worldmodels.data.episodes import Episode, write_shard
 from worldmodels.data.recordings.source import Source, open_source
 from worldmodels.envs.recorded import check_scale, recorded_task
 from worldmodels.envs.task import Task, get_task
+from worldmodels.models.mdn_rnn import RNNSizes
+from worldmodels.models.sizes import run_sizes
 from worldmodels.runs import task_file
 from worldmodels.runs.layout import CONFIG, DONE
 from worldmodels.runs.lock import RunLock
@@ -53,7 +55,9 @@ class Found:
         return sum(self.per_part)
 
 
-def import_source(source: str, path: Path, task: str | None, scale: str, seed: int) -> dict[str, Any]:
+def import_source(
+    source: str, path: Path, task: str | None, scale: str, seed: int, recipe: str = BEST_RECIPE
+) -> dict[str, Any]:
     """Imports recordings into the run in a folder, or into a new one, with the folder locked; returns what it has made.
 
     Args:
@@ -68,7 +72,7 @@ def import_source(source: str, path: Path, task: str | None, scale: str, seed: i
     if task is None:
         check_scale(scale)
     else:
-        get_task(task).preset(scale)
+        get_task(task).preset(scale, recipe)
     recordings = open_source(source)
     with RunLock(path):
         before = Run.open(path) if (path / CONFIG).exists() else None
@@ -76,7 +80,7 @@ def import_source(source: str, path: Path, task: str | None, scale: str, seed: i
             digest = recordings.sha256()
         except OSError as error:
             raise BadFileError(f"{error.filename or source}: cannot be read ({error.strerror or error})") from error
-        if before is not None and before.done("collect") is not None and _is_made(before, task, scale, seed, digest):
+        if before is not None and before.done("collect") is not None and _is_made(before, task, scale, seed, recipe, digest):
             return _summary(before)
         start = time.monotonic()
         found = _look(source, recordings)
@@ -84,8 +88,9 @@ def import_source(source: str, path: Path, task: str | None, scale: str, seed: i
             task = before.task
         facts = _recorded_task(recordings, found) if task is None else None
         spec = recorded_task(facts) if facts is not None else get_task(str(task))
-        _check_fit(source, recordings, found, spec)
-        run = _open(path, spec, scale, seed, found.num_episodes)
+        preset = spec.preset(scale, recipe)
+        _check_fit(source, found, spec, run_sizes(spec, preset))
+        run = _open(Run.open_or_create(path, spec.name, scale, seed, preset, recipe=recipe), found.num_episodes)
         with run.nothing_left_if_refused("collect"):
             _refuse_other(run, digest)
             run.begin("collect", run.preset.collect, {SOURCE: digest})
@@ -100,21 +105,20 @@ def _summary(run: Run) -> dict[str, Any]:
     return {"stage": "import", "run": str(run.path), "task": run.task, **run.require("collect")}
 
 
-def _is_made(run: Run, task: str | None, scale: str, seed: int, digest: str) -> bool:
+def _is_made(run: Run, task: str | None, scale: str, seed: int, recipe: str, digest: str) -> bool:
     """Returns whether a finished run holds just these recordings, all of them."""
-    same = (task in (None, run.task), scale == run.scale, seed == run.seed, run.inputs("collect").get(SOURCE) == digest)
-    return all(same) and is_whole(list(_plan(run)), run)
+    same = task in (None, run.task) and (scale, seed, recipe) == (run.scale, run.seed, run.recipe)
+    return same and run.inputs("collect").get(SOURCE) == digest and is_whole(list(_plan(run)), run)
 
 
 def _plan(run: Run) -> dict[Path, range]:
     return plan_shards(run.preset.collect, run.stage_path("collect"), 0)
 
 
-def _open(path: Path, spec: Task, scale: str, seed: int, num_episodes: int) -> Run:
-    """Opens or plans the run, with as many episodes in its settings as there are."""
-    run = Run.open_or_create(path, spec.name, scale, seed, spec.preset(scale))
+def _open(run: Run, num_episodes: int) -> Run:
+    """Returns the run, opened or planned, with as many episodes in its settings as there are."""
     if run.previous is not None:
-        raise UserError(f"{path}: goes on from {run.previous.path}; recordings begin a run: use another --run")
+        raise UserError(f"{run.path}: goes on from {run.previous.path}; recordings begin a run: use another --run")
     config: CollectConfig = dataclasses.replace(run.preset.collect, num_episodes=num_episodes)
     if config == run.preset.collect:
         return run
@@ -172,7 +176,7 @@ def _recorded_task(recordings: Source, found: Found) -> RecordedTask:
     return task
 
 
-def _check_fit(source: str, recordings: Source, found: Found, spec: Task) -> None:
+def _check_fit(source: str, found: Found, spec: Task, sizes: RNNSizes) -> None:
     """Raises `UserError` for recordings that are not the task's; says what its M cannot learn from them."""
     size = len(found.lows)
     if size != spec.action_size:
@@ -183,9 +187,9 @@ def _check_fit(source: str, recordings: Source, found: Found, spec: Task) -> Non
     missing = []
     if spec.reward_head and not found.has_rewards:
         missing.append("no rewards: all are taken as 0")
-    if spec.hit_damages and not found.has_damage:
+    if sizes.hits and not found.has_damage:
         missing.append("no damage: M will expect no hits, and a dream ends at its longest only")
-    if spec.done_head and not spec.hit_damages and not found.has_ends:
+    if sizes.done_head and not sizes.hits and not found.has_ends:
         missing.append("no ends: a dream ends at its longest only")
     if missing:
         print(f"{source}: has {'; '.join(missing)}", file=sys.stderr, flush=True)

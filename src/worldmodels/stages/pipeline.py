@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worldmodels.base.errors import BadFileError, UserError
-from worldmodels.config import Config, check_seed
+from worldmodels.config import BEST_RECIPE, Config, check_seed
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import get_task
 from worldmodels.runs.layout import STARTED
@@ -54,7 +54,14 @@ def run_stage(run: Run, stage: str, config: Config) -> None:
 
 
 def make_stage(
-    stage: str, path: Path, task: str, scale: str, seed: int, previous: Path | None = None, settings: Config | None = None
+    stage: str,
+    path: Path,
+    task: str,
+    scale: str,
+    seed: int,
+    previous: Path | None = None,
+    settings: Config | None = None,
+    recipe: str = BEST_RECIPE,
 ) -> dict[str, Any]:
     """Runs or resumes one stage of the run in a folder, or of a new one, with the folder locked; returns what it has made.
 
@@ -68,7 +75,8 @@ def make_stage(
     if settings is not None:
         settings.validate()
     with RunLock(path):
-        run = Run.open_or_create(path, task, scale, seed, preset_of(get_task(task), scale, path), previous)
+        preset = preset_of(get_task(task), scale, path, recipe)
+        run = Run.open_or_create(path, task, scale, seed, preset, previous, recipe)
         if settings is not None and settings != getattr(run.preset, stage):
             run = _with_settings(run, stage, settings)
         run_stage(run, stage, getattr(run.preset, stage))

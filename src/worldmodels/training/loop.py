@@ -72,7 +72,13 @@ def learning_rate(config: GradientConfig, step: int) -> float:
 
 
 #: The sizes that a stage's weights depend on.
-SIZES = {"vae": ("latent_size",), "rnn": ("latent_size", "hidden_size", "num_mixtures")}
+SIZES = {"vae": ("latent_size",), "rnn": ("latent_size", "hidden_size", "num_mixtures", "layer_norm", "hits", "drawn")}
+#: The flags of those that are true or false.
+FLAGS = {
+    "layer_norm": {False: "--no-layer-norm", True: "--layer-norm"},
+    "hits": {False: "--end-target deaths", True: "--end-target hits"},
+    "drawn": {False: "--dream-end compared", True: "--dream-end drawn"},
+}
 
 
 def begin_from_previous(run: Run, stage: str, model: nn.Module, sizes: RNNSizes) -> None:
@@ -86,6 +92,11 @@ def begin_from_previous(run: Run, stage: str, model: nn.Module, sizes: RNNSizes)
         for name in SIZES[stage]:
             asked, found = getattr(sizes, name), getattr(before, name)
             if asked != found:
+                if name in FLAGS:
+                    raise UserError(
+                        f"M would be one of {FLAGS[name][asked]}, and that of {run.previous.path}, which this run goes on "
+                        f"from, is one of {FLAGS[name][found]}; use that, or begin a run without --previous"
+                    )
                 raise UserError(
                     f"{name} is {asked}, and {run.previous.path}, which this run goes on from, has {found}; use "
                     f"--{name.replace('_', '-')} {found}, or begin a run without --previous"

@@ -13,7 +13,7 @@ from torch import Tensor
 from worldmodels.config import RNNConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.sampling import SequenceBatch, SequenceSampler, Split
-from worldmodels.models.mdn_rnn import MDNRNN, RNNState, Sequences
+from worldmodels.models.mdn_rnn import ALL_KEPT, MDNRNN, Kept, RNNState, Sequences
 from worldmodels.runtime.slices import Slice, cut, measured
 
 #: Windows of held-out sequences that a validation reads at most.
@@ -48,10 +48,29 @@ class RNNTrainee:
         """Time steps of one gradient step: with few episodes the batch is narrower than the configuration's."""
         return self._sampler.batch_size * self._config.sequence_length
 
-    def _slices(self, batch: SequenceBatch, state: RNNState, generator: torch.Generator) -> tuple[list[Slice], RNNState]:
+    def _kept(self, generator: torch.Generator, shape: torch.Size) -> Kept:
+        """Draws what dropout leaves of a window [B, T], of all its slices together, so that these may be any number."""
+        sizes, config = self.model.sizes, self._config
+
+        def mask(share: float, size: int) -> Tensor | None:
+            if not share:
+                return None
+            drawn = torch.rand(*shape, size, generator=generator)
+            return (drawn >= share).float() / (1 - share)
+
+        return Kept(
+            mask(config.input_dropout, sizes.input_size),
+            mask(config.recurrent_dropout, sizes.hidden_size),
+            mask(config.output_dropout, sizes.hidden_size),
+        )
+
+    def _slices(
+        self, batch: SequenceBatch, state: RNNState, generator: torch.Generator, dropout: bool
+    ) -> tuple[list[Slice], RNNState]:
         """Returns a window's slices, which draw z from (mu, logvar), anew at every use, and the state after it, which they
         fill."""
         noise, noise_after = (torch.randn(mu.shape, generator=generator) for mu in (batch.mu, batch.next_mu))
+        kept = self._kept(generator, noise.shape[:2]) if dropout else ALL_KEPT
         state_after = RNNState(torch.empty_like(state.hidden), torch.empty_like(state.cell))
         ends = batch.hit if self.model.sizes.hits else batch.done
         counts = int(batch.has_next.sum()), int(batch.valid.sum())
@@ -74,7 +93,8 @@ class RNNTrainee:
                     before = RNNState(before.hidden * goes_on, before.cell * goes_on)
                 inputs = rnn.inputs(z, here(batch.action), restart)
                 has_next, done, reward, valid = (here(array) for array in (batch.has_next, ends, batch.reward, batch.valid))
-                sequences = Sequences(inputs, next_z, has_next, done, reward, valid)
+                left = Kept(*(None if mask is None else mask[rows].to(self._device) for mask in kept))
+                sequences = Sequences(inputs, next_z, has_next, done, reward, valid, left)
                 loss, parts, after = rnn.loss(sequences, before, self._config.done_weight, counts)
                 state_after.hidden[rows], state_after.cell[rows] = after
                 return loss, parts
@@ -88,7 +108,7 @@ class RNNTrainee:
         batch = self._sampler.batch(step)
         if batch.fresh:
             self._state = self.model.initial_state(self._sampler.batch_size)
-        slices, self._state = self._slices(batch, self._state, generator)
+        slices, self._state = self._slices(batch, self._state, generator, dropout=True)
         return slices
 
     def validate(self) -> dict[str, float]:
@@ -98,7 +118,7 @@ class RNNTrainee:
         num_windows = min(VALIDATION_WINDOWS, self._held_out.windows_per_epoch)
         sums: dict[str, float] = {}
         for window in range(num_windows):
-            slices, state = self._slices(self._held_out.batch(window), state, generator)
+            slices, state = self._slices(self._held_out.batch(window), state, generator, dropout=False)
             for name, value in measured(self.model, slices, self._device).items():
                 sums[name] = sums.get(name, 0.0) + float(value) / num_windows
         return sums

@@ -23,6 +23,10 @@ def task_facts(agent: Agent) -> dict[str, Any]:
         UserError: the page cannot play this task's actions.
     """
     task, sizes = agent.task, agent.rnn.sizes
+    if sizes.hits != sizes.drawn:
+        raise UserError(f"{task.name}: the page draws hits and compares deaths, and this M's dream does neither")
+    if sizes.layer_norm:
+        raise UserError(f"{task.name}: the page has no layer normalisation, and this M has; train one without --layer-norm")
     low, high = _action_bounds(task)
     return {
         "task": task.name,
@@ -34,7 +38,7 @@ def task_facts(agent: Agent) -> dict[str, Any]:
         "restart_input": sizes.restart_input,
         "done_head": sizes.done_head,
         "reward_head": sizes.reward_head,
-        "hit_damages": list(task.hit_damages),
+        "hit_damages": list(task.hit_damages) if sizes.hits else [],
         "dream_reward": task.dream_reward,
         "max_steps": task.max_episode_steps,
         "fps": task.play.render_fps,

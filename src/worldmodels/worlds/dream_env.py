@@ -39,12 +39,14 @@ class DreamEnv(World):
     """The dream of a world model, N episodes at once.
 
     An episode begins at the first frame of a real one, drawn by the episode's seed, and is truncated after as many steps as
-    the real one. Where the task has a health, hits are drawn with M's chance of them, each costs what the task says, and the
-    episode is terminated when nothing is left; else when the done head's logit is above 0 (not drawn, as in the original).
+    the real one. What M's done head learns, hits or deaths, comes with its chance, or when its logit is above 0 as in the
+    original; M's sizes say which. A hit costs what the task says, and the episode is terminated when nothing of the health is
+    left; a death terminates it.
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
-    head, else the task's constant; terminated and truncated bool [N]; in the info, where the task has a health, ``hit_chance``,
-    M's chance of a hit in this step, a tensor float32 [N] on the world model's device.
+    head, else the task's constant, or 0 where it has none (the original's M of CarRacing); terminated and truncated bool [N];
+    in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, float32 [N] on the world model's
+    device.
 
     Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
     (`InvalidAction`). A dream of one slot takes one of torch's threads, and so does every one in a forked process.
@@ -70,6 +72,7 @@ class DreamEnv(World):
         self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
         self.temperature = temperature
         self._device, self._as_tensors = device_of(world_model.rnn), as_tensors
+        self._hits, self._drawn = sizes.hits, sizes.drawn
         self._num_steps = np.zeros(num_envs, np.int64)
         with threads_for(num_envs):
             self._stepper = MDNStepper(world_model.rnn, precision)
@@ -77,8 +80,8 @@ class DreamEnv(World):
             self._restart = torch.ones(num_envs, device=self._device)
             self._health = torch.full((num_envs,), FULL_HEALTH, device=self._device)
             self._damages = torch.tensor(spec.hit_damages, device=self._device)
-            # One number more decides whether there is a hit and what it costs.
-            self._noise = EpisodeNoise(num_envs, sizes.latent_size + bool(spec.hit_damages), self._device)
+            # One number more decides whether there is a hit or a death, and what a hit costs.
+            self._noise = EpisodeNoise(num_envs, sizes.latent_size + (sizes.hits or sizes.drawn), self._device)
             self.z = torch.zeros(num_envs, sizes.latent_size, device=self._device)
         obs_space = spaces.Box(-np.inf, np.inf, (feature_size(sizes, inputs),), np.float32)
         self._set_spaces(obs_space, action_space_of(spec), num_envs)
@@ -113,23 +116,28 @@ class DreamEnv(World):
         infos = {}
         if done is None:
             terminated = np.zeros(self.num_envs, np.bool_)
-        elif len(self._damages):
+        elif self._hits:
             infos["hit_chance"] = done.sigmoid()
             terminated = self._struck(infos["hit_chance"], uniform[:, size]).cpu().numpy()
+        elif self._drawn:
+            terminated = (uniform[:, size] < done.sigmoid()).cpu().numpy()
         else:
             terminated = (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
-        rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.cpu().numpy().astype(np.float64)
+        if reward is None:
+            rewards = np.full(self.num_envs, self._spec.dream_reward or 0.0)
+        else:
+            rewards = reward.cpu().numpy().astype(np.float64)
         return self.features(), rewards, terminated, truncated, infos
 
     def _struck(self, chance: Tensor, uniform: Tensor) -> Tensor:
-        """Draws hits, takes what they cost, and returns who has no health left, bool [N].
+        """Takes what hits cost, drawn or where their chance is above one half, and returns who has no health left, bool [N].
 
         Args:
             chance: float32 [N], of a hit.
-            uniform: float32 [N] in [0, 1): a hit below its chance, and how far below says what it costs.
+            uniform: float32 [N] in [0, 1): a drawn hit below its chance, and how far below says what it costs.
         """
-        share = uniform / chance
+        share = uniform / chance if self._drawn else torch.where(chance > 0.5, uniform, 1.0)
         which = (share * len(self._damages)).long().clamp(0, len(self._damages) - 1)
         self._health = torch.where(share < 1, self._health - self._damages[which], self._health)
         return self._health <= 0

@@ -3,12 +3,18 @@
 Importing this package registers the task; Box2D and pygame are imported when an environment is made.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 
-from worldmodels.base.types import Floats
+from worldmodels.base.types import Floats, Frame
 from worldmodels.envs.car_racing.official import OfficialFrames
-from worldmodels.envs.car_racing.presets import LAPTOP, PAPER, SMOKE
-from worldmodels.envs.task import DataSettings, PlaySettings, Published, PublishedScore, Task, register
+from worldmodels.envs.car_racing.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
+from worldmodels.envs.original_frames import original_frame
+from worldmodels.envs.task import DataSettings, Frames, PlaySettings, Published, PublishedScore, Task, register
 
 MAX_EPISODE_STEPS = 1000
 
@@ -21,6 +27,11 @@ def squash(actions: Floats) -> Floats:
     return squashed
 
 
+def original_official(env: gym.Env[Any, Any]) -> gym.Env[Frame, Floats]:
+    """Makes the original's frames of Gymnasium's own environment."""
+    return OfficialFrames(env, original_frame)
+
+
 register(
     Task(
         name="car-racing",
@@ -31,6 +42,8 @@ register(
         action_size=3,
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
+        recipes={"original": ORIGINAL},
+        frames={"original": Frames({"original_frames": True}, original_official)},
         squash=squash,
         env_kwargs={"lap_complete_percent": 0.95},
         data=DataSettings(

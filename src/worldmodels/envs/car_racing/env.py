@@ -33,6 +33,7 @@ from worldmodels.base.types import Frame
 from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
 from worldmodels.envs.car_racing.track import Road, pack_road
 from worldmodels.envs.gym_rules import admitted
+from worldmodels.envs.original_frames import original_frame
 
 #: As the official `Car.step` computes them: what turns a slip into a force, and the brakes' force in radians per second.
 STIFFNESS = 205000 * SIZE * SIZE
@@ -138,6 +139,7 @@ class CarRacingEnv(CarRacing):
     - ``start_anywhere``: start at a random tile of the same track, which then counts as the first.
     - ``continuous``: False for the five official actions in place of steering, gas and brake.
     - ``verbose``: print what the making of a track comes to.
+    - ``original_frames``: rows 0-83 with the original's contrast, resizing and wrapping arithmetic, which its weights need.
 
     ### Version History
     - v3: Gymnasium's CarRacing-v3; only the drawing is ours, and the car's forces are computed faster.
@@ -154,6 +156,7 @@ class CarRacingEnv(CarRacing):
         continuous: bool = True,
         domain_randomize: bool = False,
         verbose: bool = False,
+        original_frames: bool = False,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise UserError(f"CarRacing has no render mode '{render_mode}'; use 'rgb_array' or 'state_pixels'")
@@ -165,10 +168,10 @@ class CarRacingEnv(CarRacing):
             raise UserError(f"lap_complete_percent is {lap_complete_percent}; it must lie above 0 and at most at 1")
         super().__init__(render_mode, verbose, lap_complete_percent, continuous=continuous)
         # The official constructor has stored its own arguments for pickling; ours are others.
-        EzPickle.__init__(
-            self, full_frame, render_mode, lap_complete_percent, start_anywhere, continuous, domain_randomize, verbose
-        )
+        arguments = (full_frame, render_mode, lap_complete_percent, start_anywhere, continuous, domain_randomize, verbose)
+        EzPickle.__init__(self, *arguments, original_frames)
         self.full_frame = full_frame
+        self.original_frames = original_frames
         self.start_anywhere = start_anywhere
         shape = (STATE_H, STATE_W, 3) if full_frame else (FRAME_SIZE, FRAME_SIZE, 3)
         self.observation_space = spaces.Box(0, 255, shape, np.uint8)
@@ -237,7 +240,7 @@ class CarRacingEnv(CarRacing):
     def _render(self, mode: str) -> Any:
         if mode != "state_pixels" or self.full_frame:
             return super()._render(mode)
-        return self._draw(small=True)
+        return original_frame(self._draw(small=False), FRAME_SIZE) if self.original_frames else self._draw(small=True)
 
     def _render_road(self, zoom: float, translation: Any, angle: float) -> None:
         """Draws the official road and grass, but what lies out of sight: the same picture in a third of the time."""

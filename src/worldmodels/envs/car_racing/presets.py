@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worldmodels.config import (
     CollectConfig,
     ControllerConfig,
@@ -74,3 +76,13 @@ PAPER = Preset(
     controller=ControllerConfig(world="real", temperature=1.0, num_generations=1_800),
     evaluate=EvaluateConfig(),
 )
+# The original's settings, at every point of docs/fidelity.md, with the sizes of the scales above.
+ORIGINAL = {
+    "smoke": replace(SMOKE, collect=replace(SMOKE.collect, policy="nets", random=RandomPolicyConfig())),
+    "laptop": replace(
+        LAPTOP,
+        collect=CollectConfig(num_episodes=1_200, policy="nets", episodes_per_shard=4),
+        controller=replace(LAPTOP.controller, episodes_per_candidate=16, patience_steps=0),
+    ),
+    "paper": replace(PAPER, rnn=replace(PAPER.rnn, final_learning_rate=1e-3)),
+}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from worldmodels.envs.take_cover.env import HIT_DAMAGES, MAX_EPISODE_STEPS
-from worldmodels.envs.take_cover.presets import LAPTOP, PAPER, SMOKE
-from worldmodels.envs.task import DataSettings, PlaySettings, Published, PublishedScore, Task, register
+from worldmodels.envs.take_cover.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
+from worldmodels.envs.task import DataSettings, Frames, PlaySettings, Published, PublishedScore, Task, register
 
 register(
     Task(
@@ -16,6 +16,11 @@ register(
         action_size=1,
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
+        recipes={"original": ORIGINAL},
+        frames={
+            "640x480": Frames({"resolution": "640x480"}),
+            "original": Frames({"resolution": "640x480", "original_frames": True}),
+        },
         controller_bias=False,
         mirrored_action=(-1.0,),
         env_threads=2,

@@ -15,6 +15,7 @@ from worldmodels.base.types import FULL_HEALTH, Floats, Frame
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.doom.game import DoomEnv
 from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
+from worldmodels.envs.original_frames import original_frame
 
 MAX_EPISODE_STEPS = 2100
 THRESHOLD = 1 / 3
@@ -33,7 +34,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
 
     ### Observation Space
     ``Box(0, 255, (64, 64, 3), uint8)``: the RGB screen without its bottom part (``crop`` of the rows are kept; the
-    original keeps rows 0-399 of 480), averaged over areas down to 64×64.
+    original keeps rows 0-399 of 480), averaged over areas down to 64×64; or the original's frames (``original_frames``).
 
     ### Rewards
     +1 for every tic survived.
@@ -56,6 +57,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
     - ``resolution``: ``"160x120"`` (default, fastest; brick walls flicker), ``"320x240"`` or ``"640x480"`` (the original's).
     - ``crop``: the share of the screen's rows that is kept, from the top; 400/480 by default.
     - ``skill``: Doom's difficulty from 1 to 5; 4 is the scenario's own and the paper's.
+    - ``original_frames``: the original's contrast, resizing and wrapping arithmetic, which its weights need.
 
     ### Version History
     - v1: ViZDoom 1.3's own interface, one tic per step, skill 4. (v0 was the original's, on ViZDoom 1.1 through ppaquette's
@@ -71,13 +73,15 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         crop: float = 400 / 480,
         skill: int = 4,
         render_mode: str | None = None,
+        original_frames: bool = False,
     ) -> None:
         DoomEnv.__init__(self, resolution, skill, render_mode)
         if not 0.1 <= crop <= 1:
             raise UserError(f"crop is {crop}; it must lie between 0.1 and 1")
-        EzPickle.__init__(self, resolution, crop, skill, render_mode)
+        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames)
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        self._resize = original_frame if original_frames else area_resize
         self._rows = round(int(resolution.split("x")[1]) * crop)
         self._num_steps = 0
         self._health = FULL_HEALTH
@@ -86,7 +90,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         game.set_episode_timeout(0)
 
     def _observe(self) -> Frame:
-        return area_resize(self._latest_screen()[: self._rows], FRAME_SIZE)
+        return self._resize(self._latest_screen()[: self._rows], FRAME_SIZE)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
         """Starts an episode; the same seed and actions give the same frames."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from worldmodels.config import (
     CollectConfig,
     ControllerConfig,
@@ -76,3 +78,30 @@ PAPER = Preset(
     controller=ControllerConfig(inputs="zch", num_generations=600),
     evaluate=EvaluateConfig(),
 )
+# The original's settings, at every point of docs/fidelity.md; each scale has the sizes of the one above, so that the two take
+# about as long. The smoke scale's search is for weights that 8 generations cannot find: it shows that all of it runs.
+ORIGINAL_CONTROLLER = ControllerConfig(inputs="zch")
+ORIGINAL = {
+    "smoke": Preset(
+        collect=CollectConfig(num_episodes=500),
+        vae=SMOKE.vae,
+        encode=EncodeConfig(),
+        rnn=replace(SMOKE.rnn, end_target="deaths", dream_end="compared"),
+        controller=replace(ORIGINAL_CONTROLLER, num_generations=8, score_every_generations=4, score_episodes=64),
+        evaluate=EvaluateConfig(),
+    ),
+    "laptop": Preset(
+        collect=CollectConfig(num_episodes=7_000),
+        vae=replace(LAPTOP.vae, kl_tolerance=0.5, quartic_weight=0.0),
+        encode=EncodeConfig(),
+        rnn=replace(LAPTOP.rnn, end_target="deaths", dream_end="compared", done_weight=10.0),
+        controller=replace(ORIGINAL_CONTROLLER, num_generations=200),
+        evaluate=EvaluateConfig(),
+    ),
+    "paper": replace(
+        PAPER,
+        collect=CollectConfig(frames="640x480"),
+        rnn=replace(PAPER.rnn, end_target="deaths", dream_end="compared"),
+        controller=replace(ORIGINAL_CONTROLLER, num_generations=1_800),
+    ),
+}
