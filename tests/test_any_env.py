@@ -1,9 +1,11 @@
-"""Any Gymnasium environment as a task: its actions, its pictures, its defaults, and what becomes of those that cannot be used."""
+"""Any Gymnasium environment as a task: actions, pictures, defaults, and what becomes of those that cannot be used."""
 
 import dataclasses
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -315,7 +317,7 @@ def test_a_task_says_what_it_will_and_its_environment_the_rest():
     found = get_task("balance")
     assert (found.max_episode_steps, found.play.render_fps, found.latent_size, found.action_size) == (60, 9, 7, 2)
     check_task(found)
-    assert wm.evaluate(None, "balance", episodes=2)["num_episodes"] == 2
+    assert wm.evaluate(None, "balance", episodes=2, num_workers=1)["num_episodes"] == 2
 
 
 # ---- through every stage
@@ -338,8 +340,8 @@ def test_cart_pole_through_every_stage_and_every_verb(cart_pole, tmp_path):
     """The run knows its environment: later commands on its folder, or on its model's alone, name nothing more."""
     facts = json.loads((cart_pole / "task.json").read_text())
     assert facts["read"] == {"observation": "", "crop": "150:320,100:500", "frame_skip": 2, "reward_clip": 0.0}
-    episode = EpisodeStore(cart_pole / "episodes").shards[0].episode(0)
-    assert set(map(tuple, episode.action.tolist())) <= {(0.0, 1.0), (1.0, 0.0)}
+    actions = EpisodeStore(cart_pole / "episodes").shards[0].steps()["action"]
+    assert set(map(tuple, actions.tolist())) <= {(0.0, 1.0), (1.0, 0.0)}
     model = tmp_path / "model"
     shutil.copytree(cart_pole / "model", model)
     for where, world in ((cart_pole, "real"), (model, "real"), (model, "dream")):
@@ -387,22 +389,44 @@ register(Task("corridor", "Corridor-v0"))
 """
 
 
-@pytest.mark.parametrize("named", [("--task", "corridor"), ("--env", "worldmodels_corridor:Corridor-v0")])
-def test_a_third_partys_file_through_every_stage(named, tmp_path, monkeypatch):
-    """Not more than 25 lines, and no stage needs more. Announced as a task, or named by its environment alone."""
+@pytest.fixture
+def third_party(tmp_path, monkeypatch):
+    """Installs a package that registers an environment, and maybe a task, for the programs that are started."""
+
+    def install(source, announced):
+        info = tmp_path / "worldmodels_corridor-0.1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: corridor\nVersion: 0.1\n")
+        (info / "entry_points.txt").write_text(announced)
+        (tmp_path / "worldmodels_corridor.py").write_text(source)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
+
+    return install
+
+
+def test_a_third_partys_file_through_every_stage(tmp_path, third_party):
+    """It has no more than 25 lines, and no stage needs more."""
     assert len(THIRD_PARTY.strip().splitlines()) <= 25
-    info = tmp_path / "worldmodels_corridor-0.1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: corridor\nVersion: 0.1\n")
-    if named[0] == "--task":
-        (info / "entry_points.txt").write_text("[worldmodels.tasks]\ncorridor = worldmodels_corridor\n")
-    source = THIRD_PARTY if named[0] == "--task" else THIRD_PARTY.replace('register(Task("corridor", "Corridor-v0"))', "")
-    (tmp_path / "worldmodels_corridor.py").write_text(source)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]]))
-    stages(tmp_path / "run", *named, "--scale", "smoke")
-    scored = run_cli("evaluate", tmp_path / "run", "--episodes", "2")
-    assert scored.returncode == 0, scored.stderr
-    assert run_cli("video", tmp_path / "run", "--out", tmp_path / "v.gif", "--steps", "3").returncode == 0
+    third_party(THIRD_PARTY, "[worldmodels.tasks]\ncorridor = worldmodels_corridor\n")
+    commands = [[verb, "--run", "run", *flags] for verb, flags in TINY.items()]
+    commands[0] += ["--task", "corridor", "--scale", "smoke"]
+    commands += [["evaluate", "run", "--episodes", "2"], ["video", "run", "--out", "v.gif", "--steps", "3"]]
+    program = (
+        f"from worldmodels.cli import main\nif __name__ == '__main__':\n    print([main(command) for command in {commands}])"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.splitlines()[-1] == str([0] * 7), done.stderr
+
+
+def test_an_environment_of_a_package_that_announces_nothing(tmp_path, third_party):
+    """Its id names the package, which workers import too."""
+    third_party(THIRD_PARTY.replace('register(Task("corridor", "Corridor-v0"))', ""), "")
+    named = ["--env", "worldmodels_corridor:Corridor-v0"]
+    done = run_cli("collect", "--run", tmp_path / "run", *named, *TINY["collect"][:-1], "2")
+    assert done.returncode == 0, done.stderr
+    assert Run.open(tmp_path / "run").task == "corridor"
 
 
 # ---- as a user types it
@@ -449,8 +473,9 @@ def test_a_file_that_is_no_task(cart_pole, tmp_path):
         with pytest.raises(BadFileError, match="not a task made of an environment"):
             EnvTask.from_json({**facts, **change}, tmp_path / "task.json")
     whole = EnvTask.from_json(facts, tmp_path / "task.json")
-    assert whole.to_json() == facts
     task_file.note(whole)
+    task_file.write(whole.name, tmp_path)
+    assert json.loads((tmp_path / "task.json").read_text()) == facts
     with pytest.raises(UserError, match="two tasks are called"):
         task_file.note(dataclasses.replace(whole, max_episode_steps=3))
 

@@ -1,4 +1,4 @@
-"""The usual scales, sized for an environment by a first look at it: how fast it is, and how long an episode of chance lasts.
+"""The usual scales, sized for an environment by a first look: how fast it is, and how long an episode of random actions is.
 
 The sizes become the settings of the new run, in its config.json: whoever resumes it measures nothing.
 """
@@ -30,7 +30,7 @@ class Measured:
 
     steps_per_second: float
     mean_length: float
-    """Steps of an episode of chance; of the one that was cut off, as far as it had come."""
+    """Steps of an episode of random actions; of the one that was cut off, as far as it had come."""
 
 
 @dataclass(frozen=True)
@@ -58,24 +58,18 @@ def preset_of(task: Task, scale: str, run: Path) -> Preset:
     if task.presets is not presets.USUAL or scale not in BUDGETS or (run / CONFIG).exists() or not task.env_id:
         return found
     check_task(task)
-    measured = measure(task)
-    sized = sized_for(found, BUDGETS[scale], measured, task.max_episode_steps)
-    print(
-        f"{task.name}: {measured.steps_per_second:.0f} steps a second, {measured.mean_length:.0f} steps an episode of chance; "
-        f"{scale} is {sized.collect.num_episodes:,} episodes and {sized.controller.num_generations} generations",
-        file=sys.stderr,
-        flush=True,
-    )
-    return sized
+    return sized_for(found, BUDGETS[scale], measure(task), task.max_episode_steps)
 
 
 _looks: dict[str, Measured] = {}
 
 
 def measure(task: Task) -> Measured:
-    """Plays episodes of chance for a moment, once a process."""
+    """Plays episodes of random actions for a moment, once a process."""
     if task.name not in _looks:
-        _looks[task.name] = _look(task)
+        _looks[task.name] = found = _look(task)
+        words = f"{found.steps_per_second:.0f} steps a second, {found.mean_length:.0f} steps an episode of random actions"
+        print(f"{task.name}: {words}; the scale is sized for that", file=sys.stderr, flush=True)
     return _looks[task.name]
 
 

@@ -44,7 +44,8 @@ class DreamEnv(World):
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
     head, else the task's constant; terminated and truncated bool [N]; in the info, where the task has a health, ``hit_chance``,
-    M's chance of a hit in this step, a tensor float32 [N] on the world model's device.
+    M's chance of a hit in this step, else, with a done head, ``end_chance``, that of an end, a tensor float32 [N] on the world
+    model's device.
 
     Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
     (`InvalidAction`). A dream of one slot takes one of torch's threads, and so does every one in a forked process.
@@ -117,6 +118,7 @@ class DreamEnv(World):
             infos["hit_chance"] = done.sigmoid()
             terminated = self._struck(infos["hit_chance"], uniform[:, size]).cpu().numpy()
         else:
+            infos["end_chance"] = done.sigmoid()
             terminated = (done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
         rewards = np.full(self.num_envs, self._spec.dream_reward) if reward is None else reward.cpu().numpy().astype(np.float64)
