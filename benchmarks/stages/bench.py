@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.stages import bounds
+from benchmarks.stages import bounds, foreign
 from benchmarks.stages.collection import measure_collection
 from benchmarks.stages.driving import measure_driving
 from benchmarks.stages.learning import measure_encoding, measure_rnn_training, measure_vae_training
@@ -85,6 +85,9 @@ def _measure_all(seconds: float, device: str) -> list[Row]:
                 (product,) = rates([bounds.matrix_product(where, dtype)], [seconds / 4], where)
                 name = f"matrix product, {_name(dtype)}, {where}"
                 rows.append(Row("", name, product / 1e9, "GFLOP/s", "square, by itself; a stage's bound is measured beside it"))
+        for env_id in foreign.ENVS:
+            print(f"bench: --env {env_id}", file=sys.stderr, flush=True)
+            rows.append(foreign.measure_foreign(env_id, seconds))
         for task, measures in MEASURES.items():
             bench = Bench(get_task(task), Path(folder) / task, device, seconds)
             bench.folder.mkdir()

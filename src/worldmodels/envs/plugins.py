@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points
 
 from worldmodels.envs.guard import said
@@ -29,6 +30,12 @@ def why_missing(name: str) -> str:
         nothing = f"the package '{package}' announces the task '{name}', but {module} registers none of this name"
         return _broken.get(name, nothing)
     return ""
+
+
+def absent(names: Iterable[str], why: str) -> None:
+    """Notes why tasks of ours are not there: what they need is not installed. Only who asks for one by name is told."""
+    for name in names:
+        _broken[name] = f"the task '{name}' is not there: {why}"
 
 
 def load(name: str = "") -> None:

@@ -45,8 +45,8 @@ class DreamEnv(World):
 
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
     head, else the task's constant, or 0 where it has none (the original's M of CarRacing); terminated and truncated bool [N];
-    in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, float32 [N] on the world model's
-    device.
+    in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, else, with a done head, ``end_chance``,
+    that of an end, a tensor float32 [N] on the world model's device.
 
     Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
     (`InvalidAction`). A dream of one slot takes one of torch's threads, and so does every one in a forked process.
@@ -119,10 +119,9 @@ class DreamEnv(World):
         elif self._hits:
             infos["hit_chance"] = done.sigmoid()
             terminated = self._struck(infos["hit_chance"], uniform[:, size]).cpu().numpy()
-        elif self._drawn:
-            terminated = (uniform[:, size] < done.sigmoid()).cpu().numpy()
         else:
-            terminated = (done > 0).cpu().numpy()
+            infos["end_chance"] = done.sigmoid()
+            terminated = (uniform[:, size] < infos["end_chance"] if self._drawn else done > 0).cpu().numpy()
         truncated = ~terminated & (self._num_steps >= self._spec.max_episode_steps)
         if reward is None:
             rewards = np.full(self.num_envs, self._spec.dream_reward or 0.0)
