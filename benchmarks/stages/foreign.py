@@ -36,7 +36,7 @@ class ByHand(gym.Wrapper[Frame, Floats, Any, Any]):
 
     def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """Plays a step."""
-        native = int(action.argmax()) if self._renders else action
+        native: Any = int(action.argmax()) if self._renders else action
         observation, reward, terminated, truncated, info = self.env.step(native)
         return self._frame(observation), float(reward), terminated, truncated, info
 

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -58,7 +58,8 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
         self._clip = read.reward_clip if clip else 0.0
         self._where, self._step = where, f"{where}'s step()"
         self._seen: Any = None
-        self.action_space: spaces.Box = self._actions.space  # type: ignore[override]
+        # Gymnasium types a wrapper's space by its array, a Box by its numbers.
+        self.action_space = cast(Any, self._actions.space)
         self.observation_space = spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
 
     def _frame(self, observation: Any) -> Frame:
