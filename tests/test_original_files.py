@@ -20,6 +20,7 @@ from worldmodels.envs.original_frames import original_frame
 from worldmodels.envs.task import get_task
 from worldmodels.models.mixture_nll import LOG_STD_RANGE
 from worldmodels.models.stepper import MDNStepper
+from worldmodels.plots.original_log import draw_original_log
 
 PUBLISHED = Path(__file__).parents[1] / ".." / "shared" / "reference" / "original"
 #: Z, A, H, the restart bit and the done logit, C's outputs and biases, and where a clone has the files.
@@ -334,3 +335,44 @@ def test_a_clone_of_both_and_a_folder_of_neither_are_refused(clone, tmp_path, ca
     assert main(["import-original", str(tmp_path), "--out", str(tmp_path / "model")]) == 2
     assert "no rnn.json and no vae.json are here" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+def test_its_logs_are_curves(clone, tmp_path):
+    assert main(["plot", str(clone / "doomrnn"), "--out", str(tmp_path / "both")]) == 0
+    names = {path.name for path in (tmp_path / "both").iterdir()}
+    assert names == {f"{name}.{kind}" for name in ("doomrnn.cma.16.64.hist", "traversals") for kind in ("png", "svg")}
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    rows = [[t, 60 * t, 300.0 + t, 100.0, 500.0, 80.0, 0.1, 300.0, 500] for t in range(1, 51)]
+    (logs / "mine.hist.json").write_text(json.dumps(rows))
+    best = [[25, 1500, "improvement", 1.0, "curr", 700.5, "prev", 1.0, "best", 700.5]]
+    (logs / "mine.hist_best.json").write_text(json.dumps(best))
+    figure = draw_original_log(logs / "mine.hist.json")
+    population, scored = figure.axes[0].lines
+    np.testing.assert_array_equal(population.get_ydata(), [row[2] for row in rows])
+    assert (list(scored.get_xdata()), list(scored.get_ydata())) == ([25], [700.5])
+    assert list(figure.axes[1].lines[1].get_xdata()) == [1500 / 3600]
+    assert main(["plot", str(logs), "--out", str(tmp_path / "out")]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.hist.png", "mine.hist.svg"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("x.hist.json", "[[1, 2", "not readable as JSON"),
+        ("x.hist.json", "[]", "no rows"),
+        ("x.hist.json", "{}", "no rows"),
+        ("x.hist.json", "[[1, 2, 3]]", "row 0 is not one of 9 finite numbers"),
+        ("x.hist.json", "[[1, 2, NaN, 4, 5, 6, 7, 8, 9]]", "row 0 is not one of 9 finite numbers"),
+        ("x.hist_best.json", '[[25, 1500, "curr"]]', "row 0 is not one of 3 finite numbers"),
+        ("x.hist_best.json", '"curr"', "holds a str"),
+    ],
+)
+def test_damaged_logs_are_named_and_nothing_is_drawn(file, text, said, tmp_path, capsys):
+    (tmp_path / "x.hist.json").write_text("[[1, 2, 3, 4, 5, 6, 7, 8, 9]]")
+    (tmp_path / file).write_text(text)
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "out")]) == 3
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

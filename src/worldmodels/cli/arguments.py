@@ -194,7 +194,8 @@ class PlotArgs:
     """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
 
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
-    """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents."""
+    """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents. Of
+    the original's training logs (*.hist.json): their curve."""
     out: Path | None = None
     """The folder to draw into (default: RUN/plots; of a shipped agent TASK-plots)."""
 

@@ -9,14 +9,16 @@ import torch
 from matplotlib.figure import Figure
 
 from worldmodels.agent.load import load
+from worldmodels.agent.original import original_folder
 from worldmodels.agent.target import SHIPPED, is_model, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.plots.evolution import draw_curve, draw_scores
 from worldmodels.plots.figures import save
 from worldmodels.plots.memory import draw_open_loop, draw_open_loop_error
+from worldmodels.plots.original_log import draw_original_log, original_logs
 from worldmodels.plots.vision import draw_losses, draw_reconstructions, draw_traversals, sheet_frames
-from worldmodels.runs.layout import WEIGHTS
+from worldmodels.runs.layout import CONFIG, WEIGHTS
 from worldmodels.runs.run import Run
 
 
@@ -42,7 +44,7 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
     """Draws all there is of a run, or of a model alone what V's latents are; returns the pictures' paths.
 
     Args:
-        target: see `target_path`.
+        target: see `target_path`; also a folder with the original's training logs, which are curves of their own.
         out: the folder to draw into; None: ``plots`` in the run's or model's, and of a shipped model ``TASK-plots`` here.
 
     Raises:
@@ -52,11 +54,14 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
     if out is None:
         out = Path(f"{target}-plots") if path.is_relative_to(SHIPPED) else path / "plots"
     files.check_folder(out)
-    drawn: dict[str, Figure]
-    if is_model(path):
+    drawn: dict[str, Figure] = {}
+    no_run = not (path / CONFIG).exists()
+    if no_run:
+        drawn = {log.name.removesuffix(".json"): draw_original_log(log) for log in original_logs(path)}
+    if is_model(path) or (no_run and original_folder(path) == path):
         model = load(path).world_model
-        drawn = {"traversals": draw_traversals(model.initial.mu, model.vae)}
-    else:
+        drawn["traversals"] = draw_traversals(model.initial.mu, model.vae)
+    elif not drawn:
         drawn = {name: figure for name, figure in figures(Run.open(path)) if figure is not None}
     if not drawn:
         raise UserError(f"{path}: nothing to draw yet; 'worldmodels train-vae --run {path}' makes the first curve")
