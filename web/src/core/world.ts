@@ -19,10 +19,20 @@ export interface CurvePoint {
   mean: number;
 }
 
-/** A controller to choose: `name` says which, `at` its generation where it has one. */
+/** A controller to choose, the agent last: its generation where it has one, and its score where it was scored. */
 export interface Candidate {
   name: string;
   generation: number | null;
+  mean: number | null;
+}
+
+/** The search that the candidates before the agent are of, where it was not the agent's own. */
+export interface Way {
+  command: string;
+  seconds: number;
+  /** Of the dream at this temperature each was scored over so many. */
+  episodes: number;
+  temperature: number;
 }
 
 export interface Episode {
@@ -66,6 +76,7 @@ export interface WorldFacts {
   numbers: string;
   arrays: Record<string, Place>;
   candidates: Candidate[];
+  way: Way | null;
   cheater_temperature: number | null;
   scores: Score[];
   curve: CurvePoint[];
