@@ -8,8 +8,8 @@ import { Stage } from "./stage";
 
 const WIDTH = 560;
 const HEIGHT = 200;
-const LEFT = 44;
-const BOTTOM = 26;
+const LEFT = 52;
+const BOTTOM = 28;
 
 const svg = (name: string, attributes: Record<string, string | number>, text = ""): SVGElement => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);

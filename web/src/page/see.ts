@@ -22,7 +22,7 @@ export const see: Demo = {
   fits: (facts) => !!facts.networks.encoder && !!facts.episode,
   async fill(section, place, world, link) {
     const { facts } = world;
-    const episode = await recorded(world);
+    const [episode] = await Promise.all([recorded(world), world.loadEncoder()]);
     // Each draw has the next seed, so that the address tells the next one too.
     let seed = link.seed ?? 1;
     const normals = (): Float32Array => {
