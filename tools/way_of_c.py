@@ -46,6 +46,8 @@ SEARCHES = {
 }  # fmt: skip
 #: Episodes in the dream that each kept controller is scored over, and their first seed: none that the search plays.
 EPISODES, SEED = 100, 0
+#: Episodes of training's environment that the last of them is scored over.
+REAL_EPISODES = 16
 
 
 def search(task: str, path: Path) -> None:
@@ -66,6 +68,9 @@ def search(task: str, path: Path) -> None:
     jobs = [EpisodeJob(candidate, SEED + i) for candidate in range(len(kept)) for i in range(EPISODES)]
     results = evaluator.evaluate(solutions.float(), jobs)
     evaluator.close()
+    outside = make_evaluator(agent.world_model, config, "real")
+    last = outside.evaluate(solutions[-1:].float(), [EpisodeJob(0, SEED + i) for i in range(REAL_EPISODES)])
+    outside.close()
     returns = np.array([result.episode_return for result in results]).reshape(len(kept), EPISODES)
     means, stds = returns.mean(1).round(2).tolist(), returns.std(1, ddof=1).round(2).tolist()
     controllers = [
@@ -80,6 +85,10 @@ def search(task: str, path: Path) -> None:
         "temperature": agent.temperature,
         "episodes": EPISODES,
         "controllers": controllers,
+        "last_in_reality": {
+            "mean": round(float(np.mean([each.episode_return for each in last])), 2),
+            "episodes": REAL_EPISODES,
+        },
         "sha256": {part: agent.sha256[part] for part in ("vae", "rnn")},
         "versions": versions(),
     }

@@ -107,7 +107,7 @@ def _another_way(path: Path, agent: Agent) -> tuple[list[Candidate], dict[str, A
     rows = _read(path / WAY_RECORD, lambda: [(row["name"], row["generation"], row["mean"]) for row in record["controllers"]])
     if solutions is None or solutions.shape != (len(rows), solution_size(agent)):
         raise BadFileError(f"{path / WAY}: not {len(rows)} controllers of {solution_size(agent):,} parameters ('solutions')")
-    told = ("command", "seconds", "episodes", "temperature")
+    told = ("command", "seconds", "episodes", "temperature", "last_in_reality")
     way = _read(path / WAY_RECORD, lambda: {name: record[name] for name in told})
     pairs = zip(rows, solutions.float(), strict=True)
     return [Candidate(name, generation, each, mean) for (name, generation, mean), each in pairs], way

@@ -33,6 +33,8 @@ export interface Way {
   /** Of the dream at this temperature each was scored over so many. */
   episodes: number;
   temperature: number;
+  /** What the last of them reached in the real game. */
+  last_in_reality: { mean: number; episodes: number };
 }
 
 export interface Episode {

@@ -100,7 +100,8 @@ function aboutWay({ way, candidates }: WorldFacts): HTMLElement | string {
       "The search of the curve kept only its last controller, the agent. The others are of another, shorter search on the same V and M, " +
         `made to be shown here: from nothing, in the dream, in ${number(way.seconds / 60)} minutes (`,
       el("code", {}, way.command),
-      `). Their scores are means of ${number(way.episodes)} dreams at τ ${way.temperature}.`,
+      `). Their scores are means of ${number(way.episodes)} dreams at τ ${way.temperature}; in the real game the last of them ` +
+        `has ${number(way.last_in_reality.mean)}, over ${number(way.last_in_reality.episodes)} episodes.`,
     );
   }
   return candidates.length < 3 ? el("p.note", {}, "The controllers in between were not kept with this model; a run's folder has them.") : "";
