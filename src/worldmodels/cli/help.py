@@ -99,7 +99,7 @@ TOLD = {
     "inspect": Told(("inspect runs/mine", "inspect take-cover --json facts.json"), ("--json",)),
     "tasks": Told(("tasks", "tasks --json -"), ("--json",)),
     "completion": Told(
-        ("completion bash > ~/.local/share/bash-completion/completions/worldmodels", "completion zsh > ~/.zfunc/_worldmodels")
+        ("completion bash >> ~/.bash_completion", "completion zsh > ~/.zfunc/_worldmodels")
     ),
 }
 
@@ -184,6 +184,7 @@ def _entry(action: argparse.Action) -> list[str]:
     if found:  # unbroken: a default and its bounds are read together
         value = re.sub(r"^(-?\d+)\.0$", r"\1", found[1])
         says = says[: found.start()] + f" Default {value}{found[2] or ''}.".replace(" ", UNBROKEN).replace(UNBROKEN, " ", 1)
+    says = re.sub(r"\s*\(default: ([^()]+)\)\.?", r". Default \1.", says)  # a field's own words of it
     if action.required and action.option_strings:
         says += " Required."
     switch = action.option_strings[:1] if action.nargs == 0 and not action.default else action.option_strings
