@@ -8,7 +8,7 @@ import { Stage } from "./stage";
 
 const WIDTH = 560;
 const HEIGHT = 200;
-const LEFT = 52;
+const LEFT = 60;
 const BOTTOM = 28;
 
 const svg = (name: string, attributes: Record<string, string | number>, text = ""): SVGElement => {
@@ -74,8 +74,7 @@ export const learn: Demo = {
       link: () => ({ controller: chosen }),
     });
     const caption = stage.element.querySelector("figcaption .name")!;
-    const unit = facts.reward_head ? "points" : "steps";
-    const names = facts.candidates.map(({ name, mean }) => (mean === null ? name : `${name}: ${number(mean)} ${unit}`));
+    const names = facts.candidates.map(({ name, mean }) => (mean === null ? name : `${name}: ${number(mean)}`));
     const picker = choice("Controller", names, chosen, (index) => {
       chosen = index;
       caption.textContent = facts.candidates[index].name;
@@ -92,7 +91,7 @@ export const learn: Demo = {
 };
 
 /** Says where the controllers to choose from come from, where that is not the search of the curve. */
-function aboutWay({ way, candidates }: WorldFacts): HTMLElement | string {
+function aboutWay({ way, candidates, reward_head }: WorldFacts): HTMLElement | string {
   if (way) {
     return el(
       "p.note",
@@ -100,8 +99,8 @@ function aboutWay({ way, candidates }: WorldFacts): HTMLElement | string {
       "The search of the curve kept only its last controller, the agent. The others are of another, shorter search on the same V and M, " +
         `made to be shown here: from nothing, in the dream, in ${number(way.seconds / 60)} minutes (`,
       el("code", {}, way.command),
-      `). Their scores are means of ${number(way.episodes)} dreams at τ ${way.temperature}; in the real game the last of them ` +
-        `has ${number(way.last_in_reality.mean)}, over ${number(way.last_in_reality.episodes)} episodes.`,
+      `). Their scores, in ${reward_head ? "points" : "steps"}, are means of ${number(way.episodes)} dreams at τ ${way.temperature}; ` +
+        `in the real game the last of them has ${number(way.last_in_reality.mean)}, over ${number(way.last_in_reality.episodes)} episodes.`,
     );
   }
   return candidates.length < 3 ? el("p.note", {}, "The controllers in between were not kept with this model; a run's folder has them.") : "";
