@@ -593,7 +593,7 @@ def test_without_what_torch_needs_the_mend_is_named(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(export, "STATIC", tmp_path)
     (tmp_path / "index.html").touch()
     assert main(["export", "web", "car-racing", "--out", str(tmp_path / "site")]) == 4
-    assert 'worldmodels-vmc[web]"' in capsys.readouterr().err
+    assert "'pip install onnx onnxscript'" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
 
 

@@ -98,9 +98,7 @@ TOLD = {
     "clean": Told(("clean runs/mine", "clean runs/mine --yes"), ("--yes", "--json")),
     "inspect": Told(("inspect runs/mine", "inspect take-cover --json facts.json"), ("--json",)),
     "tasks": Told(("tasks", "tasks --json -"), ("--json",)),
-    "completion": Told(
-        ("completion bash >> ~/.bash_completion", "completion zsh > ~/.zfunc/_worldmodels")
-    ),
+    "completion": Told(("completion bash >> ~/.bash_completion", "completion zsh > ~/.zfunc/_worldmodels")),
 }
 
 

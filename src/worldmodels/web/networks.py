@@ -92,7 +92,7 @@ def check_packages() -> None:
     """Raises `EnvironmentFailure` where what torch.onnx needs is not installed; it would say so in twenty lines."""
     for name in ("onnx", "onnxscript"):
         if importlib.util.find_spec(name) is None:
-            raise EnvironmentFailure(f"export web: {name} is not installed; 'pip install \"worldmodels-vmc[web]\"' brings it")
+            raise EnvironmentFailure(f"export web: {name} is not installed; 'pip install onnx onnxscript' brings it")
 
 
 def step_graph(rnn: MDNRNN) -> bytes:
