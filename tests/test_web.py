@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -432,29 +433,35 @@ def test_by_the_keyboard_alone(browser, address):
         assert told.complaints == []
 
 
+#: Keeps what is copied where the test reads it.
+CLIPBOARD = """
+    const writeText = async (text) => { window.copied = text; };
+    Object.defineProperty(navigator, "clipboard", { value: { writeText } });
+"""
+
+
 @needs_browser
 def test_every_section_has_a_link_that_shows_the_same_and_the_card(browser, address):
-    with opened(browser, address) as told:
+    with opened(browser, address, script=CLIPBOARD) as told:
         page = told.page
         for demo in DEMOS:
             begun(page, demo)
-            assert "V db429e39" in page.inner_text(f"#{demo} .facts") or "over 1,000 episodes" in page.inner_text(
-                f"#{demo} .facts"
-            )
+            assert re.search(r"over 1,000 episodes\s+V [0-9a-f]{8}, M [0-9a-f]{8}", page.inner_text(f"#{demo} .facts"))
             page.wait_for_function(
                 "demo => document.querySelector(`#${demo} .speed`).textContent.includes('WebAssembly')", arg=demo
             )
             page.locator(f"#{demo}").get_by_role("button", name="Copy the link").click()
-            page.wait_for_function("demo => location.search.includes(`demo=${demo}`)", arg=demo)
-            assert {"world", "seed"} <= set(parse_qs(urlsplit(page.url).query))
+            page.wait_for_function("demo => window.copied?.includes(`demo=${demo}`)", arg=demo)
+            wanted = {"world", "seed"} if demo == "see" else {"world", "seed", "tau"}
+            assert wanted <= set(parse_qs(urlsplit(page.evaluate("window.copied")).query))
         # V's latents are in the address, too: what was drawn is seen again.
         begun(page, "see")
         page.get_by_role("button", name="Random latents").click()
         page.wait_for_timeout(300)
         drawn = pixels(page, "see", 2)
         page.locator("#see").get_by_role("button", name="Copy the link").click()
-        page.wait_for_function("location.search.includes('z=')")
-        link = page.url
+        page.wait_for_function("window.copied.includes('z=')")
+        link = page.evaluate("window.copied")
         assert told.complaints == []
     with opened(browser, link) as told:
         begun(told.page, "see")
@@ -469,11 +476,14 @@ def chosen_controllers(page, names):
     """What the dream is, some steps on, with each of the controllers to choose from, by their buttons."""
     found = {}
     for name in names:
-        page.evaluate(LISTEN, "learn")
         page.locator("#learn .wide").get_by_role("radio", name=name).click()
+        page.wait_for_function(
+            "name => name.startsWith(document.querySelector('#learn figcaption .name').textContent)", arg=name
+        )
+        page.wait_for_function("+document.getElementById('learn').dataset.steps < 20")
+        page.evaluate(LISTEN, "learn")
         page.wait_for_function("window.dreamt[40] !== undefined")
         found[name] = page.evaluate("window.dreamt[40]")
-        assert page.inner_text("#learn figcaption .name") in name
     return found
 
 
@@ -511,7 +521,7 @@ def test_a_runs_own_controllers_of_the_way_are_there_to_choose(browser, own_site
 @pytest.mark.parametrize("task", ["car-racing", "take-cover"])
 def test_a_shipped_agents_way_is_another_search_and_says_so(browser, address, task):
     record = json.loads((SHIPPED / task / "way.json").read_text())
-    with opened(browser, f"{address}?demo=learn&world={task}") as told:
+    with opened(browser, f"{address}?demo=learn&world={task}", script=CLIPBOARD) as told:
         page = told.page
         begun(page, "learn")
         note = page.inner_text("#learn .note")
@@ -522,7 +532,7 @@ def test_a_shipped_agents_way_is_another_search_and_says_so(browser, address, ta
         found = chosen_controllers(page, [names[0], names[2], names[-1]])
         assert len(set(map(tuple, found.values()))) == 3
         page.get_by_role("button", name="Copy the link").click()
-        page.wait_for_function("location.search.includes('controller=')")
+        page.wait_for_function("window.copied?.includes('controller=')")
         assert told.complaints == []
 
 

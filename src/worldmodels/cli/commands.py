@@ -63,6 +63,16 @@ def _reproduce(args: Sequence[str]) -> None:
     write_result(parsed.json, api.reproduce(parsed.task, parsed.scale, parsed.run, parsed.seed, **place))
 
 
+#: What each stage does, for its help.
+DOES = {
+    "collect": "Begin a run: play the random policy, or the last round's agent, and record its episodes.",
+    "vae": "Train V, the autoencoder that sees, on the frames that 'collect' has recorded.",
+    "encode": "Send all frames through V once: what M learns from.",
+    "rnn": "Train M, the recurrent network that dreams, on what V has encoded.",
+    "controller": "Search for C, the controller that acts: by an evolution strategy, by PPO in the dream, or by both.",
+}
+
+
 def _stage_kind(base: RunArgs, settings: Config) -> type:
     """Returns what a stage's arguments are parsed into: which run, and the stage's settings with the run's as defaults."""
     return dataclasses.make_dataclass(
@@ -95,7 +105,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
         else:
             base = RunArgs(run=tyro.MISSING, task=known.task, scale=known.scale)
             settings = getattr(get_task(known.task).preset(known.scale), stage)
-        parsed = parse(_stage_kind(base, settings), verb, args)
+        parsed = parse(_stage_kind(base, settings), verb, args, DOES[stage])
         common: RunArgs = parsed.common
         parsed.settings.validate()
         check_seed(common.seed)

@@ -139,7 +139,7 @@ def help_of(kind: Any, verb: str, sentence: str) -> str:
     for title, description, found in groups:
         rest = [action for action in found if action.option_strings and action not in first]
         if rest:
-            heading = _heading(title, description) if description != sentence else "More settings:"
+            heading = "Settings:" if title == "settings options" else _heading(title, description)
             lines += ["", *_wrapped(heading, ""), *(line for action in rest for line in _entry(action))]
     return "\n".join([*lines, "", COMMON])
 
