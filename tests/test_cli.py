@@ -39,7 +39,7 @@ def test_every_command_has_help(verb, capsys):
     said = capsys.readouterr().out
     assert f"worldmodels {verb}" in said
     # What only shows or draws has no result for a program to read.
-    assert ("--json" in said) == (verb not in ("play", "watch", "video", "plot", "export"))
+    assert ("--json" in said) == (verb not in ("play", "watch", "video", "plot", "export", "completion"))
 
 
 @pytest.mark.parametrize(

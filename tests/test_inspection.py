@@ -1,6 +1,7 @@
 """`worldmodels inspect`: every kind of path is told apart, and damage is said in words."""
 
 import json
+import shutil
 
 import pytest
 
@@ -43,6 +44,44 @@ def test_a_run_says_how_far_it_is(toy_copy, tmp_path):
     assert found["stages"]["rnn"]["state"] == "finished"
     assert found["stages"]["collect"]["num_episodes"] == 12
     assert set(found["scores"]) == {"random", "dream", "real"}
+
+
+def test_a_half_trained_run_says_what_is_next_and_how_long_it_may_take(toy_copy, tmp_path, capsys):
+    assert "next" not in inspect(toy_copy, tmp_path)
+    (toy_copy / "controller" / "DONE").unlink()
+    history = toy_copy / "controller" / "history.jsonl"
+    rows = [json.loads(line) | {"elapsed_seconds": 30.0 * number} for number, line in enumerate(history.open(), 1)]
+    history.write_text("".join(json.dumps(row) + "\n" for row in rows[:2]))
+    found = inspect(toy_copy, tmp_path)
+    assert found["next"] == f"worldmodels train-controller --run {toy_copy}"
+    assert found["so_far"] == "2 of 4 generations"
+    assert found["may_take"] == "1:00 more, at the pace so far"
+    shutil.rmtree(toy_copy / "controller")
+    found = inspect(toy_copy, tmp_path)
+    assert "so_far" not in found
+    assert found["may_take"] == "not known before it has begun"
+    (toy_copy / "rnn" / "DONE").unlink()
+    log = toy_copy / "rnn" / "metrics.jsonl"
+    rows = [json.loads(line) for line in log.open()]
+    log.write_text("".join(json.dumps(row | {"time": 100.0 + 10 * i}) + "\n" for i, row in enumerate(rows[:2])))
+    found = inspect(toy_copy, tmp_path)
+    assert found["next"] == f"worldmodels train-rnn --run {toy_copy}"
+    assert found["so_far"].startswith(f"{rows[1]['step']} of ")
+    assert found["may_take"].endswith("more, at the pace so far")
+    assert f"next: worldmodels train-rnn --run {toy_copy}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("stage", ["collect", "encode"])
+def test_a_killed_stage_says_how_far_it_is(toy_copy, tmp_path, stage):
+    folder = toy_copy / {"collect": "episodes", "encode": "latents"}[stage]
+    (folder / "DONE").unlink()
+    if stage == "collect":
+        shutil.rmtree(folder / "shard-00002")
+    else:
+        (folder / "position.json").write_text('{"frames": 100}')
+    found = inspect(toy_copy, tmp_path)
+    assert found["next"] == f"worldmodels {stage} --run {toy_copy}"
+    assert found["so_far"].startswith({"collect": "8 of 12 episodes", "encode": "100 of "}[stage])
 
 
 @pytest.mark.parametrize(

@@ -64,3 +64,29 @@ def test_a_burst_is_no_measure_either(clock, capsys):
     assert max(found) < 1.5 * times[-1]
     # Nearly nothing left is said towards the end alone.
     assert found[0] > 60
+
+
+@pytest.mark.parametrize("score", ["", "return 1234.5 (max 2345.6)", "0.02722 hits a step"])
+@pytest.mark.parametrize("rate", [0.0035, 1.5, 12345.678])
+def test_a_line_fits_60_columns(clock, capsys, rate, score):
+    total, shown, began = 1_000_000, Progress("train-controller, PPO", 1_000_000, "iterations"), clock.now
+    for done in range(1, 40):
+        clock.now = began + done * max(10 / rate, 10)
+        shown.update(int(done * max(10, 10 * rate)), score)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert len(lines) > 10
+    assert max(map(len, lines)) <= 60
+    assert all(f"/{total:,}" in line for line in lines)
+    assert all(" left" in line for line in lines[5:])
+
+
+def test_quiet_says_nothing_and_verbose_more_often(clock, capsys, monkeypatch):
+    times = [0.5 * i for i in range(100)]
+    lines = {}
+    for loudness in ("quiet", "usual", "verbose"):
+        monkeypatch.setattr(progress, "loudness", loudness)
+        work(clock, times, 100)
+        Progress("work", 10, "units", done=5).finish("all")
+        lines[loudness] = len(capsys.readouterr().err.splitlines())
+    assert lines["quiet"] == 0
+    assert lines["verbose"] > 5 * lines["usual"] > 5

@@ -101,7 +101,7 @@ def test_a_missing_extra_is_one_line(tmp_path):
     )
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert line.endswith("pip install 'worldmodels-vmc[ray]'")
+    assert line.endswith("pip install ray")
 
 
 def test_an_address_needs_the_backend(capsys):

@@ -366,7 +366,7 @@ def test_without_minari_it_says_how_to_get_it(tmp_path, imported):
     args = [str(tmp_path), "export", "minari", str(imported), str(tmp_path / "toy-v0")]
     done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("'pip install worldmodels-vmc[minari]' brings it")
+    assert done.stderr.strip().endswith("'pip install minari h5py pillow' brings it")
 
 
 def test_a_killed_import_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys):

@@ -1,13 +1,18 @@
 """The dream in a browser: the page built, exported and opened in Debian's Chromium; its numbers are PyTorch's."""
 
 import base64
+import copy
+import dataclasses
+import gzip
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -16,7 +21,8 @@ from PIL import Image, ImageSequence
 
 from benchmarks.browser import DEMOS, begun, browsing, chromium, opened, serving
 from worldmodels.agent.load import load
-from worldmodels.base.tensors import save_tensors
+from worldmodels.agent.target import SHIPPED
+from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.cli import main
 from worldmodels.models.controller import features
 from worldmodels.models.stepper import MDNStepper
@@ -46,6 +52,14 @@ def page_built():
 def site(page_built, tmp_path_factory):
     folder = tmp_path_factory.mktemp("web") / "site"
     assert main(["export", "web", "car-racing", "take-cover", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def own_site(page_built, toy_run, tmp_path_factory):
+    """The page of a whole run, made by the commands."""
+    folder = tmp_path_factory.mktemp("own") / "site"
+    assert main(["export", "web", str(toy_run), "--out", str(folder)]) == 0
     return folder
 
 
@@ -98,9 +112,8 @@ LISTEN = """demo => {
 # Parity
 
 
-def recorded_steps(task):
+def recorded_steps(agent):
     """A dream's first steps in PyTorch: what each step is given, and what comes of it, float32 [T, …] by name."""
-    agent = load(task)
     rnn, spec, initial = agent.rnn, agent.task, agent.world_model.initial
     size, stepper = agent.vae.latent_size, MDNStepper(agent.rnn, torch.float32)
     rng = np.random.default_rng(5)
@@ -120,7 +133,7 @@ def recorded_steps(task):
         row["reward"] = torch.full((1, 1), float(spec.dream_reward)) if reward is None else reward[:, None].clone()
         rows.append(row)
     found = {name: torch.cat([row[name] for row in rows]).numpy() for name in rows[0]}
-    return agent, found
+    return found
 
 
 IN_THE_PAGE = """async ([task, tau, given]) => {
@@ -135,7 +148,8 @@ IN_THE_PAGE = """async ([task, tau, given]) => {
     const agent = world.controller();
     const dream = new Dream(world, [tau]);
     dream.reset([1]);
-    const found = { action: [], next_z: [], next_hidden: [], next_cell: [], hit: [], reward: [], frame: [] };
+    const found = { action: [], next_z: [], next_hidden: [], next_cell: [], hit: [], reward: [] };
+    const frames = [];
     for (let t = 0; t < steps; t++) {
         const slot = dream.slots[0];
         Object.assign(slot, { z: at("z", t), hidden: at("hidden", t), cell: at("cell", t), restart: arrays.restart[t] });
@@ -147,16 +161,46 @@ IN_THE_PAGE = """async ([task, tau, given]) => {
         found.next_cell.push(...slot.cell);
         found.hit.push(slot.hitChance);
         found.reward.push(slot.reward);
-        if (t % 20 === 0) found.frame.push(...(await dream.decode()));
+        frames.push(await dream.decode());
     }
-    return found;
+    const url = await new Promise((resolve) => {
+        const reader = new FileReader();
+        reader.onload = () => resolve(reader.result);
+        reader.readAsDataURL(new Blob(frames));
+    });
+    return { ...found, frames: url.split(",")[1] };
 }"""
+
+
+def rounded(agent):
+    """The agent with V and M as the page has them: weights rounded to float16, as shipped ones are already; biases are not."""
+    world_model = agent.world_model
+    half = [copy.deepcopy(part) for part in (world_model.vae, world_model.rnn)]
+    with torch.no_grad():
+        for weight in (weight for part in half for weight in part.parameters() if weight.ndim > 1):
+            weight.copy_(weight.half())
+    return dataclasses.replace(agent, world_model=dataclasses.replace(world_model, vae=half[0], rnn=half[1]))
 
 
 @needs_browser
 @pytest.mark.parametrize("task", ["car-racing", "take-cover"])
 def test_the_pages_numbers_are_pytorchs(browser, address, task):
-    agent, wanted = recorded_steps(task)
+    agent = load(task)
+    for part in ("vae", "rnn"):  # what ships is float16 already: the page's weights are the agent's own
+        ours, read_back = getattr(agent, part).state_dict(), getattr(rounded(agent), part).state_dict()
+        assert all(torch.equal(ours[name], read_back[name]) for name in ours)
+    assert_the_pages_numbers(browser, address, agent)
+
+
+@needs_browser
+def test_the_pages_numbers_of_ones_own_run_are_pytorchs(browser, own_site, toy_run):
+    """A run's weights are float32; the page has them rounded."""
+    with serving(own_site) as address:
+        assert_the_pages_numbers(browser, address, rounded(load(str(toy_run))))
+
+
+def assert_the_pages_numbers(browser, address, agent):
+    task, wanted = agent.task.name, recorded_steps(agent)
     given = {
         name: base64.b64encode(np.ascontiguousarray(wanted[name], np.float32).tobytes()).decode()
         for name in ("z", "hidden", "cell", "restart", "action", "uniform", "normal")
@@ -168,9 +212,9 @@ def test_the_pages_numbers_are_pytorchs(browser, address, task):
         off = float(np.abs(ours - wanted[name]).max())
         print(f"{task}: {name} differs by {off:.1e} at most")
         assert off < 1e-4, name
-    frames = np.array(found["frame"], np.int64).reshape(-1, 64, 64, 4)
+    frames = np.frombuffer(base64.b64decode(found["frames"]), np.uint8).reshape(STEPS, 64, 64, 4).astype(np.int64)
     with torch.no_grad():  # in float32, as the page computes; `decode` itself computes in bfloat16 where it can
-        logits = agent.vae.decode_logits(torch.from_numpy(wanted["next_z"][::20]))
+        logits = agent.vae.decode_logits(torch.from_numpy(wanted["next_z"]))
     levels = from_blocks((torch.sigmoid(logits) * 255).round()).numpy()
     off = np.abs(frames[..., :3] - levels).max()
     print(f"{task}: frames differ by {off} levels at most")
@@ -389,6 +433,119 @@ def test_by_the_keyboard_alone(browser, address):
         assert told.complaints == []
 
 
+#: Keeps what is copied where the test reads it.
+CLIPBOARD = """
+    const writeText = async (text) => { window.copied = text; };
+    Object.defineProperty(navigator, "clipboard", { value: { writeText } });
+"""
+
+
+@needs_browser
+def test_every_section_has_a_link_that_shows_the_same_and_the_card(browser, address):
+    with opened(browser, address, script=CLIPBOARD) as told:
+        page = told.page
+        for demo in DEMOS:
+            begun(page, demo)
+            assert re.search(r"over 1,000 episodes\s+V [0-9a-f]{8}, M [0-9a-f]{8}", page.inner_text(f"#{demo} .facts"))
+            page.wait_for_function(
+                "demo => document.querySelector(`#${demo} .speed`).textContent.includes('WebAssembly')", arg=demo
+            )
+            page.locator(f"#{demo}").get_by_role("button", name="Copy the link").click()
+            page.wait_for_function("demo => window.copied?.includes(`demo=${demo}`)", arg=demo)
+            wanted = {"world", "seed"} if demo == "see" else {"world", "seed", "tau"}
+            assert wanted <= set(parse_qs(urlsplit(page.evaluate("window.copied")).query))
+        # V's latents are in the address, too: what was drawn is seen again.
+        begun(page, "see")
+        page.get_by_role("button", name="Random latents").click()
+        page.wait_for_timeout(300)
+        drawn = pixels(page, "see", 2)
+        page.locator("#see").get_by_role("button", name="Copy the link").click()
+        page.wait_for_function("window.copied.includes('z=')")
+        link = page.evaluate("window.copied")
+        assert told.complaints == []
+    with opened(browser, link) as told:
+        begun(told.page, "see")
+        told.page.wait_for_timeout(300)
+        off = np.abs(pixels(told.page, "see", 2).astype(int) - drawn)  # two decimals of each latent are in it
+        assert off.max() < 16
+        assert off.mean() < 1
+        assert told.complaints == []
+
+
+def chosen_controllers(page, names):
+    """What the dream is, some steps on, with each of the controllers to choose from, by their buttons."""
+    found = {}
+    for name in names:
+        page.locator("#learn .wide").get_by_role("radio", name=name).click()
+        page.wait_for_function(
+            "name => name.startsWith(document.querySelector('#learn figcaption .name').textContent)", arg=name
+        )
+        page.wait_for_function("+document.getElementById('learn').dataset.steps < 20")
+        page.evaluate(LISTEN, "learn")
+        page.wait_for_function("window.dreamt[40] !== undefined")
+        found[name] = page.evaluate("window.dreamt[40]")
+    return found
+
+
+@needs_browser
+def test_a_runs_own_controllers_of_the_way_are_there_to_choose(browser, own_site, toy_run):
+    """CMA-ES's means are rebuilt from the run's history: the one that scored best is what the run kept as its C."""
+    (world,) = json.loads((own_site / "worlds.json").read_text())["worlds"]
+    rows = [json.loads(line) for line in (toy_run / "controller" / "history.jsonl").read_text().splitlines()]
+    assert [each["generation"] for each in world["candidates"]] == [0, *(row["generation"] for row in rows), None]
+    assert world["way"] is None
+    packed = gzip.decompress((own_site / world["id"] / world["numbers"]).read_bytes())
+    half = (len(packed) + 1) // 2
+    data = bytearray(len(packed))
+    data[0::2], data[1::2] = packed[:half], packed[half:]
+    solutions = []
+    for index in range(len(world["candidates"])):
+        place = world["arrays"][f"solution{index}"]
+        solutions.append(np.frombuffer(data, np.float32, int(np.prod(place["shape"])), place["offset"]))
+    scored = [json.loads(line) for line in (toy_run / "controller" / "scores.jsonl").read_text().splitlines()]
+    best = max(scored, key=lambda row: row["mean"])["generation"]
+    kept = load_tensors(toy_run / "controller" / "best.safetensors")["solution"].numpy()
+    assert (solutions[best] == kept).all()
+    assert (solutions[-1] == kept).all()
+    assert world["candidates"][best]["mean"] == max(row["mean"] for row in scored)
+    with serving(own_site) as address, opened(browser, f"{address}?demo=learn") as told:
+        begun(told.page, "learn")
+        names = told.page.locator("#learn .wide [role=radio]").all_inner_texts()
+        assert len(names) == len(world["candidates"])
+        assert told.page.query_selector("#learn .note code") is None
+        assert told.complaints == []
+    assert len({solution.tobytes() for solution in solutions[:-1]}) == len(rows) + 1
+
+
+@needs_browser
+@pytest.mark.parametrize("task", ["car-racing", "take-cover"])
+def test_a_shipped_agents_way_is_another_search_and_says_so(browser, address, task):
+    record = json.loads((SHIPPED / task / "way.json").read_text())
+    with opened(browser, f"{address}?demo=learn&world={task}", script=CLIPBOARD) as told:
+        page = told.page
+        begun(page, "learn")
+        note = page.inner_text("#learn .note")
+        assert "another, shorter search" in note
+        assert record["command"] in note
+        names = page.locator("#learn .wide [role=radio]").all_inner_texts()
+        assert len(names) == len(record["controllers"]) + 1 > 4
+        found = chosen_controllers(page, [names[0], names[2], names[-1]])
+        assert len(set(map(tuple, found.values()))) == 3
+        page.get_by_role("button", name="Copy the link").click()
+        page.wait_for_function("window.copied?.includes('controller=')")
+        assert told.complaints == []
+
+
+@needs_browser
+def test_no_shipped_agent_cheats_and_the_page_says_so(browser, address):
+    with opened(browser, address) as told:
+        begun(told.page, "learn")
+        assert told.page.query_selector("#cheat") is None
+    with opened(browser, f"{address}?demo=cheat") as told:
+        told.page.wait_for_selector(".told")
+        assert "nothing to show in that demo" in told.page.inner_text(".told")
+
+
 # What goes wrong is a sentence
 
 
@@ -446,7 +603,7 @@ def test_without_what_torch_needs_the_mend_is_named(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(export, "STATIC", tmp_path)
     (tmp_path / "index.html").touch()
     assert main(["export", "web", "car-racing", "--out", str(tmp_path / "site")]) == 4
-    assert 'worldmodels-vmc[web]"' in capsys.readouterr().err
+    assert "'pip install onnx onnxscript'" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
 
 

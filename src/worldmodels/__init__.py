@@ -39,6 +39,10 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from worldmodels.base.versions import own_version
+
+        return own_version()
     if name not in _HOME:
         raise AttributeError(f"module 'worldmodels' has no attribute '{name}'")
     found = getattr(_import_module(f"worldmodels.{_HOME[name]}"), name)

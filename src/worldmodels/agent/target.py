@@ -40,6 +40,13 @@ def target_path(target: str) -> Path:
     return path if (path / CONFIG).exists() else _newest_round(path) or path
 
 
+def open_runs(target: str, needed: str) -> list[Run]:
+    """Opens the run that ``target`` means, of the folder of `worldmodels iterate` every round. Raises what `open_run` does."""
+    path = Path(target)
+    rounds = [] if (path / CONFIG).exists() else sorted(path.glob("round-*/config.json"))
+    return [Run.open(found.parent) for found in rounds] or [open_run(target, needed)]
+
+
 def _newest_round(path: Path) -> Path | None:
     """Returns the newest finished round of `worldmodels iterate` in a folder, the newest if none is finished, or None."""
     rounds = [found.parent for found in path.glob("round-*/config.json") if found.parent.name[len("round-") :].isdecimal()]

@@ -6,6 +6,11 @@ import platform
 from importlib import metadata
 
 
+def own_version() -> str:
+    """Returns this package's version."""
+    return versions()["worldmodels-vmc"]
+
+
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the libraries that a result depends on."""
     found = {"python": platform.python_version()}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError, nearest
+from worldmodels.base.versions import own_version
 from worldmodels.cli.commands import COMMANDS
-from worldmodels.runtime import interrupt, streams
+from worldmodels.runtime import interrupt, progress, streams
 from worldmodels.runtime.interrupt import INTERRUPTED
 
 
@@ -17,8 +19,27 @@ def _help() -> str:
     lines = [f"  {name:18}{what}" for name, (what, _) in COMMANDS.items()]
     return "\n".join(
         ["usage: worldmodels COMMAND ...", "", "World models: V sees, M remembers, C acts.", "", *lines, "",
-         "'worldmodels COMMAND --help' shows a command's flags, units and defaults."]
+         "'worldmodels help COMMAND' shows a command's flags, units and defaults,", "'worldmodels --version' the version."]
     )  # fmt: skip
+
+
+def _told_first(args: list[str]) -> list[str] | None:
+    """Answers what is no command's: the version and the help. Returns what is left to be done, or None."""
+    if args[:1] in (["--version"], ["-V"], ["version"]):
+        print(f"worldmodels {own_version()}")
+        return None
+    if args[:1] == ["help"] and len(args) > 1:
+        return [*args[1:], "--help"]
+    if args[:1] in (["-h"], ["--help"], ["help"]):
+        print(_help())
+        return None
+    return args
+
+
+def _without_loudness(args: Sequence[str]) -> list[str]:
+    """Sets how much is said while a command works; returns the other arguments."""
+    progress.loudness = "quiet" if "--quiet" in args else "verbose" if "--verbose" in args else "usual"
+    return [arg for arg in args if arg not in ("--quiet", "--verbose")]
 
 
 def _check_working_folder() -> None:
@@ -54,10 +75,13 @@ def _interrupted(command: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's error, 3 a bad file, 4 environment or disk, 130, 141."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args or args[0] in ("-h", "--help"):
+    if not args:
         print(_help())
-        return 0 if args else 2
-    verb, rest = args[0], args[1:]
+        return 2
+    asked = _told_first(args)
+    if asked is None:
+        return 0
+    verb, rest = asked[0], _without_loudness(asked[1:])
 
     try:
         if verb not in COMMANDS:
@@ -69,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WorldModelsError as error:
         if isinstance(error.__cause__, BrokenPipeError):  # whoever reads has seen enough
             return streams.NO_READER
+        if progress.loudness == "verbose":
+            traceback.print_exc()
         print(f"worldmodels: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -34,7 +34,7 @@ class RunArgs:
     of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
     """Any environment in the place of a task (a new run only)."""
     scale: str = "laptop"
-    """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    """The task's settings to start from (a new run only): smoke, laptop or paper; 'reproduce' begins with smoke."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale (a new run only): best, or original, the paper's and its code's."""
     seed: Annotated[int, SEEDS] = 0
@@ -49,12 +49,12 @@ class RunArgs:
 class ReproduceArgs:
     """The whole experiment: collect, train V, encode, train M, evolve C, evaluate. The same command again resumes."""
 
-    task: tyro.conf.Positional[str] = ""
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")] = ""
     """What to learn; 'worldmodels tasks' lists what there is."""
     of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
     """Any environment in the place of a task."""
     scale: str = "smoke"
-    """smoke (minutes), laptop (hours) or paper (a large machine)."""
+    """smoke (minutes), laptop (hours) or paper (a large machine); a stage called by itself begins with laptop."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale: best, or original, the paper's and its code's (docs/fidelity.md)."""
     run: Path | None = None
@@ -75,7 +75,7 @@ class ReproduceArgs:
 class IterateArgs:
     """The paper's iterative procedure: each round the agent plays new episodes, V and M train on, C evolves on."""
 
-    task: tyro.conf.Positional[str] = ""
+    task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")] = ""
     """What to learn; 'worldmodels tasks' lists what there is."""
     of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
     """Any environment in the place of a task."""
@@ -101,8 +101,9 @@ class IterateArgs:
 class EvaluateArgs:
     """Score an agent on held-out seeds: episode i has seed S + i."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")] = ""
-    """A task's name (its shipped agent), a run's folder or a model's folder."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")] = ""
+    """A task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest finished round) or a
+    model's folder."""
     of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
     """Any environment in the place of a task, for --agent random."""
     settings: EvaluateConfig = EvaluateConfig()  # noqa: RUF009 (frozen)
@@ -116,8 +117,8 @@ class EvaluateArgs:
 class FidelityArgs:
     """Measure how true a run's dream is: the same policies in the dream and in reality, and M's predictions."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
-    """A run's folder with a finished controller, or the folder of `worldmodels iterate`: its newest finished round."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A run's folder with a finished controller, or the folder of `worldmodels iterate` (its newest finished round)."""
     settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
     """Over how many episodes, and in which dream."""
     json: Path | None = None
@@ -130,8 +131,9 @@ class TableArgs:
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in) or ablation (what C sees)."""
-    model: Annotated[str, tyro.conf.arg(metavar="TASK|RUN|MODEL")] = "take-cover"
-    """Whose V and M: a task's name (its shipped agent), a run's folder or a model's folder."""
+    model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
+    """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
+    finished round) or a model's folder."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
     recipe: str = BEST_RECIPE
@@ -159,8 +161,9 @@ class TableArgs:
 class PlayArgs:
     """Play in a window, or let the agent: reality or the dream. The keys are on 'h'."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
-    """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A task's name (its shipped agent), a run's folder (also half-trained), the folder of `worldmodels iterate` (its
+    newest finished round) or a model's folder."""
     settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
     """Which world is opened, and who plays."""
     record_episodes: Path | None = None
@@ -171,8 +174,9 @@ class PlayArgs:
 class VideoArgs:
     """Write a video of the agent, without a display."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
-    """A task's name (its shipped agent), a run's folder (also half-trained) or a model's folder."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A task's name (its shipped agent), a run's folder (also half-trained), the folder of `worldmodels iterate` (its
+    newest finished round) or a model's folder."""
     out: Path
     """The file to write: .mp4 or .gif."""
     settings: VideoConfig = VideoConfig()  # noqa: RUF009 (frozen)
@@ -183,8 +187,9 @@ class VideoArgs:
 class ExportWebArgs:
     """Write a page that dreams in a browser."""
 
-    targets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
-    """Tasks' names (their shipped agents), runs' folders (also half-trained) or models' folders."""
+    targets: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TARGET")]
+    """Tasks' names (their shipped agents), runs' folders (also half-trained), folders of `worldmodels iterate` (their newest
+    finished rounds) or models' folders."""
     out: Path
     """The folder to write; any static host can serve it."""
 
@@ -193,7 +198,7 @@ class ExportWebArgs:
 class PlotArgs:
     """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|RUN|MODEL")]
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
     """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents. Of
     the original's training logs (*.hist.json): their curve."""
     out: Path | None = None
@@ -238,8 +243,8 @@ class ImportOriginalArgs:
 class ExportMinariArgs:
     """Write a run's episodes as a Minari dataset, frames without loss."""
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """The run's folder."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A run's folder, or the folder of `worldmodels iterate`, which means its newest finished round."""
     out: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="OUT")]
     """The folder to write; its name is the dataset's, and ends in a version: ball-v0."""
     json: Path | None = None
@@ -250,9 +255,9 @@ class ExportMinariArgs:
 class InspectArgs:
     """Say what a run, an episode shard, a model or a result is: sizes, seeds, versions, hashes, health."""
 
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK|PATH")]
-    """A task's name (its shipped agent), a run's folder, a stage's folder, a shard, a model's folder, a safetensors file or a
-    result."""
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest finished round), a
+    model's folder, a stage's folder, a shard, a safetensors file or a result."""
     json: Path | None = None
     """Also write what was found to this file; - is standard output."""
 
@@ -263,3 +268,23 @@ class TasksArgs:
 
     json: Path | None = None
     """Also write the list to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class CleanArgs:
+    """Take out of finished runs what nothing but training needs: episodes, latents, the states to go on from."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A run's folder with a finished controller, or the folder of `worldmodels iterate`, which means all of its rounds."""
+    yes: bool = False
+    """Do not ask."""
+    json: Path | None = None
+    """Also write what was taken out to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class CompletionArgs:
+    """Write what makes a shell complete commands, flags and tasks."""
+
+    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh", "fish"]], tyro.conf.arg(metavar="SHELL")]
+    """bash, zsh or fish."""

@@ -16,6 +16,8 @@ from worldmodels import api
 from worldmodels.base import files
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.cli.arguments import (
+    CleanArgs,
+    CompletionArgs,
     EvaluateArgs,
     ExportMinariArgs,
     ExportWebArgs,
@@ -32,9 +34,11 @@ from worldmodels.cli.arguments import (
     TasksArgs,
     VideoArgs,
 )
+from worldmodels.cli.completion import completion
 from worldmodels.cli.environment import chosen_task, env_args, env_task
+from worldmodels.cli.help import flags_of
 from worldmodels.cli.parse import check_json, parse, write_result
-from worldmodels.config import BEST_RECIPE, check_rounds, check_seed, of_recipe
+from worldmodels.config import BEST_RECIPE, Config, check_rounds, check_seed, of_recipe
 from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
@@ -62,6 +66,26 @@ def _reproduce(args: Sequence[str]) -> None:
     write_result(parsed.json, api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place))
 
 
+#: What each stage does, for its help.
+DOES = {
+    "collect": "Begin a run: play the random policy, or the last round's agent, and record its episodes.",
+    "vae": "Train V, the autoencoder that sees, on the frames that 'collect' has recorded.",
+    "encode": "Send all frames through V once: what M learns from.",
+    "rnn": "Train M, the recurrent network that dreams, on what V has encoded.",
+    "controller": "Search for C, the controller that acts: by an evolution strategy, by PPO in the dream, or by both.",
+}
+
+
+def _stage_kind(base: RunArgs, settings: Config) -> type:
+    """Returns what a stage's arguments are parsed into: which run, and the stage's settings with the run's as defaults."""
+    return dataclasses.make_dataclass(
+        "StageArgs",
+        [("common", RunArgs, base), ("settings", type(settings), settings)],
+        frozen=True,
+        namespace={"__doc__": type(settings).__doc__},
+    )
+
+
 def _stage(stage: str) -> Callable[[Sequence[str]], None]:
     """Makes the command of one stage: its flags are the stage's settings, its defaults the run's."""
     verb = VERBS[stage]
@@ -87,13 +111,7 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             task = chosen_task(known.task or "", named) if named.env else known.task or RunArgs.task
             base = RunArgs(run=tyro.MISSING, task=task, scale=known.scale, recipe=known.recipe)
             settings = getattr(preset_of(get_task(task), known.scale, Path(known.run or "."), known.recipe), stage)
-        kind = dataclasses.make_dataclass(
-            "StageArgs",
-            [("common", RunArgs, base), ("settings", type(settings), settings)],
-            frozen=True,
-            namespace={"__doc__": type(settings).__doc__},
-        )
-        parsed = parse(kind, verb, args)
+        parsed = parse(_stage_kind(base, settings), verb, args, DOES[stage])
         common: RunArgs = parsed.common
         common = dataclasses.replace(common, task=env_task(common.of) or common.task)
         parsed.settings.validate()
@@ -219,7 +237,7 @@ def _play(args: Sequence[str]) -> None:
 
 
 def _watch(args: Sequence[str]) -> None:
-    parsed = parse(PlayArgs, "watch", args)
+    parsed = parse(PlayArgs, "watch", args, "Watch the agent in a window: it plays, until you take over. The keys are on 'h'.")
     settings = dataclasses.replace(parsed.settings, player="agent")
     settings.validate()
     with loading():
@@ -298,9 +316,11 @@ def _export_minari(args: Sequence[str]) -> None:
     parsed = parse(ExportMinariArgs, "export minari", args)
     check_json(parsed.json)
     with loading():
+        from worldmodels.agent.target import open_run
         from worldmodels.data.recordings.export import export_minari
 
-    num_episodes, num_frames = export_minari(parsed.run, parsed.out)
+    run = open_run(parsed.target, "episodes")
+    num_episodes, num_frames = export_minari(run.path, parsed.out)
     write_result(parsed.json, {"dataset": str(parsed.out), "num_episodes": num_episodes, "num_frames": num_frames})
     print(f"export: finished {parsed.out}, num_episodes {num_episodes}, num_frames {num_frames}")
 
@@ -315,9 +335,46 @@ def _inspect(args: Sequence[str]) -> None:
     write_result(parsed.json, inspect_path(target_path(parsed.target)))
 
 
+def _clean(args: Sequence[str]) -> None:
+    parsed = parse(CleanArgs, "clean", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.agent.target import open_runs
+        from worldmodels.runs.cleaning import bytes_freed, not_needed, remove
+
+    runs = open_runs(parsed.target, "episodes and latents")
+    with contextlib.ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(RunLock(run.path))
+        places = [place for run in runs for place in not_needed(run)]
+        freed = bytes_freed(places)
+        for place in places:
+            print(f"  {place}  {bytes_freed([place]) / 1e6:,.1f} MB")
+        print(f"{freed / 1e6:,.1f} MB in all; models, scores, logs and pictures stay, and no training can go on from here")
+        if places and not parsed.yes:
+            if not sys.stdin.isatty():
+                raise UserError("clean: nobody is there to be asked; --yes takes it out without asking")
+            if input("take it out? [y/N] ").strip().lower() not in ("y", "yes"):
+                raise UserError("clean: nothing was taken out")
+        remove(places)
+    write_result(parsed.json, {"removed": [str(place) for place in places], "bytes": freed})
+    print(f"clean: freed {freed / 1e6:,.1f} MB")
+
+
+def _completion(args: Sequence[str]) -> None:
+    parsed = parse(CompletionArgs, "completion", args)
+    with loading():
+        from worldmodels.envs.task import tasks
+
+    found, preset = tasks(), next(iter(tasks().values())).preset("laptop")
+    stages = {VERBS[stage]: _stage_kind(RunArgs(run=Path()), getattr(preset, stage)) for stage in STAGES}
+    flags = {verb: flags_of(kind) for verb, kind in (stages | KINDS).items()}
+    print(completion(parsed.shell, flags, [*COMMANDS, "help"], list(found)), end="")
+
+
 EXPORTS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "web": ("web TARGET... --out DIR", _export_web),
-    "minari": ("minari RUN OUT", _export_minari),
+    "minari": ("minari TARGET OUT", _export_minari),
 }
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "reproduce": ("the whole experiment, from nothing to scores", _reproduce),
@@ -337,6 +394,27 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "video": ("write a video of the agent, without a display", _video),
     "plot": ("draw a run", _plot),
     "export": ("write a page that dreams in a browser, or a run's episodes as a Minari dataset", _export),
-    "inspect": ("say what a file or folder is", _inspect),
+    "clean": ("free what only training needs of a finished run", _clean),
+    "inspect": ("say what a file or folder is, and how far a run is", _inspect),
     "tasks": ("list what can be learned", _tasks),
+    "completion": ("make a shell complete commands and flags", _completion),
+}
+#: What the arguments of each command that is no stage are parsed into.
+KINDS: dict[str, type] = {
+    "reproduce": ReproduceArgs,
+    "import": ImportArgs,
+    "iterate": IterateArgs,
+    "evaluate": EvaluateArgs,
+    "fidelity": FidelityArgs,
+    "table": TableArgs,
+    "play": PlayArgs,
+    "watch": PlayArgs,
+    "video": VideoArgs,
+    "plot": PlotArgs,
+    "export web": ExportWebArgs,
+    "export minari": ExportMinariArgs,
+    "clean": CleanArgs,
+    "inspect": InspectArgs,
+    "tasks": TasksArgs,
+    "completion": CompletionArgs,
 }

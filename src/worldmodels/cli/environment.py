@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 
 from worldmodels.base.errors import UserError
-from worldmodels.cli.parse import FLAGS
+from worldmodels.cli.flags import FLAGS
 from worldmodels.config import ReadConfig
 from worldmodels.runtime.interrupt import loading
 

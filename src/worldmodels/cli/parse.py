@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
-from worldmodels.config import Bounds, Config, bounds_of
-
-FLAGS = ConstructorRegistry()
-#: Marks a dataclass whose flags tyro makes by itself, for `_with_bounds` to complete.
-PLAIN = object()
-
-
-@FLAGS.struct_rule
-def _with_bounds(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """Says beside the default of a number where it must lie, and begins a group's flags with the group's prefix."""
-    kind = info.type
-    if PLAIN in info.markers or not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        return None
-    plain = ConstructorRegistry.get_struct_spec(dataclasses.replace(info, markers=(*info.markers, PLAIN)))
-    assert isinstance(plain, StructConstructorSpec)
-    bounds, prefix = bounds_of(kind), kind.prefix if issubclass(kind, Config) else ""
-    fields = []
-    for field in plain.fields:
-        name = prefix + field.name if prefix else None
-        hint = _default_and(bounds[field.name]) if field.name in bounds else None
-        flag: Any = Annotated[field.type, tyro.conf.arg(name=name, help_behavior_hint=hint)]
-        fields.append(dataclasses.replace(field, type=flag) if name or hint else field)
-    return dataclasses.replace(plain, fields=tuple(fields))
-
-
-def _default_and(bounds: Bounds) -> Callable[[str], str]:
-    return lambda default: f"(default: {default}; {bounds})"
+from worldmodels.cli.flags import FLAGS
+from worldmodels.cli.help import help_of
 
 
 def one_line(text: str) -> str:
@@ -57,8 +30,18 @@ def one_line(text: str) -> str:
     return "; ".join(kept)
 
 
-def parse(kind: Any, verb: str, args: Sequence[str]) -> Any:
-    """Parses a command's flags. Raises `UserError` with one line for anything wrong."""
+def parse(kind: Any, verb: str, args: Sequence[str], sentence: str = "") -> Any:
+    """Parses a command's flags; with ``--help`` among them it prints the help and ends.
+
+    Args:
+        sentence: what the command does; left out: the first paragraph of the kind's docstring.
+
+    Raises:
+        UserError: anything is wrong, in one line.
+    """
+    if "-h" in args or "--help" in args:
+        print(help_of(kind, verb, sentence or (kind.__doc__ or "").split("\n\n")[0]))
+        raise SystemExit(0)
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):

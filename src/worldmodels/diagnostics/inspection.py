@@ -13,14 +13,28 @@ from worldmodels.agent.files import PARTS
 from worldmodels.agent.load import load_model
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
-from worldmodels.base.logs import each_row
+from worldmodels.base.logs import each_row, rows_so_far
 from worldmodels.base.tensors import load_metadata, load_tensors
 from worldmodels.data.episodes import EpisodeStore, Shard
 from worldmodels.data.latents import LatentStore
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import get_task
-from worldmodels.runs.layout import BEST, CONFIG, DONE, EVALUATION, SHARD, STARTED, VAE, WEIGHTS
-from worldmodels.runs.run import STAGES, Run, read_done
+from worldmodels.runs.layout import (
+    BEST,
+    CONFIG,
+    DONE,
+    EVALUATION,
+    HISTORY,
+    METRICS,
+    POSITION,
+    PPO_LOG,
+    SHARD,
+    STARTED,
+    VAE,
+    WEIGHTS,
+)
+from worldmodels.runs.run import STAGES, VERBS, Run, read_done
+from worldmodels.runtime.progress import format_seconds
 
 Facts = dict[str, Any]
 
@@ -79,11 +93,68 @@ def _run(path: Path) -> Facts:
             stages[stage] |= {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
             health += _changed(folder, done["outputs"])
     config = files.read_json(path / CONFIG)
+    next_up = _next(run)
     scores = {f.stem: score_text(r, 1) for f in sorted((path / EVALUATION).glob("*.json")) if (r := _score(f))}
     return {
         "task": run.task, "scale": run.scale, "seed": run.seed, "versions": config["versions"],
-        "stages": stages, "scores": scores, "health": health,
+        "stages": stages, **next_up, "scores": scores, "health": health,
     }  # fmt: skip
+
+
+def _next(run: Run) -> Facts:
+    """Returns the command that a run needs next and how long its stage may take yet; nothing of a finished run."""
+    stage = next((stage for stage in STAGES if run.done(stage) is None), None)
+    if stage is None:
+        return {}
+    facts = {"next": f"worldmodels {VERBS[stage]} --run {run.path}"}
+    if not (run.stage_path(stage) / STARTED).exists():
+        return facts | {"may_take": "not known before it has begun"}
+    done, total, seconds, unit = _how_far(run, stage)
+    facts["so_far"] = f"{done:,} of {total:,} {unit}"
+    if done and seconds:
+        facts["may_take"] = f"{format_seconds(seconds / done * (total - done))} more, at the pace so far"
+    return facts
+
+
+def _how_far(run: Run, stage: str) -> tuple[int, int, float, str]:
+    """Returns how much of a stage that has begun is done, of how much, in how many seconds, and what is counted."""
+    folder, preset = run.stage_path(stage), run.preset
+    if stage in ("vae", "rnn"):
+        rows = rows_so_far(folder / METRICS, "step", "time")
+        steps = rows[-1]["step"] if rows else 0
+        return steps, getattr(preset, stage).num_steps, _between(rows), "steps"
+    if stage == "controller":
+        iterations = rows_so_far(folder / PPO_LOG, "iteration", "time")
+        generations = rows_so_far(folder / HISTORY, "generation", "elapsed_seconds")
+        config = preset.controller
+        if len(iterations) < config.ppo_iterations:
+            return len(iterations), config.ppo_iterations, _between(iterations), "iterations of PPO"
+        seconds = generations[-1]["elapsed_seconds"] if generations else 0.0
+        return len(generations), config.num_generations, seconds, "generations"
+    begun = (folder / STARTED).stat().st_mtime
+    if stage == "collect":
+        times = [shard.stat().st_mtime for shard in folder.glob(f"shard-*/{SHARD}")]
+        episodes = min(len(times) * preset.collect.episodes_per_shard, preset.collect.num_episodes)
+        return episodes, preset.collect.num_episodes, max([0.0, *times]) - begun if times else 0.0, "episodes"
+    position, made = folder / POSITION, run.done("collect") or {}
+    total = int(made.get("num_frames", 0))
+    if not position.exists():
+        return 0, total, 0.0, "frames"
+    frames = _look_up(files.read_json(position), "frames")
+    return frames, total, position.stat().st_mtime - begun, "frames"
+
+
+def _look_up(found: Any, name: str) -> int:
+    """Returns a whole number of a table; 0 where it has none."""
+    value = found.get(name) if isinstance(found, dict) else None
+    return value if type(value) is int else 0
+
+
+def _between(rows: list[Facts]) -> float:
+    """Returns the seconds that a log's rows took, reckoned from the first to the last of them."""
+    if len(rows) < 2:
+        return 0.0
+    return float(rows[-1]["time"] - rows[0]["time"]) * len(rows) / (len(rows) - 1)
 
 
 def _score(path: Path) -> Facts | None:

@@ -44,6 +44,9 @@ COMPONENTS = "components.safetensors"
 VAE = "vae.safetensors"
 RNN = "rnn.safetensors"
 CONTROLLER = "controller.safetensors"
+#: Of a shipped agent: controllers of the way to one, of another search, and what is known of them.
+WAY = "way.safetensors"
+WAY_RECORD = "way.json"
 
 # evaluation/
 RESULTS = "results.json"

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Literal
 
 PLAIN_SECONDS = 10.0
+VERBOSE_SECONDS = 1.0
+#: A line is no longer than this: what says least is left out first.
+WIDTH = 60
+#: How much is said; `worldmodels --quiet` and ``--verbose`` set it.
+loudness: Literal["usual", "quiet", "verbose"] = "usual"
 #: The rate is measured from the first news on, and not told before so many seconds of it, nor before as many as the first news
 #: took: start-up is no measure of the work, and what is done side by side ends in bursts.
 MEASURED_SECONDS = 2.0
@@ -36,7 +42,7 @@ class Progress:
         self._start = time.monotonic()
         self._last_line = self._start
         self._live = sys.stderr.isatty()
-        if done:
+        if done and loudness != "quiet":
             print(f"{label}: goes on at {done:,} of {total:,} {unit}", file=sys.stderr, flush=True)
 
     def update(self, done: int, score: str = "") -> None:
@@ -45,16 +51,19 @@ class Progress:
         now = time.monotonic()
         if self._first is None:
             self._first = now, done
-        if now - self._last_line >= (0.2 if self._live else PLAIN_SECONDS):
+        if loudness == "quiet":
+            return
+        if now - self._last_line >= (0.2 if self._live else VERBOSE_SECONDS if loudness == "verbose" else PLAIN_SECONDS):
             self._last_line = now
             self._show(score, now)
 
     def _show(self, score: str, now: float) -> None:
-        line = f"{self.label}: {self._done:,}/{self.total:,} {self.unit}"
-        rate = self._rate(now)
-        if rate > 0:
-            line += f", {rate:,.4g}/s, {format_seconds((self.total - self._done) / rate)} left"
-        line = f"{line}, {score}" if score else line
+        rate, count = self._rate(now), f"{self._done:,}/{self.total:,}"
+        left = f"{format_seconds((self.total - self._done) / rate)} left" if rate > 0 else ""
+        speed = "" if rate <= 0 else f"{rate:,.3g}/s" if rate >= 1 else f"{1 / rate:,.3g} s each"
+        tries = [(f"{count} {self.unit}", speed, left, score), (f"{count} {self.unit}", left, score), (count, left, score)]
+        lines = [f"{self.label}: {', '.join(part for part in parts if part)}" for parts in [*tries, (count, left), (count,)]]
+        line = next((each for each in lines if len(each) <= WIDTH), lines[-1])
         self._say(f"\r\x1b[2K{line}" if self._live else line, "" if self._live else "\n")
 
     def _rate(self, now: float) -> float:
@@ -67,6 +76,8 @@ class Progress:
 
     def finish(self, message: str) -> None:
         """Ends the line with what came of it and the time it took."""
+        if loudness == "quiet":
+            return
         took = format_seconds(time.monotonic() - self._start)
         start = "\r\x1b[2K" if self._live else ""
         self._say(f"{start}{self.label}: {message} in {took}", "\n")

@@ -36,7 +36,7 @@ try:
     import ray
     from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
-    raise UserError(f"the backend ray needs Ray ({error}): pip install 'worldmodels-vmc[ray]'") from None
+    raise UserError(f"the backend ray needs Ray ({error}): pip install ray") from None
 
 #: Timeout for connecting to a cluster, in seconds.
 CONNECT_SECONDS = 20.0

@@ -22,7 +22,7 @@ from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import VAE
 
 OPSET = 18
-#: Weights of fewer numbers stay float32: biases, which would save nothing.
+#: The encoder's weights of fewer numbers stay float32, which costs nothing.
 SMALL = 4096
 #: The largest whole number that the encoder is stored in.
 WHOLE = 63
@@ -92,7 +92,7 @@ def check_packages() -> None:
     """Raises `EnvironmentFailure` where what torch.onnx needs is not installed; it would say so in twenty lines."""
     for name in ("onnx", "onnxscript"):
         if importlib.util.find_spec(name) is None:
-            raise EnvironmentFailure(f"export web: {name} is not installed; 'pip install \"worldmodels-vmc[web]\"' brings it")
+            raise EnvironmentFailure(f"export web: {name} is not installed; 'pip install onnx onnxscript' brings it")
 
 
 def step_graph(rnn: MDNRNN) -> bytes:
@@ -150,7 +150,7 @@ def _graph(module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str],
 
 
 def _store_rounded(model: Any, bits: int) -> None:
-    """Stores large weights in float16, or as whole numbers times a scale a row; nodes make them float32 when loaded."""
+    """Stores weights in float16, or as whole numbers times a scale a row; nodes make them float32 when loaded. Biases stay."""
     import onnx
     from onnx import helper, numpy_helper
 
@@ -158,7 +158,7 @@ def _store_rounded(model: Any, bits: int) -> None:
     stored, nodes = [], []
     for weight in graph.initializer:
         values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < SMALL:
+        if values.dtype != np.float32 or values.ndim < 2 or (bits == 8 and values.size < SMALL):
             stored.append(weight)
             continue
         name, rounded = weight.name, f"{weight.name}.stored"

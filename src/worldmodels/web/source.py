@@ -21,7 +21,7 @@ from worldmodels.base.errors import BadFileError
 from worldmodels.base.logs import rows_so_far
 from worldmodels.base.tensors import load_tensors
 from worldmodels.base.types import Floats, Frame
-from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES
+from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES, WAY, WAY_RECORD
 from worldmodels.runs.run import Run
 from worldmodels.search.evolve import replay
 from worldmodels.search.start import begin_search, kept_iterations, start_after
@@ -31,6 +31,8 @@ from worldmodels.worlds.pixel_envs import PixelEnvs
 
 #: Controllers of the way to the last one that a reader can choose from.
 MAX_CANDIDATES = 6
+#: What a model without any of these has to show beside the agent.
+NO_SEARCH = "before any search: all weights 0"
 #: The controller that found a hole in the dream, where somebody has put one beside C: {"solution", "temperature"}.
 CHEATER = "cheater.safetensors"
 #: The scores that the page shows.
@@ -41,11 +43,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A controller on the way to the last one: ``solution`` float32 [parameters]; ``generation`` None where it has none."""
+    """A controller on the way to the last one: ``solution`` float32 [parameters]; ``generation`` and ``mean``, its score, where
+    it has them."""
 
     name: str
     generation: int | None
     solution: Tensor
+    mean: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Source:
     cheater: tuple[Tensor, float] | None = None
     scores: list[dict[str, Any]] = field(default_factory=list)
     curve: list[dict[str, Any]] = field(default_factory=list)
+    way: dict[str, Any] | None = None
+    """Of what other search the candidates before the last are, where they are not of the agent's own."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +87,30 @@ def open_source(target: str) -> Source:
     """
     agent, path = load(target, finished=False), target_path(target)
     run = None if is_model(path) else Run.open(path)
+    if run is None:
+        earlier, way = _another_way(path, agent)
+        folders, scores, curve = [path], _scores_of_model(path, agent), _curve_of_model(path, agent)
+    else:
+        earlier, way = kept_controllers(run), None
+        folders, scores, curve = [path / MODEL, run.stage_path("controller")], _scores_of_run(run), _curve_of_run(run)
     last = [] if agent.solution is None else [Candidate("the agent", None, agent.solution)]
-    earlier = _earlier(run) if run is not None else []
     if last and not earlier:
-        earlier = [Candidate("before any search: all weights 0", 0, torch.zeros(solution_size(agent)))]
-    return Source(
-        agent,
-        [*earlier, *last],
-        _cheater([path] if run is None else [path / MODEL, run.stage_path("controller")], solution_size(agent)),
-        _scores_of_model(path, agent) if run is None else _scores_of_run(run),
-        _curve_of_model(path, agent) if run is None else _curve_of_run(run),
-    )
+        earlier = [Candidate(NO_SEARCH, 0, torch.zeros(solution_size(agent)))]
+    return Source(agent, [*earlier, *last], _cheater(folders, solution_size(agent)), scores, curve, way)
+
+
+def _another_way(path: Path, agent: Agent) -> tuple[list[Candidate], dict[str, Any] | None]:
+    """Returns the controllers of another search on a shipped agent's V and M, and what the page says of it, or [], None."""
+    if not (path / WAY_RECORD).exists():
+        return [], None
+    record, solutions = files.read_json(path / WAY_RECORD), load_tensors(path / WAY).get("solutions")
+    rows = _read(path / WAY_RECORD, lambda: [(row["name"], row["generation"], row["mean"]) for row in record["controllers"]])
+    if solutions is None or solutions.shape != (len(rows), solution_size(agent)):
+        raise BadFileError(f"{path / WAY}: not {len(rows)} controllers of {solution_size(agent):,} parameters ('solutions')")
+    told = ("command", "seconds", "episodes", "temperature", "last_in_reality")
+    way = _read(path / WAY_RECORD, lambda: {name: record[name] for name in told})
+    pairs = zip(rows, solutions.float(), strict=True)
+    return [Candidate(name, generation, each, mean) for (name, generation, mean), each in pairs], way
 
 
 def _score(result: dict[str, Any]) -> dict[str, Any]:
@@ -133,8 +152,12 @@ def _curve_of_model(path: Path, agent: Agent) -> list[dict[str, Any]]:
 
 
 def _curve_of_run(run: Run) -> list[dict[str, Any]]:
-    rows = rows_so_far(run.stage_path("controller") / SCORES, "generation", "mean", "std")
-    return [{"round": 0, "generation": row["generation"], "mean": row["mean"]} for row in rows]
+    return [{"round": 0, "generation": row["generation"], "mean": row["mean"]} for row in _scorings(run)]
+
+
+def _scorings(run: Run) -> list[dict[str, Any]]:
+    """Returns the rows of the search's scores."""
+    return rows_so_far(run.stage_path("controller") / SCORES, "generation", "mean", "std")
 
 
 def _read(path: Path, make: Callable[[], T]) -> T:
@@ -144,8 +167,8 @@ def _read(path: Path, make: Callable[[], T]) -> T:
         raise BadFileError(f"{path}: not as evaluation and training write it ({error!r})") from None
 
 
-def _earlier(run: Run) -> list[Candidate]:
-    """Returns earlier controllers: those that PPO kept, and CMA-ES's means, found again by replaying its history."""
+def kept_controllers(run: Run) -> list[Candidate]:
+    """Returns a run's earlier controllers: those that PPO kept, and the search's means, found by replaying its history."""
     config, folder = run.preset.controller, run.stage_path("controller")
     if not (folder / HISTORY).exists() and not (folder / PPO_LOG).exists():
         return []
@@ -158,12 +181,14 @@ def _earlier(run: Run) -> list[Candidate]:
     rows = rows_so_far(folder / HISTORY, "generation", "elapsed_seconds")
     if not rows:
         return found
-    wanted = {round(len(rows) * share / MAX_CANDIDATES) for share in range(1, MAX_CANDIDATES + 1)}
+    wanted = {round(len(rows) * share / MAX_CANDIDATES) for share in range(1, MAX_CANDIDATES + 1)} - {0}
+    means = {row["generation"]: row["mean"] for row in _scorings(run)}
     search = begin_search(config, run)
     for row in rows:
         replay(search, row, folder / HISTORY)
         if search.generation in wanted:
-            found.append(Candidate(f"generation {search.generation}", search.generation, torch.from_numpy(search.mean).float()))
+            number, solution = search.generation, torch.from_numpy(search.mean).float()
+            found.append(Candidate(f"generation {number}", number, solution, means.get(number)))
     return found
 
 

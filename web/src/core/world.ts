@@ -19,10 +19,22 @@ export interface CurvePoint {
   mean: number;
 }
 
-/** A controller to choose: `name` says which, `at` its generation where it has one. */
+/** A controller to choose, the agent last: its generation where it has one, and its score where it was scored. */
 export interface Candidate {
   name: string;
   generation: number | null;
+  mean: number | null;
+}
+
+/** The search that the candidates before the agent are of, where it was not the agent's own. */
+export interface Way {
+  command: string;
+  seconds: number;
+  /** Of the dream at this temperature each was scored over so many. */
+  episodes: number;
+  temperature: number;
+  /** What the last of them reached in the real game. */
+  last_in_reality: { mean: number; episodes: number };
 }
 
 export interface Episode {
@@ -66,6 +78,7 @@ export interface WorldFacts {
   numbers: string;
   arrays: Record<string, Place>;
   candidates: Candidate[];
+  way: Way | null;
   cheater_temperature: number | null;
   scores: Score[];
   curve: CurvePoint[];
@@ -127,12 +140,17 @@ export class World {
     return this.facts;
   }
 
-  /** V's view of frames, uint8 [64, 64, 4] or [64, 64, 3] each: mu and logvar. */
+  /** Fetches V's encoder, once. */
+  loadEncoder(): Promise<Graph> {
+    return (this.encoder ??= Graph.load(this.root, this.url(this.facts.networks.encoder!)));
+  }
+
+  /** V's view of a frame, RGBA [64, 64, 4]: mu and logvar. */
   async encode(pixels: Uint8ClampedArray): Promise<{ mu: Float32Array; logvar: Float32Array }> {
-    this.encoder ??= Graph.load(this.root, this.url(this.facts.networks.encoder!));
+    const encoder = await this.loadEncoder();
     const frames = new Float32Array(64 * 64 * 3);
     for (let i = 0; i < 64 * 64; i++) for (let c = 0; c < 3; c++) frames[3 * i + c] = pixels[4 * i + c];
-    const found = await (await this.encoder).run({ frames }, 1, [64, 64, 3]);
+    const found = await encoder.run({ frames }, 1, [64, 64, 3]);
     return { mu: found.mu as Float32Array, logvar: found.logvar as Float32Array };
   }
 

@@ -3,9 +3,12 @@
 import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
-import type { Demo } from "./main";
+import { cardOf, Speed } from "./facts";
+import { save, Tape } from "./gif";
+import { linkButton, within } from "./link";
 import { playIn } from "./loop";
-import { cardOf } from "./stage";
+import type { Demo } from "./main";
+import { GIF_SECONDS } from "./stage";
 
 export const beside: Demo = {
   id: "beside",
@@ -39,7 +42,11 @@ export const beside: Demo = {
     const real = new Screen("The real game");
     const dreamt = new Screen("The dream");
     const dream = new Dream(world, [link.tau ?? facts.temperature]);
-    let from = Math.min(Math.round(episode.steps * 0.3), episode.steps - 1);
+    const speed = new Speed();
+    const tape = new Tape(GIF_SECONDS);
+    const message = el("p.message", { role: "status" });
+    const seed = el("span.seed");
+    let from = within(link.at, 0, episode.steps - 1) ?? Math.min(Math.round(episode.steps * 0.3), episode.steps - 1);
     let t = from;
     let turn = link.seed ?? 1;
     const caption = el("span.name", {}, "the dream");
@@ -48,10 +55,16 @@ export const beside: Demo = {
     const begin = (): void => {
       t = from;
       dream.goOn([moments[from]], [turn]);
+      tape.clear();
+      seed.textContent = `seed ${turn}`;
     };
     const show = async (): Promise<void> => {
-      real.show(episode.frame(t));
-      dreamt.show(await dream.decode());
+      const both = new Uint8Array(2 * 64 * 64 * 4);
+      both.set(episode.frame(t));
+      both.set(await speed.frame(() => dream.decode()), both.length / 2);
+      real.show(both.subarray(0, both.length / 2));
+      dreamt.show(both.subarray(both.length / 2));
+      tape.add(t / facts.fps, both);
       at.textContent = `${(t / facts.fps).toFixed(1)} s`;
       since.textContent = `+ ${((t - from) / facts.fps).toFixed(1)} s`;
       section.dataset.steps = String(t);
@@ -63,15 +76,17 @@ export const beside: Demo = {
       paused: matchMedia("(prefers-reduced-motion: reduce)").matches,
       play: (steps: number) =>
         queue(async () => {
-          for (let i = 0; i < steps; i++) {
-            if (t >= episode.steps || dream.slots[0].over) {
-              begin();
-              break;
-            }
-            await dream.step([episode.actions.subarray(t * action, (t + 1) * action)]);
-            t += 1;
+          if (t >= episode.steps || dream.slots[0].over) begin();
+          else {
+            const most = Math.min(steps, episode.steps - t);
+            await speed.steps(most, async () => {
+              for (let i = 0; i < most && !dream.slots[0].over; i++, t++) {
+                await dream.step([episode.actions.subarray(t * action, (t + 1) * action)]);
+              }
+            });
           }
           await show();
+          speed.tell(facts.fps);
         }),
     };
     const pause = button(playing.paused ? "Go on" : "Pause", "Pause or go on", () => {
@@ -83,6 +98,7 @@ export const beside: Demo = {
         begin();
         await show();
       });
+    const saveGif = async (): Promise<void> => save(await tape.gif(), `beside-${facts.id}-${turn}.gif`);
     const moment = slider(
       "Dream on from",
       { min: 0, max: episode.steps - 1, step: 1, value: from },
@@ -119,8 +135,11 @@ export const beside: Demo = {
             turn += 1;
             again();
           }),
+          button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF, the game beside the dream`, () => void saveGif()),
+          linkButton(() => ({ demo: "beside", world: facts.id, seed: turn, tau: dream.temperatures[0], at: from }), message),
         ),
-        el("p.facts", {}, el("span", {}, `played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"}, seed ${facts.episode!.seed}`), ...cardOf(facts)),
+        message,
+        el("p.facts", {}, speed.element, seed, el("span", {}, `the game: seed ${facts.episode!.seed}, played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"}`), ...cardOf(facts)),
       ),
     );
     begin();

@@ -1,15 +1,16 @@
 /** A GIF of the last ten seconds. */
 
-/** Pixels of the GIF for one of the dream's, and milliseconds between two of its pictures. */
-const SCALE = 4;
+/** Milliseconds between two of the GIF's pictures. */
 const DELAY = 60;
+const SIDE = 64;
 
-/** Keeps the last pictures, RGBA 64×64 each, with their times in seconds of the dream. */
+/** Keeps the last pictures, with their times in seconds of the dream: one screen, or several side by side. */
 export class Tape {
   private readonly frames: { time: number; pixels: Uint8Array }[] = [];
 
   constructor(private readonly seconds: number) {}
 
+  /** @param pixels RGBA [screens, 64, 64, 4]. */
   add(time: number, pixels: Uint8Array): void {
     const last = this.frames.at(-1);
     if (last && time < last.time) this.frames.length = 0;
@@ -30,22 +31,29 @@ export class Tape {
   async gif(): Promise<Blob> {
     const { GIFEncoder, applyPalette, quantize } = await import("gifenc");
     const encoder = GIFEncoder();
-    const side = 64 * SCALE;
+    const size = this.frames[0].pixels.length;
+    const screens = size / (4 * SIDE * SIDE);
+    /** Pixels of the GIF for one of the dream's. */
+    const scale = screens === 1 ? 4 : screens === 2 ? 3 : 2;
+    const [width, height] = [screens * SIDE * scale, SIDE * scale];
     // One palette for all: a picture's own would flicker.
-    const sample = new Uint8Array(Math.min(this.frames.length, 12) * 64 * 64 * 4);
-    for (let i = 0; i * 64 * 64 * 4 < sample.length; i++) {
-      const which = Math.floor((i * this.frames.length * 64 * 64 * 4) / sample.length);
-      sample.set(this.frames[which].pixels, i * 64 * 64 * 4);
+    const sample = new Uint8Array(Math.min(this.frames.length, 12) * size);
+    for (let i = 0; i * size < sample.length; i++) {
+      const which = Math.floor((i * this.frames.length * size) / sample.length);
+      sample.set(this.frames[which].pixels, i * size);
     }
     const palette = quantize(sample, 256);
     for (const { pixels } of this.frames) {
       const small = applyPalette(pixels, palette);
-      const large = new Uint8Array(side * side);
-      for (let y = 0; y < side; y++) {
-        const row = Math.floor(y / SCALE) * 64;
-        for (let x = 0; x < side; x++) large[y * side + x] = small[row + Math.floor(x / SCALE)];
+      const large = new Uint8Array(width * height);
+      for (let y = 0; y < height; y++) {
+        const row = Math.floor(y / scale) * SIDE;
+        for (let x = 0; x < width; x++) {
+          const column = Math.floor(x / scale);
+          large[y * width + x] = small[Math.floor(column / SIDE) * SIDE * SIDE + row + (column % SIDE)];
+        }
       }
-      encoder.writeFrame(large, side, side, { palette, delay: DELAY });
+      encoder.writeFrame(large, width, height, { palette, delay: DELAY });
     }
     encoder.finish();
     return new Blob([encoder.bytes() as BlobPart], { type: "image/gif" });

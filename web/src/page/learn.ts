@@ -2,13 +2,14 @@
 
 import type { CurvePoint, WorldFacts } from "../core/world";
 import { choice, el, number } from "./dom";
+import { within } from "./link";
 import type { Demo } from "./main";
 import { Stage } from "./stage";
 
 const WIDTH = 560;
 const HEIGHT = 200;
-const LEFT = 44;
-const BOTTOM = 26;
+const LEFT = 60;
+const BOTTOM = 28;
 
 const svg = (name: string, attributes: Record<string, string | number>, text = ""): SVGElement => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -64,25 +65,43 @@ export const learn: Demo = {
   async fill(section, place, world, link) {
     const { facts } = world;
     const last = facts.candidates.length - 1;
+    let chosen = within(link.controller, 0, last) ?? last;
     const stage = new Stage(section, {
       demo: "learn",
       world,
       seed: link.seed ?? 5,
-      slots: [{ caption: facts.candidates[last].name, tau: link.tau ?? facts.temperature, who: "agent", agent: world.controller(last) }],
+      slots: [{ caption: facts.candidates[chosen].name, tau: link.tau ?? facts.temperature, who: "agent", agent: world.controller(chosen) }],
+      link: () => ({ controller: chosen }),
     });
     const caption = stage.element.querySelector("figcaption .name")!;
-    const names = facts.candidates.map((each) => each.name);
-    const picker = choice("Controller", names, last, (index) => {
-      caption.textContent = names[index];
+    const names = facts.candidates.map(({ name, mean }) => (mean === null ? name : `${name}: ${number(mean)}`));
+    const picker = choice("Controller", names, chosen, (index) => {
+      chosen = index;
+      caption.textContent = facts.candidates[index].name;
       stage.restart([{ agent: world.controller(index) }]);
     });
     picker.classList.add("wide");
     const picture = facts.curve.length > 1 ? chart(facts.curve, facts) : el("p.note", {}, "No scores of the way were kept with this model.");
-    const missing = facts.candidates.length < 3 ? el("p.note", {}, "The controllers in between were not kept with this model; a run's folder has them.") : null;
-    place.append(el("div.learning", {}, picture, picker, missing ?? ""), stage.element);
+    place.append(el("div.learning", {}, picture, picker, aboutWay(facts)), stage.element);
     return () => {
       stage.remove();
       place.replaceChildren();
     };
   },
 };
+
+/** Says where the controllers to choose from come from, where that is not the search of the curve. */
+function aboutWay({ way, candidates, reward_head }: WorldFacts): HTMLElement | string {
+  if (way) {
+    return el(
+      "p.note",
+      {},
+      "The search of the curve kept only its last controller, the agent. The others are of another, shorter search on the same V and M, " +
+        `made to be shown here: from nothing, in the dream, in ${number(way.seconds / 60)} minutes (`,
+      el("code", {}, way.command),
+      `). Their scores, in ${reward_head ? "points" : "steps"}, are means of ${number(way.episodes)} dreams at τ ${way.temperature}; ` +
+        `in the real game the last of them has ${number(way.last_in_reality.mean)}, over ${number(way.last_in_reality.episodes)} episodes.`,
+    );
+  }
+  return candidates.length < 3 ? el("p.note", {}, "The controllers in between were not kept with this model; a run's folder has them.") : "";
+}

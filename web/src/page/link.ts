@@ -1,10 +1,18 @@
-/** The address: which demo stands alone, and with which world, seed and temperature it begins. */
+/** The address: which demo stands alone, and with which world, seed, temperature and choices it begins. */
+
+import { button } from "./dom";
 
 export interface Link {
   demo?: string;
   world?: string;
   seed?: number;
   tau?: number;
+  /** A moment of the recorded episode, in steps. */
+  at?: number;
+  /** The number of a controller of the way. */
+  controller?: number;
+  /** V's latents, where they are not the frame's. */
+  z?: number[];
 }
 
 function finite(text: string | null): number | undefined {
@@ -14,16 +22,40 @@ function finite(text: string | null): number | undefined {
 
 export function readLink(): Link {
   const query = new URLSearchParams(location.search);
+  const z = query.get("z")?.split(",").map(Number);
   return {
     demo: query.get("demo") ?? undefined,
     world: query.get("world") ?? undefined,
     seed: finite(query.get("seed")),
     tau: finite(query.get("tau")),
+    at: finite(query.get("at")),
+    controller: finite(query.get("controller")),
+    z: z?.every(Number.isFinite) ? z : undefined,
   };
+}
+
+/** Returns a link's number, if it has one of these; a fraction is rounded. */
+export function within(value: number | undefined, low: number, high: number): number | undefined {
+  return value === undefined ? undefined : Math.min(Math.max(Math.round(value), low), high);
 }
 
 export function addressOf(link: Link): string {
   const url = new URL(location.pathname, location.href);
   for (const [name, value] of Object.entries(link)) if (value !== undefined) url.searchParams.set(name, String(value));
   return url.href;
+}
+
+/** A button that copies the address of what is seen; `message` says so. */
+export function linkButton(link: () => Link, message: HTMLElement): HTMLButtonElement {
+  const copy = async (): Promise<void> => {
+    const address = addressOf(link());
+    try {
+      await navigator.clipboard.writeText(address);
+      message.textContent = "The link is copied.";
+    } catch {
+      history.replaceState(null, "", address);
+      message.textContent = "The link is in the address bar.";
+    }
+  };
+  return button("Copy the link", "An address that shows the same again", () => void copy());
 }

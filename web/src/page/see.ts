@@ -3,6 +3,8 @@
 import { Random } from "../core/random";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
+import { BACKEND, cardOf } from "./facts";
+import { linkButton, within } from "./link";
 import type { Demo } from "./main";
 
 /** Sliders that are shown at first: the latents that tell pictures apart most. */
@@ -20,8 +22,15 @@ export const see: Demo = {
   fits: (facts) => !!facts.networks.encoder && !!facts.episode,
   async fill(section, place, world, link) {
     const { facts } = world;
-    const episode = await recorded(world);
-    const random = new Random(link.seed ?? Date.now() % 1_000_000);
+    const [episode] = await Promise.all([recorded(world), world.loadEncoder()]);
+    // Each draw has the next seed, so that the address tells the next one too.
+    let seed = link.seed ?? 1;
+    const normals = (): Float32Array => {
+      const random = new Random(seed);
+      seedText.textContent = `seed ${++seed}`;
+      return mu.map(() => random.normal());
+    };
+    let at = within(link.at, 0, episode.steps) ?? Math.round(episode.steps / 2);
     const real = new Screen("A real frame");
     const again = new Screen("V's reconstruction");
     const drawn = new Screen("The picture of the sliders' latents");
@@ -31,7 +40,8 @@ export const see: Demo = {
     let busy = false;
     let wanted = false;
     const what = el("span.name", {}, "from latents");
-    const count = el("p.facts");
+    const speed = el("span.speed", {}, "…");
+    const seedText = el("span.seed", {}, `seed ${seed}`);
 
     const order = facts.latent_order;
     const sliders = order.map((latent, i) =>
@@ -71,7 +81,7 @@ export const see: Demo = {
       real.show(pixels);
       const started = performance.now();
       const found = await world.encode(pixels);
-      count.textContent = `V's encoder ${(performance.now() - started).toFixed(1)} ms, WebAssembly SIMD on one thread. Its weights are rounded to 7 bits to travel light.`;
+      speed.textContent = `V's encoder ${(performance.now() - started).toFixed(1)} ms a frame, weights of 7 bits, ${BACKEND}`;
       mu = found.mu as Float32Array<ArrayBuffer>;
       logvar = found.logvar as Float32Array<ArrayBuffer>;
       take(mu, "from latents");
@@ -110,9 +120,10 @@ export const see: Demo = {
 
     const moment = slider(
       "Real frame",
-      { min: 0, max: episode.steps, step: 1, value: Math.round(episode.steps / 2) },
+      { min: 0, max: episode.steps, step: 1, value: at },
       (value) => `${(value / facts.fps).toFixed(1)} s`,
       (value) => {
+        at = value;
         note.textContent = "";
         void look(episode.frame(value));
       },
@@ -137,20 +148,25 @@ export const see: Demo = {
         el(
           "div.tools",
           {},
-          button("Draw", "Numbers from V's spread", () => take(mu.map((m, i) => m + Math.exp(0.5 * logvar[i]) * random.normal()), "a draw")),
-          button("Random latents", "A picture that nobody has seen", () => take(mu.map(() => random.normal()), "random latents")),
+          button("Draw", "Numbers from V's spread", () => {
+            const normal = normals();
+            take(mu.map((m, i) => m + Math.exp(0.5 * logvar[i]) * normal[i]), "a draw");
+          }),
+          button("Random latents", "A picture that nobody has seen", () => take(normals(), "random latents")),
           button("Back to the frame", "The latents of the frame", () => take(mu, "from latents")),
           el("label.button", { for: drop.id, title: "Choose a picture of your own" }, "Your own picture"),
           drop,
           sliders.length > FIRST && more,
+          linkButton(() => ({ demo: "see", world: facts.id, seed, at, z: z.every((value, i) => value === mu[i]) ? undefined : [...z].map((value) => Number(value.toFixed(2))) }), note),
         ),
         note,
         el("div.latents", {}, ...sliders.slice(0, FIRST).map((each) => each.element)),
         rest,
-        count,
+        el("p.facts", {}, speed, seedText, ...cardOf(facts)),
       ),
     );
-    await look(episode.frame(Math.round(episode.steps / 2)));
+    await look(episode.frame(at));
+    if (link.z?.length === facts.latent) take(Float32Array.from(link.z), "the link's latents");
     section.dataset.begun = "yes";
     return () => undefined;
   },

@@ -4,14 +4,15 @@ import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
 import type { Controller } from "../core/controller";
 import type { World, WorldFacts } from "../core/world";
 import { button, el, number, Screen, slider, title } from "./dom";
+import { cardOf, Speed } from "./facts";
 import { save, Tape } from "./gif";
 import { Keys } from "./keys";
-import { addressOf } from "./link";
+import { linkButton, type Link } from "./link";
 import { isCurrent, playIn, type Playing } from "./loop";
 
 /** Seconds that a press of "back" takes away, and that a GIF holds. */
 const BACK_SECONDS = 1;
-const GIF_SECONDS = 10;
+export const GIF_SECONDS = 10;
 /** Seconds that an ended episode stays on the screen before the next begins by itself. */
 const REST_SECONDS = 3;
 /** What an action's numbers are called. */
@@ -38,6 +39,8 @@ export interface StageOptions {
   /** What a person's first key does: take over where the dream is, or begin the episode again beside the agent. */
   takeOver?: "here" | "again";
   layout?: string;
+  /** What else the address of this demo says. */
+  link?: () => Link;
   /** Told when all episodes have ended. */
   ended?: (slots: Slot[], seed: number) => string;
 }
@@ -55,13 +58,12 @@ export class Stage implements Playing {
   private actions: Float32Array[];
   private rest = 0;
   private branch = 0;
-  private sums = { steps: 0, stepTime: 0, frames: 0, frameTime: 0 };
+  private readonly speed = new Speed();
   private work: Promise<unknown> = Promise.resolve();
   private readonly pauseButton: HTMLButtonElement;
   private readonly whoButton: HTMLButtonElement | null = null;
   private readonly seedText = el("span.seed");
   private readonly message = el("p.message", { role: "status" });
-  private readonly speed = el("span.speed", {}, "…");
   private readonly frame: HTMLElement;
   private begun = false;
 
@@ -94,7 +96,7 @@ export class Stage implements Playing {
     }
     tools.append(
       button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF`, () => void this.saveGif()),
-      button("Copy the link", "An address with this world, seed and temperature", () => void this.copyLink()),
+      linkButton(() => this.link(), this.message),
     );
     this.element = el("div.stage", {}, this.frame);
     if (options.playable && this.keys.names.length) this.element.append(this.pads());
@@ -165,12 +167,11 @@ export class Stage implements Playing {
         if (this.rest >= REST_SECONDS && this.options.slots[0].who === "agent") await this.begin((this.seed % 999_999) + 1);
         return;
       }
-      const started = performance.now();
-      for (let i = 0; i < steps; i++) await this.step();
-      this.sums.steps += steps;
-      this.sums.stepTime += performance.now() - started;
+      await this.speed.steps(steps, async () => {
+        for (let i = 0; i < steps; i++) await this.step();
+      });
       await this.show();
-      if (this.sums.frames >= this.fps()) this.tellSpeed();
+      this.speed.tell(this.fps());
     });
   }
 
@@ -196,13 +197,10 @@ export class Stage implements Playing {
   }
 
   private async show(): Promise<void> {
-    const started = performance.now();
-    const frames = await this.dream.decode();
+    const frames = await this.speed.frame(() => this.dream.decode());
     const size = 64 * 64 * 4;
     this.screens.forEach((screen, i) => screen.show(frames.subarray(i * size, (i + 1) * size)));
-    this.sums.frames += 1;
-    this.sums.frameTime += performance.now() - started;
-    this.tape.add(this.dream.slots[0].steps / this.fps(), frames.subarray(0, size));
+    this.tape.add(Math.max(...this.dream.slots.map((slot) => slot.steps)) / this.fps(), frames);
     this.dream.slots.forEach((slot, i) => this.showHud(slot, i));
     this.bars.forEach((bar, i) => {
       const { low, high } = this.facts;
@@ -261,16 +259,7 @@ export class Stage implements Playing {
   }
 
   private line(): HTMLElement {
-    return el("p.facts", {}, this.speed, this.seedText, ...cardOf(this.facts));
-  }
-
-  private tellSpeed(): void {
-    const { steps, stepTime, frames, frameTime } = this.sums;
-    const m = (stepTime / steps).toFixed(1);
-    const v = (frameTime / frames).toFixed(1);
-    this.speed.textContent = `M ${m} ms a step, V ${v} ms a frame, WebAssembly SIMD on one thread`;
-    this.section.dataset.frameMilliseconds = String(stepTime / steps + frameTime / frames);
-    this.sums = { steps: 0, stepTime: 0, frames: 0, frameTime: 0 };
+    return el("p.facts", {}, this.speed.element, this.seedText, ...cardOf(this.facts));
   }
 
   private pause(): void {
@@ -338,16 +327,9 @@ export class Stage implements Playing {
     this.section.dataset.gif = String(blob.size);
   }
 
-  private async copyLink(): Promise<void> {
-    const { demo } = this.options;
-    const address = addressOf({ demo, world: this.facts.id, seed: this.seed, tau: this.options.slots[0].tau });
-    try {
-      await navigator.clipboard.writeText(address);
-      this.message.textContent = "The link is copied.";
-    } catch {
-      history.replaceState(null, "", address);
-      this.message.textContent = "The link is in the address bar.";
-    }
+  private link(): Link {
+    const { demo, link } = this.options;
+    return { demo, world: this.facts.id, seed: this.seed, tau: this.options.slots[0].tau, ...link?.() };
   }
 
   private readonly keyDown = (event: KeyboardEvent): void => {
@@ -423,19 +405,4 @@ export class Stage implements Playing {
     document.removeEventListener("keyup", this.keyUp);
     this.element.remove();
   }
-}
-
-/** The model's card in a line: scores and hashes. */
-export function cardOf(facts: WorldFacts): HTMLElement[] {
-  const scores = facts.scores.map((score) => {
-    const where = score.world === "real" ? "real game" : `its dream at τ ${score.temperature}`;
-    const who = score.agent === "random" ? "a random player" : "the agent";
-    return `${who} in the ${where.replace("its ", "")}: ${number(score.mean)} ± ${number(score.std)} over ${number(score.episodes)} episodes`;
-  });
-  const hashes = Object.entries({ V: "vae", M: "rnn", C: "controller" })
-    .filter(([, part]) => facts.hashes[part])
-    .map(([name, part]) => `${name} ${facts.hashes[part].slice(0, 8)}`);
-  const found = scores.map((score) => el("span", {}, score));
-  if (hashes.length) found.push(el("span", { title: "the first digits of each part's SHA-256" }, hashes.join(", ")));
-  return found;
 }

@@ -1,4 +1,4 @@
-"""Minari datasets, read and written; the package comes with ``pip install worldmodels-vmc[minari]``.
+"""Minari datasets, read and written; the packages come with ``pip install minari h5py pillow``.
 
 Frames are written as they are: Minari's own way, JPEG, would change them. A Minari episode has an observation more than it has
 actions; ours have not, and the last frame is written twice.
@@ -32,7 +32,7 @@ def need_minari() -> None:
         import h5py  # noqa: F401 (Minari's own message would be of the import of a module of its)
         import minari  # noqa: F401
     except ImportError as error:
-        mend = "'pip install worldmodels-vmc[minari]' brings it"
+        mend = "'pip install minari h5py pillow' brings it"
         raise UserError(f"Minari datasets need a package that is not here ({error}); {mend}") from None
 
 
