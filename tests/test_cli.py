@@ -50,7 +50,7 @@ def test_every_command_has_help(verb, capsys):
         (["reproduce", "toy", "--scale", "smok"], "no scale 'smok'; did you mean 'smoke'?"),
         (["reproduce", "toy", "--sed", "1"], "--seed"),
         (["reproduce", "toy", "--seed", "many"], "--seed"),
-        (["reproduce"], "What to learn"),
+        (["reproduce"], "none is named"),
         (["collect", "--run", "new", "--task", "tyo"], "did you mean 'toy'?"),
         (["collect", "--run", "new", "--task", "toy", "--scale", "smokey"], "did you mean 'smoke'?"),
         (["collect", "--run", "new", "--task", "toy", "--num-episode", "3"], "--num-episodes"),

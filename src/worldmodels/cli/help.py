@@ -52,6 +52,10 @@ TOLD = {
         ("import recordings/ --run runs/mine", "import CarRacing/human-v0 --run runs/mine --task car-racing"),
         ("--run", "--task", "--scale", "--seed", "--json"),
     ),
+    "import-original": Told(
+        ("import-original WorldModelsExperiments/doomrnn --out runs/theirs", "import-original carracing/log --out runs/theirs"),
+        ("--out", "--json"),
+    ),
     "train-vae": Told(
         ("train-vae --run runs/mine", "train-vae --run runs/mine --num-steps 10000 --device cuda"),
         ("--run", "--num-steps", "--learning-rate", "--batch-size", "--device"),
