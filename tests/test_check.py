@@ -13,7 +13,7 @@ from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, Shard, write_shard
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import Task, get_task, register
+from worldmodels.envs.task import Task, completed, get_task, register
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 
@@ -218,7 +218,7 @@ def test_left_at_their_defaults_the_reward_and_the_end_are_learned():
     """A newcomer's spec: nothing but what must be given."""
     required = {f.name for f in dataclasses.fields(Task) if f.default is f.default_factory is dataclasses.MISSING}
     toy = get_task("toy")
-    spec = Task(**{name: getattr(toy, name) for name in required})
+    spec = completed(Task(**{name: getattr(toy, name) for name in required}))
     check_task(spec)
     model = random_world_model(spec)
     assert (model.rnn.sizes.reward_head, model.rnn.sizes.done_head) == (True, True)
