@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import worldmodels as wm
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.cli import main
-from worldmodels.config import ReadConfig
+from worldmodels.config import PlayConfig, ReadConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.envs import patience, presets, sizing
 from worldmodels.envs.any_env import AnyEnv, make_any, read_defaults
@@ -32,6 +32,7 @@ from worldmodels.envs.task import PlaySettings, get_task
 from worldmodels.runs import task_file
 from worldmodels.runs.env_task import EnvTask, task_name
 from worldmodels.runs.run import Run
+from worldmodels.viewer.session import Session
 
 PLUGIN = str(Path(__file__).parent / "plugin")
 #: Flags that make every stage tiny.
@@ -348,10 +349,27 @@ def test_cart_pole_through_every_stage_and_every_verb(cart_pole, tmp_path):
         asked = ["--world", world, "--episodes", "2", "--num-workers", "1", "--json", str(tmp_path / "score.json")]
         assert main(["evaluate", str(where), *asked]) == 0
         score = json.loads((tmp_path / "score.json").read_text())
-        # Two points a step of ours, but for the last.
-        assert world == "dream" or all(e["return"] in (2 * e["length"] - 1, 2 * e["length"]) for e in score["episodes"])
+        # Two points a step of ours; the last one may end after its first half.
+        lost = {2 * episode["length"] - episode["return"] for episode in score["episodes"]}
+        assert lost <= {0, 1} or world == "dream"
     # In a process that has not seen the run, and knows of the environment what the folder says.
     assert run_cli("video", model, "--out", tmp_path / "v.gif", "--steps", "3").returncode == 0
+
+
+def test_choices_are_never_mixed_and_a_persons_keys_choose(cart_pole, tmp_path):
+    """The agent's data has a random choice in the place of its own now and then; no key is the first option."""
+    asked = ["--previous", str(cart_pole), "--policy", "agent", "--max-noise", "1", "--seed", "1", "--scale", "smoke"]
+    named = ["--task", Run.open(cart_pole).task]
+    assert main(["collect", "--run", str(tmp_path / "next"), *named, *asked, *TINY["collect"]]) == 0
+    shards = EpisodeStore(tmp_path / "next" / "episodes").shards
+    done = np.concatenate([shard.steps()["action"] for shard in shards])
+    assert set(map(tuple, done.tolist())) <= {(0.0, 1.0), (1.0, 0.0)}
+    session = Session(wm.load(cart_pole), PlayConfig(world="dream"))
+    for keys, action in (({"right"}, [0, 1]), ({"left"}, [1, 0]), (set(), [1, 0])):
+        session.restart()  # this M's dreams end at once
+        session.step(frozenset(keys))
+        assert session.action.tolist() == action
+    session.close()
 
 
 def test_the_same_command_resumes_and_another_environment_is_refused(cart_pole, capfd):

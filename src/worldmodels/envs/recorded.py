@@ -6,10 +6,9 @@ import functools
 
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, EvaluateConfig, Preset, RNNConfig, VAEConfig
-from worldmodels.envs.any_env import USUAL_FPS
 from worldmodels.envs.choices import Choose
 from worldmodels.envs.native_actions import Within
-from worldmodels.envs.task import PlaySettings, Task
+from worldmodels.envs.task import Task
 from worldmodels.runs.recorded import RecordedTask
 
 #: An episode of the dream is scored here: there is nowhere else.
@@ -57,5 +56,4 @@ def recorded_task(facts: RecordedTask) -> Task:
         squash=Choose(choices) if choices else Within(facts.lows, facts.highs),
         choices=choices,
         done_head=facts.has_ends,
-        play=PlaySettings(render_fps=USUAL_FPS),
     )

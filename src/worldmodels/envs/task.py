@@ -91,8 +91,9 @@ class PlaySettings:
     """What a key adds to the environment's action, by pygame's name of the key."""
     key_ramp: float = 2.0
     """How far a person's action moves towards what the keys say in one step, each component."""
-    render_fps: int = 0
-    """Steps per second of real time, in the window and in videos; 0: the environment's own, 35 where it names none."""
+    render_fps: int = USUAL_FPS
+    """Steps per second of real time, in the window and in videos. Left at 35, it is the environment's own where that is asked
+    for what the task does not say."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class Task:
     @property
     def is_complete(self) -> bool:
         """Whether nothing is left to be asked of the environment (`completed`)."""
-        return bool(self.action_size and self.max_episode_steps and self.play.render_fps)
+        return bool(self.action_size and self.max_episode_steps)
 
     @property
     def reward_head(self) -> bool:
@@ -260,9 +261,7 @@ def completed(task: Task) -> Task:
     if task.is_complete:
         return task
     found = None if task.action_size else read_defaults(task.env_id, task.env_kwargs, task.read)
-    steps, fps = (found.max_episode_steps, found.render_fps) if found else (USUAL_STEPS, USUAL_FPS)
-    play = replace(task.play, render_fps=task.play.render_fps or fps)
-    task = replace(task, max_episode_steps=task.max_episode_steps or steps, play=play)
+    task = replace(task, max_episode_steps=task.max_episode_steps or (found.max_episode_steps if found else USUAL_STEPS))
     return acting_as(task, found) if found else task
 
 
@@ -281,7 +280,11 @@ def acting_as(task: Task, found: Defaults) -> Task:
         choices=choices,
         # Episodes may be short, and M reads them one after the other.
         restart_input=task.restart_input or bool(found.observation),
-        play=replace(task.play, keys=task.play.keys or usual_keys(found)),
+        play=replace(
+            task.play,
+            keys=task.play.keys or usual_keys(found),
+            render_fps=found.render_fps if task.play.render_fps == USUAL_FPS else task.play.render_fps,
+        ),
         published=replace(task.published, solved_at=task.published.solved_at or found.solved_at),
     )
 
