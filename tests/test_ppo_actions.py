@@ -53,11 +53,11 @@ def the_model(name):
     """What is done decides: dreams of survival end where the first action is 1, else the reward is its opposite."""
     model = random_world_model(a_task(name))
     chosen = "choices" in name
-    follow_the_action(model, -1.5 if chosen else -0.5, 3.0 if chosen else 1.0)
+    follow_the_action(model, -4.0 if chosen else -1.0, 7.0 if chosen else 4.0)
     if "reward" in name:
         with torch.no_grad():
-            model.rnn.weight_out[1] = -model.rnn.weight_out[0]
-            model.rnn.weight_out[0], model.rnn.bias_out[0], model.rnn.bias_out[1] = 0.0, -1.0, 0.0
+            model.rnn.weight_out[1] = -model.rnn.weight_out[0] / (7.0 if chosen else 4.0)
+            model.rnn.weight_out[0], model.rnn.bias_out[0], model.rnn.bias_out[1] = 0.0, -50.0, 0.0
     return model
 
 
@@ -159,26 +159,27 @@ def test_the_task_says_which():
 def test_advantages_with_ends_are_those_of_a_plain_loop():
     rng = torch.Generator().manual_seed(0)
     reward, value = torch.randn(9, 4, generator=rng), torch.randn(10, 4, generator=rng)
-    ended = torch.rand(9, 4, generator=rng) < 0.3
-    assert ended.any()
+    going = torch.rand(9, 4, generator=rng)
+    going[going < 0.3] = 0
+    assert (going == 0).any()
     gamma, lam = FAST.gamma**FAST.hold_steps, FAST.gae_lambda
     expected = torch.zeros(9, 4)
     for slot in range(4):
         for t in range(9):
             weight = 1.0
             for k in range(t, 9):
-                after = 0.0 if ended[k, slot] else float(value[k + 1, slot])
+                after = float(going[k, slot] * value[k + 1, slot])
                 expected[t, slot] += weight * (float(reward[k, slot]) + gamma * after - float(value[k, slot]))
-                weight *= gamma * lam
-                if ended[k, slot]:
+                weight *= gamma * lam * float(going[k, slot])
+                if not going[k, slot]:
                     break
-    torch.testing.assert_close(ppo.advantages_of(FAST, reward, value, ended), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ppo.advantages_of(FAST, reward, value, going), expected, rtol=1e-4, atol=1e-5)
 
 
 def always(model, done):
     """Has M's done head say the same in every step."""
     with torch.no_grad():
-        model.rnn.weight_out[0], model.rnn.bias_out[0] = 0.0, 5.0 if done else -5.0
+        model.rnn.weight_out[0], model.rnn.bias_out[0] = 0.0, 50.0 if done else -50.0
 
 
 def test_a_dream_that_ends_at_once_is_worth_one_reward(tmp_path):
@@ -198,6 +199,21 @@ def test_a_dream_without_an_end_is_worth_what_comes(tmp_path):
     torch.testing.assert_close(target[-1], torch.full_like(target[-1], once))
     torch.testing.assert_close(target[-2], torch.full_like(target[-2], once * (1 + FAST.gamma**2 * FAST.gae_lambda)))
     assert not rows.hits
+
+
+def test_what_comes_counts_with_the_chance_of_getting_there(tmp_path):
+    """A done head that always says one in five, which ends no dream: C learns from it all the same."""
+    search, net, _ = a_search("choices survival", tmp_path)
+    always(search.world_model, done=False)
+    with torch.no_grad():
+        search.world_model.rnn.bias_out[0] = math.log(0.2 / 0.8)
+    rows = search.dream(net, 0, 0, lambda: None)
+    once = 1 + 0.8 * FAST.gamma
+    target = rows.target.view(FAST.num_choices, -1)
+    torch.testing.assert_close(target[-1], torch.full_like(target[-1], once), rtol=1e-2, atol=0)
+    more = once * (1 + 0.8**2 * FAST.gamma**2 * FAST.gae_lambda)
+    torch.testing.assert_close(target[-2], torch.full_like(target[-2], more), rtol=1e-2, atol=0)
+    assert float(rows.hits) == pytest.approx((1 - 0.8**2) / 2, rel=1e-2)
 
 
 def test_slots_that_ended_begin_anew_where_episodes_were(tmp_path, monkeypatch):

@@ -6,8 +6,9 @@ estimation (Schulman et al., 2016) says what each choice was worth, and C moves 
 one number an episode; here every choice has an answer.
 
 Where the task has hits, these cost, and nothing else counts: nothing is cut short when the health is used up, and what is
-learned is not to be hit. Elsewhere the dream's rewards count, until M's done head ends it: nothing comes after that, and the
-slot begins anew from another state. The limit of an episode's steps is no end here.
+learned is not to be hit. Elsewhere the dream's rewards count, as far as M expects it to go on: what comes after a step counts
+with the chance, by M's done head, that this one is not the last. Where that is below a half, as in every dream, nothing comes
+after it, and the slot begins anew from another state. The limit of an episode's steps is no end here.
 
 N slots, T choices, F features, K components, A outputs of C, R = N · T rows.
 """
@@ -226,7 +227,7 @@ class DreamPPO:
         draws = torch.from_numpy(actions.draws(rng, config.num_choices, num_slots)).to(start.z.device)
         world = DreamEnv(self.world_model, self.inputs, num_slots, self.temperature, as_tensors=True)
         world.restore(start, seeds.tolist())
-        components, values, chosen, gains, ends = [], [], [], [], []
+        components, values, chosen, gains, goings = [], [], [], [], []
         for draw in draws:
             check()
             here = net.components(torch.as_tensor(world.features()))
@@ -234,38 +235,42 @@ class DreamPPO:
             values.append(net.value(here))
             chosen.append(actions.sample(net.logit(here), draw))
             action = spec.squash(actions.said(chosen[-1]).cpu().numpy())
-            gain, over = self.held(world, action)
+            gain, going, over = self.held(world, action)
             gains.append(gain)
-            ends.append(torch.from_numpy(over).to(gain.device))
+            goings.append(going)
             if over.any():
                 world.go_on(over, self.starts.only(rng.integers(len(self.starts.num_steps), size=int(over.sum()))))
         values.append(net.value(net.components(torch.as_tensor(world.features()))))
-        gain, ended, value = torch.stack(gains), torch.stack(ends), torch.stack(values)
+        gain, going, value = torch.stack(gains), torch.stack(goings), torch.stack(values)
         later = config.gamma ** torch.arange(config.hold_steps, device=gain.device)
         worth = -config.hit_cost if self.world_model.sizes.hits else float(net.reward_scale) or 1.0
         reward = worth * (gain * later[:, None]).sum(1)
-        advantages = advantages_of(config, reward, value, ended)
+        advantages = advantages_of(config, reward, value, going)
         parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + value[:-1])
-        hits = gain.mean() if self.world_model.sizes.hits else ended.float().mean() / config.hold_steps
+        hits = gain.mean() if self.world_model.sizes.hits else (1 - going).mean() / config.hold_steps
         seen, which, advantage, target = (part.flatten(0, 1) for part in parts)
         return Rows(seen, which, advantage, target, hits[None], gain.mean()[None])
 
-    def held(self, world: DreamEnv, action: Floats) -> tuple[Tensor, Mask]:
+    def held(self, world: DreamEnv, action: Floats) -> tuple[Tensor, Tensor, Mask]:
         """Holds an action for some steps, float32 [N, A].
 
         Returns:
-            Of each step M's chance of a hit, or the reward, 0 after an end, float32 [steps, N]; where the dream has ended, bool
-            [N]: nowhere if the task has hits.
+            Of each step M's chance of a hit, or the reward times the chance that the dream went on until then, float32
+            [steps, N]; the chance that it goes on after them, float32 [N]; where it has ended, bool [N]. Nothing ends where the
+            task has hits.
         """
-        gains, going = [], np.ones(self.config.block_slots, np.bool_)
+        gains, device = [], self.starts.z.device
+        going, over = torch.ones(self.config.block_slots, device=device), np.zeros(self.config.block_slots, np.bool_)
         for _ in range(self.config.hold_steps):
             _, reward, terminated, _, info = world.step(action)
             if self.world_model.sizes.hits:
                 gains.append(info["hit_chance"])
-            else:
-                gains.append(torch.from_numpy((reward * going).astype(np.float32)).to(self.starts.z.device))
-                going &= ~terminated
-        return torch.stack(gains), ~going
+                continue
+            gains.append(going * torch.from_numpy(reward.astype(np.float32)).to(device))
+            over |= terminated
+            if "end_chance" in info:
+                going = going * (1 - info["end_chance"]) * torch.from_numpy(~terminated).to(device)
+        return torch.stack(gains), going, over
 
     def improve(self, net: ActorCritic, adam: DenseAdam, iteration: int) -> dict[str, float]:
         """Dreams, and takes an iteration's steps; returns the mean ``hits`` a step, or the mean ``reward`` and ``ends`` a step
@@ -327,17 +332,17 @@ def steps_per_iteration(config: DreamPPOConfig) -> int:
     return config.num_epochs * -(-num_rows // config.batch_size)
 
 
-def advantages_of(config: DreamPPOConfig, reward: Tensor, value: Tensor, ended: Tensor | None = None) -> Tensor:
+def advantages_of(config: DreamPPOConfig, reward: Tensor, value: Tensor, going: Tensor | None = None) -> Tensor:
     """Returns generalized advantage estimates, float32 [T, N].
 
     Args:
         reward: of each choice, float32 [T, N], discounted within it.
         value: before each choice and after the last, float32 [T + 1, N].
-        ended: where a dream ended while the choice was held, bool [T, N]: nothing comes after it, and what follows
-            in the slot is another dream. None: nowhere.
+        going: the chance that a dream did not end while the choice was held, float32 [T, N]: what comes after it counts so
+            much. Where it is 0 what follows in the slot is another dream. None: 1 everywhere.
     """
     gamma = config.gamma**config.hold_steps
-    going = torch.ones_like(reward) if ended is None else (~ended).float()
+    going = torch.ones_like(reward) if going is None else going
     surprise = reward + gamma * (value[1:] * going) - value[:-1]
     found, ahead = torch.zeros_like(reward), torch.zeros_like(reward[0])
     for index in reversed(range(len(reward))):
