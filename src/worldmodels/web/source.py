@@ -23,7 +23,7 @@ from worldmodels.base.tensors import load_tensors
 from worldmodels.base.types import Floats, Frame
 from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES
 from worldmodels.runs.run import Run
-from worldmodels.search.evolve import replay
+from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
 from worldmodels.web.facts import make_env, random_policy, solution_size
 from worldmodels.worlds.latent_env import LatentEnv
@@ -160,8 +160,7 @@ def _earlier(run: Run) -> list[Candidate]:
         return found
     wanted = {round(len(rows) * share / MAX_CANDIDATES) for share in range(1, MAX_CANDIDATES + 1)}
     search = begin_search(config, run)
-    for row in rows:
-        replay(search, row, folder / HISTORY)
+    for _ in replayed(search, folder, BestMean(config.return_to_best), rows):
         if search.generation in wanted:
             found.append(Candidate(f"generation {search.generation}", search.generation, torch.from_numpy(search.mean).float()))
     return found
