@@ -555,6 +555,12 @@ class ControllerConfig(Config):
     patience_steps: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """In the real environment, end a training episode after this many steps without a positive reward, as if the last reward
     had come for all steps that were left; 0 plays on."""
+    cap_time: bool = field(default=False, metadata=ADDED)
+    """Cut candidates' episodes after twice the mean length of the generation before (the original's cap_time_mode, off there):
+    a generation takes less time, and what is beyond counts nothing."""
+    return_to_best: bool = field(default=False, metadata=ADDED)
+    """openes, pepg, ses: a mean that does not score better than the best so far is put back to that one (the original's
+    retrain_mode, off there)."""
     temperature: Annotated[float, TEMPERATURES] = 1.15
     """The dream's temperature."""
     score_every_generations: Annotated[int, Bounds(1, 1_000_000)] = 25
@@ -583,6 +589,11 @@ class ControllerConfig(Config):
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "
+                f"{self.optimizer}"
+            )
+        if self.return_to_best and self.optimizer not in ("openes", "pepg", "ses"):
+            raise UserError(
+                f"return_to_best is for a mean that can be put back, that of openes, pepg or ses; the optimizer is "
                 f"{self.optimizer}"
             )
         paired = self.optimizer in ("pepg", "ses") or (self.optimizer == "openes" and self.es.antithetic)

@@ -31,7 +31,7 @@ from worldmodels.runs.layout import BEST, HISTORY
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
-from worldmodels.search.evolve import replay
+from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
@@ -48,12 +48,10 @@ def evolved_solutions(run: Run) -> dict[str, NDArray[np.float64]]:
     controller kept."""
     config, folder = run.preset.controller, run.stage_path("controller")
     found = {f"C, iteration {iteration} of PPO": start_after(config, run, iteration) for iteration in kept_iterations(config)}
-    history = folder / HISTORY
-    rows = read_jsonl(history, "generation")
+    rows = read_jsonl(folder / HISTORY, "generation")
     search = begin_search(config, run)
     wanted = {max(1, round(share * len(rows))): name for name, share in MOMENTS.items()}
-    for row in rows:
-        replay(search, row, history)
+    for _ in replayed(search, folder, BestMean(config.return_to_best), rows):
         if search.generation in wanted:
             found[f"C, {wanted[search.generation]} (generation {search.generation})"] = search.mean.copy()
     best = load_tensors(folder / BEST)["solution"].double().numpy()

@@ -36,13 +36,19 @@ class Evaluator(Protocol):
     """Scores candidates: what the search and the evaluation know of a world."""
 
     def evaluate(
-        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
+        self,
+        solutions: Tensor,
+        jobs: Sequence[EpisodeJob],
+        on_result: OnResult | None = None,
+        patience_steps: int = 0,
+        cap_steps: int = 0,
     ) -> list[EpisodeResult]:
         """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
 
         Args:
             on_result: told each result as it comes, for progress.
             patience_steps: as in `rollout`; ignored in dreams.
+            cap_steps: as in `rollout`.
         """
 
     def close(self) -> None:
@@ -78,7 +84,12 @@ class DreamEvaluator(Evaluator):
         self._temperature, self._num_slots, self._acting = temperature, num_slots, acting
 
     def evaluate(
-        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
+        self,
+        solutions: Tensor,
+        jobs: Sequence[EpisodeJob],
+        on_result: OnResult | None = None,
+        patience_steps: int = 0,
+        cap_steps: int = 0,
     ) -> list[EpisodeResult]:
         """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
 
@@ -101,7 +112,7 @@ class DreamEvaluator(Evaluator):
             world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
             policy = self._acting(world) if self._acting else self._controller(solutions)
             with threads_for(1):  # where other programs keep the cores busy, torch's threads wait for each other
-                return rollout(world, policy, jobs, on_step=lambda *_: check(), on_result=tell)
+                return rollout(world, policy, jobs, cap_steps=cap_steps, on_step=lambda *_: check(), on_result=tell)
 
         # An episode depends on its own seed alone, so it is no matter who dreams it beside which others.
         return shared_out(jobs, num_parts, dream)
@@ -145,14 +156,19 @@ class RealEvaluator(Evaluator):
         self._player = RealPlayer(spec, official, world_model, inputs)
 
     def evaluate(
-        self, solutions: Tensor, jobs: Sequence[EpisodeJob], on_result: OnResult | None = None, patience_steps: int = 0
+        self,
+        solutions: Tensor,
+        jobs: Sequence[EpisodeJob],
+        on_result: OnResult | None = None,
+        patience_steps: int = 0,
+        cap_steps: int = 0,
     ) -> list[EpisodeResult]:
         """Plays every job once with its candidate of ``solutions`` (float [P, parameters]); results in the jobs' order.
 
         They depend on the jobs and their order alone, not on the number of workers.
         """
         chunks = split_jobs(jobs)
-        tasks = [(*_task(solutions, chunk), patience_steps) for chunk in chunks]
+        tasks = [(*_task(solutions, chunk), patience_steps, cap_steps) for chunk in chunks]
         played: Iterable[tuple[int, list[EpisodeResult]]]
         if len(chunks) == 1 or self._workers.alone:
             played = ((index, self._player.play(*task)) for index, task in enumerate(tasks))

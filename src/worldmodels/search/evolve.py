@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels.agent.files import save_model
-from worldmodels.base.errors import BadFileError, EnvironmentFailure
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.files import sha256_of
 from worldmodels.base.logs import MetricsLog, rows_so_far
 from worldmodels.base.tensors import load_tensors, save_tensors
@@ -25,8 +23,8 @@ from worldmodels.runs.layout import BEST, HISTORY, MODEL, SCORES, TENSORBOARD
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
+from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, prepare
-from worldmodels.search.strategy import Strategy
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -44,14 +42,6 @@ def make_evaluator(world_model: WorldModel, config: ControllerConfig, world: Wor
         backend=config.place.backend,
         address=config.place.address,
     )
-
-
-def replay(search: Strategy, row: dict[str, Any], history: Path) -> None:
-    """Tells the search a generation of its history. Raises `BadFileError` where the row is none."""
-    try:
-        search.replay(np.array(row["fitness"], np.float64))
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise BadFileError(f"{history}: generation {row['generation']} holds no fitness of its candidates ({error})") from error
 
 
 def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: LatentStore | None) -> None:
@@ -86,19 +76,16 @@ class _Evolution:
         self._folder = run.stage_path("controller")
         self._search = begin_search(config, run)
         history = self._folder / HISTORY
-        rows = rows_so_far(history, "generation", "elapsed_seconds")
+        self._best = BestMean(config.return_to_best)
+        rows = list(replayed(self._search, self._folder, self._best))
         scores = rows_so_far(self._folder / SCORES, "generation", "mean", "std")
         self._elapsed = rows[-1]["elapsed_seconds"] if rows else 0.0
         self._log = MetricsLog(history, "generation", len(rows))
         # A scoring belongs to the generation before it; one that was cut off is played again.
         self._score_log = MetricsLog(self._folder / SCORES, "generation", len(rows))
-        for row in rows:
-            replay(self._search, row, history)
-            if row["generation"] != self._search.generation:
-                raise BadFileError(f"{history}: generation {self._search.generation} is missing")
+        self._last_steps = rows[-1].get("steps", 0) if rows else 0
         self._board = SummaryWriter(str(run.path / TENSORBOARD / "controller"), purge_step=len(rows))
         self.progress = Progress("train-controller", config.num_generations, "generations", len(rows))
-        self._best = max((row["mean"] for row in scores), default=-np.inf)
         self._scored = {row["generation"] for row in scores}
 
     def to_the_end(self) -> float:
@@ -111,7 +98,7 @@ class _Evolution:
                 break
             self._advance()
         self._board.close()
-        return self._best
+        return self._best.score
 
     def _is_due(self, generation: int) -> bool:
         """Returns whether the mean is to be scored before the next generation."""
@@ -128,9 +115,9 @@ class _Evolution:
         returns = np.array([result.episode_return for result in results])
         mean, std = float(returns.mean()), float(returns.std())
         self._scored.add(generation)
-        if mean > self._best:
-            self._best = mean
-            save_tensors(self._folder / BEST, {"solution": torch.from_numpy(self._search.mean).float()})
+        scored = self._search.mean
+        if self._best.take(self._search, mean):
+            save_tensors(self._folder / BEST, {"solution": torch.from_numpy(scored).float()})
         self._score_log.write(generation=generation, mean=mean, std=std, episodes=config.score_episodes)
         self._board.add_scalar("controller/score", mean, generation)
 
@@ -141,6 +128,7 @@ class _Evolution:
         finite = self._finite(fitness)
         self._search.tell(fitness)
         self._elapsed += time.monotonic() - start
+        self._last_steps = num_steps
         row = {
             "generation": self._search.generation,
             "elapsed_seconds": round(self._elapsed, 3),
@@ -156,7 +144,7 @@ class _Evolution:
         self._log.write(**row, fitness=[float(f) for f in fitness])
         for name in ("mean", "min", "max", "sigma"):
             self._board.add_scalar(f"controller/{name}", row[name], self._search.generation)
-        so_far = f", best mean scored {self._best:.1f}" if np.isfinite(self._best) else ""
+        so_far = f", best mean scored {self._best.score:.1f}" if np.isfinite(self._best.score) else ""
         self.progress.update(self._search.generation, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
 
     def _score_candidates(self, solutions: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
@@ -164,7 +152,10 @@ class _Evolution:
         config, generation = self._config, self._search.generation
         seeds = [self._run.derive_seed("controller/episode", generation, i) for i in range(config.episodes_per_candidate)]
         jobs = [EpisodeJob(candidate, seed) for candidate in range(len(solutions)) for seed in seeds]
-        results = self._evaluator.evaluate(torch.from_numpy(solutions), jobs, patience_steps=config.patience_steps)
+        cap = 2 * (self._last_steps // len(jobs)) if config.cap_time else 0
+        results = self._evaluator.evaluate(
+            torch.from_numpy(solutions), jobs, patience_steps=config.patience_steps, cap_steps=cap
+        )
         returns = np.array([result.episode_return for result in results])
         return returns.reshape(len(solutions), -1).mean(1), sum(result.length for result in results)
 

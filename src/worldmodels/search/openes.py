@@ -31,6 +31,9 @@ class OpenES(Strategy):
     def mean(self) -> Solution:
         return self._mean
 
+    def return_to(self, mean: Solution) -> None:
+        self._mean = mean
+
     @property
     def sigma(self) -> float:
         return self._sigma

@@ -34,8 +34,9 @@ class OutsiderEvaluator:
         jobs: Sequence[EpisodeJob],
         on_result: Callable[[EpisodeResult], None] | None = None,
         patience_steps: int = 0,
+        cap_steps: int = 0,
     ) -> list[EpisodeResult]:
-        """Plays every job once and to its end; ``solutions`` and ``patience_steps`` are of no use to it."""
+        """Plays every job once and to its end; the other arguments are of no use to it."""
         return rollout(self._pixels, self._policy, jobs, on_result=on_result)
 
     def close(self) -> None:

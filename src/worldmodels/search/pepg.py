@@ -33,6 +33,9 @@ class PEPG(Strategy):
     def mean(self) -> Solution:
         return self._mean
 
+    def return_to(self, mean: Solution) -> None:
+        self._mean = mean
+
     @property
     def sigma(self) -> float:
         return float(np.sqrt(np.square(self._sigma).mean()))

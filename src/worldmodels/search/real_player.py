@@ -50,7 +50,9 @@ class RealPlayer:
         self._spec, self._official, self._world_model, self._inputs = spec, official, world_model, inputs
         self._envs: list[gym.Env[Frame, Floats]] = []
 
-    def play(self, solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:
+    def play(
+        self, solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int, cap_steps: int = 0
+    ) -> list[EpisodeResult]:
         """Plays a chunk of jobs side by side, each with its candidate of ``solutions`` (float [P, parameters])."""
         while len(self._envs) < len(jobs):
             self._envs.append(self._spec.make_env(self._official))
@@ -64,7 +66,7 @@ class RealPlayer:
             world = LatentEnv(pixels, self._world_model, self._inputs)
             policy = ControllerPolicy(self._spec, self._world_model.sizes, self._inputs, torch.tensor(solutions))
             steps = self._spec.max_episode_steps
-            return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps)
+            return rollout(world, policy, jobs, patience_steps=patience_steps, max_steps=steps, cap_steps=cap_steps)
         finally:
             torch.set_num_threads(threads)
             pixels.release()
@@ -104,7 +106,9 @@ def prepare_worker(
     _player = RealPlayer(spec, official, world_model, inputs)
 
 
-def play_in_worker(solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int) -> list[EpisodeResult]:
+def play_in_worker(
+    solutions: Floats, jobs: Sequence[EpisodeJob], patience_steps: int, cap_steps: int = 0
+) -> list[EpisodeResult]:
     """Plays a chunk in a worker process."""
     assert _player is not None
-    return _player.play(solutions, jobs, patience_steps)
+    return _player.play(solutions, jobs, patience_steps, cap_steps)

@@ -54,6 +54,10 @@ class Strategy(ABC):
     def _update(self, fitness: Fitness) -> None:
         """Takes the candidates' fitness, float64 [P], all finite."""
 
+    def return_to(self, mean: Solution) -> None:
+        """Puts the centre of the distribution to ``mean``, float64 [D]; all else stays."""
+        raise NotImplementedError(f"{type(self).__name__} has no mean that can be put back")
+
     def ask(self) -> Solutions:
         """Returns the generation's candidates, float64 [P, D]."""
         self._asked = self._sample(np.random.default_rng(derive_seed(self._seed, self.stage, self.generation)))

@@ -23,7 +23,7 @@ from worldmodels.base.tensors import load_tensors
 from worldmodels.base.types import Floats, Frame
 from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES, WAY, WAY_RECORD
 from worldmodels.runs.run import Run
-from worldmodels.search.evolve import replay
+from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
 from worldmodels.web.facts import make_env, random_policy, solution_size
 from worldmodels.worlds.latent_env import LatentEnv
@@ -184,8 +184,7 @@ def kept_controllers(run: Run) -> list[Candidate]:
     wanted = {round(len(rows) * share / MAX_CANDIDATES) for share in range(1, MAX_CANDIDATES + 1)} - {0}
     means = {row["generation"]: row["mean"] for row in _scorings(run)}
     search = begin_search(config, run)
-    for row in rows:
-        replay(search, row, folder / HISTORY)
+    for _ in replayed(search, folder, BestMean(config.return_to_best), rows):
         if search.generation in wanted:
             number, solution = search.generation, torch.from_numpy(search.mean).float()
             found.append(Candidate(f"generation {number}", number, solution, means.get(number)))

@@ -76,6 +76,7 @@ def rollout(
     *,
     patience_steps: int = 0,
     max_steps: int = 0,
+    cap_steps: int = 0,
     on_step: Listener | None = None,
     on_result: Callable[[EpisodeResult], None] | None = None,
 ) -> list[EpisodeResult]:
@@ -87,6 +88,7 @@ def rollout(
         jobs: what to play.
         patience_steps: an episode ends after this many steps without a positive reward, and its return is what it would have
             been had the last reward come for all steps up to ``max_steps``; 0 plays on.
+        cap_steps: an episode is cut after so many steps; 0 plays on.
         on_step: told the slots that are playing (bool [N]), the observations before the step, the actions, and what came.
         on_result: told each result as it comes, for progress.
     """
@@ -136,6 +138,8 @@ def rollout(
             given_up = running & ~ended & (fruitless >= patience_steps)
             returns[given_up] += rewards[given_up] * (max_steps - lengths[given_up])
             ended = ended | given_up
+        if cap_steps:
+            ended = ended | (lengths >= cap_steps)
         finished = np.flatnonzero(running & ended)
         some_ended = len(finished) > 0
         for slot in finished:
