@@ -33,7 +33,8 @@ from worldmodels.worlds.rollout import EpisodeJob
 IDS = sorted(
     name
     for name, spec in gym.registry.items()
-    if name.startswith("worldmodels/") and spec.kwargs.get("task", "take-cover") in ("take-cover", "car-racing")
+    if name.startswith(("worldmodels/CarRacing", "worldmodels/TakeCover"))
+    and spec.kwargs.get("task", "take-cover") in ("take-cover", "car-racing")
 )
 
 

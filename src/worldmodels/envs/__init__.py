@@ -15,12 +15,7 @@ gym.register(
 )
 for _name in ("HealthGathering", "HealthGatheringSupreme"):
     gym.register(f"worldmodels/{_name}-v0", entry_point=f"worldmodels.envs.health_gathering.env:{_name}Env")
-for _name, _version, _task in (
-    ("TakeCover", 1, "take-cover"),
-    ("CarRacing", 3, "car-racing"),
-    ("HealthGathering", 0, "health-gathering"),
-    ("HealthGatheringSupreme", 0, "health-gathering-supreme"),
-):
+for _name, _version, _task in (("TakeCover", 1, "take-cover"), ("CarRacing", 3, "car-racing")):
     _latent = "worldmodels.agent.gym_envs:SingleLatentEnv"
     gym.register(f"worldmodels/{_name}Latent-v{_version}", entry_point=_latent, kwargs={"task": _task})
     gym.register(
