@@ -123,7 +123,7 @@ def test_a_table_of_ppo_needs_no_episodes(walls_run, tmp_path, capsys):
     assert main(command) == 0
     assert "every C improved by 4 iterations of PPO in its dream, " in capsys.readouterr().out
     rows = json.loads((path / "table.json").read_text())["rows"]
-    assert [row["controller"]["num_generations"] for row in rows] == [0] * 5
+    assert [row["controller"]["num_generations"] for row in rows] == [0] * 6
     cold = path / "tau-0.10"
     kept = (cold / "model" / "controller.safetensors").read_bytes()
     assert kept != (path / "tau-1.30" / "model" / "controller.safetensors").read_bytes()

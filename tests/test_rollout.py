@@ -86,8 +86,10 @@ def test_fewer_jobs_than_slots_shrink_the_world(toy_world_model):
 
 
 def test_a_listener_is_told_of_a_dream_that_has_no_health(toy_world_model):
-    """The loop knows of no task: a slot's info holds what its world says, and nothing where it says nothing."""
+    """The loop knows of no task: a slot's info holds what its world says."""
     told = []
     play("dream", toy_world_model, 3, on_step=lambda running, obs, actions, step: told.append(step.of(0)))
     assert told
-    assert all(type(reward) is float and type(terminated) is bool and info == {} for reward, terminated, info in told)
+    assert all(type(reward) is float and type(ended) is bool and set(info) == {"end_chance"} for reward, ended, info in told)
+        type(reward) is float and type(terminated) is bool and set(info) == {"end_chance"} for reward, terminated, info in told
+    )

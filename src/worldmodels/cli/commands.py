@@ -403,6 +403,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
 KINDS: dict[str, type] = {
     "reproduce": ReproduceArgs,
     "import": ImportArgs,
+    "import-original": ImportOriginalArgs,
     "iterate": IterateArgs,
     "evaluate": EvaluateArgs,
     "fidelity": FidelityArgs,

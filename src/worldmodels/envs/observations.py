@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.types import Frame
 from worldmodels.config import ReadConfig
-from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.native_actions import short
 
 SIZE = 64
@@ -111,6 +110,10 @@ class Sight:
     """
 
     def __init__(self, space: gym.Space[Any], seen: str, config: ReadConfig) -> None:
+        # It loads numba, which the list of tasks has no need of.
+        from worldmodels.envs.area_resize import area_resize
+
+        self._resize = area_resize
         self._keys: list[Any] = []
         if seen not in (RENDER, WHOLE):
             self._keys = _keys(space, seen)
@@ -138,7 +141,7 @@ class Sight:
         if picture.dtype != np.uint8:
             raise ValueError(f"a picture is {picture.dtype}; it must be uint8")
         if picture.shape[:2] != (SIZE, SIZE):
-            picture = area_resize(picture, SIZE)
+            picture = self._resize(picture, SIZE)
         return np.repeat(picture, 3, axis=2) if picture.shape[2] == 1 else picture
 
 

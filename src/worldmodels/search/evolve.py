@@ -86,7 +86,8 @@ class _Evolution:
         self._last_steps = rows[-1].get("steps", 0) if rows else 0
         self._board = SummaryWriter(str(run.path / TENSORBOARD / "controller"), purge_step=len(rows))
         self.progress = Progress("train-controller", config.num_generations, "generations", len(rows))
-        self._scored = {row["generation"] for row in scores}
+        # Without the generations before it a score is of nothing: it is taken again.
+        self._scored = {row["generation"] for row in scores if row["generation"] <= len(rows)}
 
     def to_the_end(self) -> float:
         """Evolves to the last generation; returns the best score of a mean, whose weights are in `BEST`."""

@@ -142,3 +142,20 @@ class deadline:
     def __exit__(self, *exc_info: object) -> None:
         if self._pid is not None:
             _waiting.pop(self._pid, None)
+
+
+def _forget() -> None:
+    """A forked copy of us has no guardian and waits for nobody: the games are its parent's.
+
+    The guardian's pipe, left open here, would hide the parent's death from it.
+    """
+    global _guardian
+    _lock.release()
+    if _guardian is not None and _guardian.stdin is not None:
+        _guardian.stdin.close()
+    _guardian = None
+    _waiting.clear()
+
+
+# Held while we are copied, so that the copy finds nothing half done.
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_forget)
