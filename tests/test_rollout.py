@@ -91,5 +91,3 @@ def test_a_listener_is_told_of_a_dream_that_has_no_health(toy_world_model):
     play("dream", toy_world_model, 3, on_step=lambda running, obs, actions, step: told.append(step.of(0)))
     assert told
     assert all(type(reward) is float and type(ended) is bool and set(info) == {"end_chance"} for reward, ended, info in told)
-        type(reward) is float and type(terminated) is bool and set(info) == {"end_chance"} for reward, terminated, info in told
-    )
