@@ -19,6 +19,7 @@ PAGES = (
     ROOT / "docs/scaling.md",
     ROOT / "docs/cluster.md",
     ROOT / "docs/paper_tables.md",
+    ROOT / "docs/games.md",
 )
 
 
@@ -121,6 +122,22 @@ def paper_table(name: str) -> str:
     return (ROOT / "results" / name / "table.md").read_text(encoding="utf-8").rstrip("\n")
 
 
+#: What C sees, as `worldmodels evaluate --json` has scored it.
+MEMORY_ROWS = {
+    "random": "nothing (random policy)",
+    "z": "V alone (`--inputs z`)",
+    "zh": "V and M (`--inputs zh`)",
+}
+
+
+def memory_table(task: str) -> str:
+    """What M is worth in a task: C without it beside C with it, in the real game."""
+    lines = ["| C sees | mean ± std | episodes | 95% interval of the mean |", "| --- | --: | --: | --- |"]
+    for name, seen in MEMORY_ROWS.items():
+        lines.append(f"| {seen} | {_score(read_result(f'{task}/{name}.json'))} |")
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
@@ -130,6 +147,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "hours to 900": hours_to_the_papers_level,
     "temperature table": lambda: paper_table("take-cover/temperature"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
+    "HealthGathering memory": lambda: memory_table("health-gathering"),
     "ablation table": lambda: paper_table("car-racing/ablation"),
 }
 BLOCKS |= speed_tables.BLOCKS

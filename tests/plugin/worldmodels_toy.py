@@ -90,7 +90,7 @@ SMOKE = Preset(
         num_generations=4, population_size=6, episodes_per_candidate=3, score_every_generations=2, score_episodes=8, num_slots=8,
         num_workers=1,
     ),
-    # A worker of its own takes longer to start than the episodes take: who wants workers asks for them.
+    # Workers take longer to start than the episodes take: who wants them asks for them.
     evaluate=EvaluateConfig(episodes=6, num_slots=3, num_workers=1),
 )  # fmt: skip
 
