@@ -73,6 +73,14 @@ def test_a_tasks_name_is_its_shipped_agent(tmp_path, monkeypatch, capsys):
         assert "no agent is shipped for toy" in capsys.readouterr().err
 
 
+def test_a_folder_named_as_a_task_that_no_agent_is_shipped_for(toy_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for task in ("toy", "take-cover"):
+        shutil.copytree(toy_run, tmp_path / task)
+    assert str(target_path("toy")) == "toy"
+    assert target_path("take-cover") == SHIPPED / "take-cover"
+
+
 def test_where_it_dreams(toy_run, tmp_path, capsys):
     """The same dream wherever the command is told to dream; without a GPU, one is refused."""
     for device in ("cpu", "auto"):

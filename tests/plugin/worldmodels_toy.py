@@ -87,8 +87,8 @@ SMOKE = Preset(
         held_out_fraction=0.2, validate_every_steps=15, checkpoint_every_steps=7,
     ),
     controller=ControllerConfig(
-        num_generations=4, population_size=6, episodes_per_candidate=3, score_every_generations=2, score_episodes=8, num_slots=8,
-        num_workers=1,
+        num_generations=4, population_size=6, episodes_per_candidate=3, score_every_generations=2, score_episodes=8,
+        num_slots=8, num_workers=1,
     ),
     # Workers take longer to start than the episodes take: who wants them asks for them.
     evaluate=EvaluateConfig(episodes=6, num_slots=3, num_workers=1),

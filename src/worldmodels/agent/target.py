@@ -18,20 +18,18 @@ SHIPPED = Path(__file__).parent.parent / "shipped"
 def target_path(target: str) -> Path:
     """Returns the path that ``target`` means, the same for every command.
 
-    A task's name means the folder of the agent that is shipped for it, the folder of `worldmodels iterate` the newest of its
+    A task's name means the folder of the agent that is shipped for it, where there is one, the folder of `worldmodels iterate` the newest of its
     rounds that has a finished controller (the newest of all if none has), anything else itself.
 
     Raises:
         UserError: there is no such path or shipped agent.
     """
-    found = tasks()
-    if target in found:
-        folder = SHIPPED / target
-        if not folder.is_dir():
-            raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
-        return folder
-    path = Path(target)
+    found, path = tasks(), Path(target)
+    if target in found and (SHIPPED / target).is_dir():
+        return SHIPPED / target
     if not path.exists():
+        if target in found:
+            raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
         if why := plugins.why_missing(target):
             raise UserError(why)
         files.check_folder(path.parent)
