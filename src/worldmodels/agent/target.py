@@ -18,8 +18,8 @@ SHIPPED = Path(__file__).parent.parent / "shipped"
 def target_path(target: str) -> Path:
     """Returns the path that ``target`` means, the same for every command.
 
-    A task's name means the folder of the agent that is shipped for it, where there is one, the folder of `worldmodels iterate` the newest of its
-    rounds that has a finished controller (the newest of all if none has), anything else itself.
+    A task's name means the folder of the agent that is shipped for it, where there is one, the folder of `worldmodels iterate`
+    the newest of its rounds that has a finished controller (the newest of all if none has), anything else itself.
 
     Raises:
         UserError: there is no such path or shipped agent.
