@@ -59,7 +59,8 @@ def export_web(targets: Sequence[str], out: Path) -> Path:
     sources = [open_source(target) for target in targets]
     progress = Progress("export web", len(sources), "worlds")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.tmp")
+    place = out.resolve()  # where a link leads, also by the name '.'
+    temporary, before = (place.with_name(f".{place.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.copytree(STATIC, temporary)
@@ -69,8 +70,15 @@ def export_web(targets: Sequence[str], out: Path) -> Path:
             progress.update(len(worlds), name)
             worlds.append(_write_world(temporary / name, name, source))
         files.write_json(temporary / "worlds.json", {"format": FORMAT, "worlds": worlds})
-        shutil.rmtree(out, ignore_errors=True)
-        temporary.rename(out)
+        if place.exists():
+            place.rename(before)
+        try:
+            temporary.rename(place)
+        except OSError:
+            if before.exists():
+                before.rename(place)
+            raise
+        shutil.rmtree(before, ignore_errors=True)
         progress.finish(f"{out}")
     except OSError as error:
         raise EnvironmentFailure(f"{out}: cannot be written ({error.strerror or error})") from error

@@ -30,6 +30,15 @@ export function start(root: URL): Promise<void> {
 
 export type Arrays = Record<string, Float32Array>;
 
+let last: Promise<unknown> = Promise.resolve();
+
+/** The runtime does one thing at a time: two sections that compute at once would read each other's memory. */
+function alone<T>(work: () => Promise<T>): Promise<T> {
+  const done = last.then(work);
+  last = done.catch(() => undefined);
+  return done;
+}
+
 /** A graph; all inputs are float32 [slots, size]. */
 export class Graph {
   private constructor(private readonly session: ort.InferenceSession) {}
@@ -37,7 +46,7 @@ export class Graph {
   static async load(root: URL, url: URL): Promise<Graph> {
     const [bytes] = await Promise.all([planesOf(url), start(root)]);
     try {
-      return new Graph(await ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all" }));
+      return new Graph(await alone(() => ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all" })));
     } catch (error) {
       const name = url.pathname.split("/").slice(-2).join("/");
       throw new Told(`The network ${name} cannot be opened (${error instanceof Error ? error.message : String(error)}).`);
@@ -50,7 +59,9 @@ export class Graph {
     for (const [name, data] of Object.entries(inputs)) {
       feeds[name] = new ort.Tensor("float32", data, [slots, ...(shape ?? [data.length / slots])]);
     }
-    const found = await this.session.run(feeds);
-    return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data as Float32Array | Uint8Array]));
+    return alone(async () => {
+      const found = await this.session.run(feeds);
+      return Object.fromEntries(Object.entries(found).map(([name, tensor]) => [name, tensor.data as Float32Array | Uint8Array]));
+    });
   }
 }
