@@ -615,6 +615,19 @@ def test_without_the_page_the_mend_is_named(tmp_path, monkeypatch, capsys):
     assert told.count("\n") == 1
 
 
+def test_an_older_site_is_replaced_where_it_is(toy_run, tmp_path, monkeypatch):
+    """Also where the folder is named '.', or by a link."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "link").symlink_to("site")
+    assert main(["export", "web", str(toy_run), "--out", str(tmp_path / "link")]) == 0
+    assert (tmp_path / "link").is_symlink()
+    first = (tmp_path / "site" / "worlds.json").read_bytes()
+    monkeypatch.chdir(tmp_path / "site")
+    assert main(["export", "web", str(toy_run), "--out", "."]) == 0
+    assert (tmp_path / "site" / "worlds.json").read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "site"]
+
+
 def test_senseless_exports_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "STATIC", tmp_path)
     (tmp_path / "index.html").touch()
