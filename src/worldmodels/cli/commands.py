@@ -366,7 +366,8 @@ def _completion(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.envs.task import tasks
 
-    found, preset = tasks(), next(iter(tasks().values())).preset("laptop")
+    found = tasks()
+    preset = next(iter(found.values())).preset("laptop")
     stages = {VERBS[stage]: _stage_kind(RunArgs(run=Path()), getattr(preset, stage)) for stage in STAGES}
     flags = {verb: flags_of(kind) for verb, kind in (stages | KINDS).items()}
     print(completion(parsed.shell, flags, [*COMMANDS, "help"], list(found)), end="")
