@@ -551,6 +551,27 @@ def test_scales_are_sized_by_a_first_look():
         assert second.collect.random.max_hold_steps < first.collect.random.max_hold_steps
 
 
+ENDS_ITS_PROCESS = """
+import os
+import gymnasium as gym
+
+class Dies(gym.Wrapper):
+    def step(self, action):
+        os._exit(7)
+
+gym.register("EndsItsProcess-v0", entry_point=lambda **kwargs: Dies(gym.make("CartPole-v1", **kwargs)))
+"""
+
+
+def test_one_that_ends_its_process_does_not_end_ours(tmp_path, monkeypatch, capfd):
+    (tmp_path / "ends_its_process.py").write_text(ENDS_ITS_PROCESS)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = tmp_path / "run"
+    assert main(["collect", "--run", str(run), "--env", "ends_its_process:EndsItsProcess-v0", "--scale", "smoke"]) == 4
+    assert "worker processes died 3 times in a row" in capfd.readouterr().err
+    assert not run.exists()
+
+
 def test_a_resumed_run_is_not_measured_again(cart_pole, monkeypatch):
     monkeypatch.setattr(sizing, "measure", lambda task: pytest.fail("measured again"))
     run = Run.open(cart_pole)

@@ -15,8 +15,10 @@ import numpy as np
 from worldmodels.config import BEST_RECIPE, Preset, RandomPolicyConfig
 from worldmodels.envs import presets
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import Task
+from worldmodels.envs.task import Task, get_task
+from worldmodels.runs import task_file
 from worldmodels.runs.layout import CONFIG
+from worldmodels.runtime.local_workers import LocalWorkers
 
 #: The look ends after so many seconds or episodes, and at the end of an episode if it may.
 MEASURED_SECONDS, MEASURED_EPISODES = 2.0, 20
@@ -57,7 +59,6 @@ def preset_of(task: Task, scale: str, run: Path, recipe: str = BEST_RECIPE) -> P
     found = task.preset(scale, recipe)
     if task.presets is not presets.USUAL or scale not in BUDGETS or (run / CONFIG).exists() or not task.env_id:
         return found
-    check_task(task)
     return sized_for(found, BUDGETS[scale], measure(task), task.max_episode_steps)
 
 
@@ -65,15 +66,39 @@ _looks: dict[str, Measured] = {}
 
 
 def measure(task: Task) -> Measured:
-    """Plays episodes of random actions for a moment, once a process."""
+    """Checks the task and plays episodes of random actions for a moment, once a process.
+
+    An environment that was given by its id is played in another process: a fault in a C library of its ends that, not ours.
+
+    Raises:
+        UserError: the task is not what the stages need.
+        EnvironmentFailure: its process dies, again and again.
+    """
     if task.name not in _looks:
-        _looks[task.name] = found = _look(task)
+        facts = task_file.known.get(task.name)
+        _looks[task.name] = found = _look(task.name) if facts is None else _look_from_afar(facts)
         words = f"{found.steps_per_second:.0f} steps a second, {found.mean_length:.0f} steps an episode of random actions"
         print(f"{task.name}: {words}; the scale is sized for that", file=sys.stderr, flush=True)
     return _looks[task.name]
 
 
-def _look(task: Task) -> Measured:
+def _look_from_afar(facts: task_file.Facts) -> Measured:
+    worker = LocalWorkers(1, _prepare, None, (facts,))
+    try:
+        ((_, found),) = worker.map_unordered(_look, [(facts.name,)])
+    finally:
+        worker.close()
+    assert isinstance(found, Measured)
+    return found
+
+
+def _prepare(folder: Path | None, facts: task_file.Facts) -> None:
+    task_file.note(facts)
+
+
+def _look(name: str) -> Measured:
+    task = get_task(name)
+    check_task(task)
     env, steps, episodes = task.make_env(), 0, 0
     try:
         env.reset(seed=0)
