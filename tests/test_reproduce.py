@@ -112,7 +112,7 @@ def test_killed_in_every_stage_it_ends_with_the_same_bytes(tmp_path):
 
 
 def test_workers_make_no_difference(toy_run, tmp_path):
-    arguments = ["--task", "toy", "--scale", "smoke", "--num-workers", "1"]
+    arguments = ["--task", "toy", "--scale", "smoke", "--num-workers", "2"]
     assert main(["collect", "--run", str(tmp_path / "run"), *arguments]) == 0
     shards = sorted((toy_run / "episodes").glob("shard-*"))
     assert len(shards) == 3
@@ -124,7 +124,10 @@ def test_workers_make_no_difference(toy_run, tmp_path):
 def test_no_worker_outlives_a_killed_collection(tmp_path):
     command = [sys.executable, "-m", "worldmodels", "collect", "--run", str(tmp_path), "--task", "toy", "--scale", "smoke"]
     with subprocess.Popen(
-        [*command, "--num-episodes", "4000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        [*command, "--num-episodes", "4000", "--num-workers", "2"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as process:
         while not (tmp_path / "episodes" / "shard-00000").exists():
             assert process.poll() is None

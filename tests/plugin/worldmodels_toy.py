@@ -76,7 +76,7 @@ def random_policy(rng: np.random.Generator, config: RandomPolicyConfig) -> Any:
 
 
 SMOKE = Preset(
-    collect=CollectConfig(num_episodes=12, max_short_steps=3, episodes_per_shard=4, num_workers=2),
+    collect=CollectConfig(num_episodes=12, max_short_steps=3, episodes_per_shard=4, num_workers=1),
     vae=VAEConfig(
         num_steps=20, batch_size=16, learning_rate=1e-3, final_learning_rate=1e-3, held_out_fraction=0.2,
         validate_every_steps=10, checkpoint_every_steps=7,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cma
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +33,8 @@ class CMAES(Strategy):
             start = np.linalg.lstsq(basis, start)[0].astype(np.float64)
         self._rng = np.random.default_rng(0)
         self._coordinates: list[NDArray[np.float64]] = []
+        import cma  # it brings SciPy and Matplotlib, seconds that only its own searches should take
+
         self._strategy: Any = cma.CMAEvolutionStrategy(
             start,
             sigma,
