@@ -121,3 +121,22 @@ def test_only_a_mean_can_be_put_back(toy_run, tmp_path, capsys):
         assert main(["train-controller", "--run", str(path), "--optimizer", optimizer, "--return-to-best"]) == 2
         assert f"the optimizer is {optimizer}" in capsys.readouterr().err
     assert not (path / "controller").exists()
+
+
+def test_the_search_ends_with_the_generation_that_reaches_its_steps(toy_run, tmp_path):
+    """Killed after two generations, it ends with the same bytes."""
+    whole = bare(toy_run, tmp_path / "whole")
+    limit = ["--max-steps", "1500", "--num-generations", "1000", "--score-every-generations", "2"]
+    assert main(["train-controller", "--run", str(whole), *limit]) == 0
+    steps = np.cumsum([row["steps"] for row in rows(whole, "history")])
+    assert steps[-2] < 1500 <= steps[-1]
+    assert rows(whole, "scores")[-1]["generation"] == len(steps)
+    cut = shutil.copytree(whole, tmp_path / "cut")
+    shutil.rmtree(cut / "model")
+    (cut / "controller" / "DONE").unlink()
+    for name in ("history", "scores"):
+        file = cut / "controller" / f"{name}.jsonl"
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[: {"history": 2, "scores": 1}[name]]))
+    assert main(["train-controller", "--run", str(cut)]) == 0
+    assert (cut / "controller" / "best.safetensors").read_bytes() == (whole / "controller" / "best.safetensors").read_bytes()
+    assert [row["fitness"] for row in rows(cut, "history")] == [row["fitness"] for row in rows(whole, "history")]

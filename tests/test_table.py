@@ -1,12 +1,15 @@
 """The paper's tables: resumed, equal, and refused where they would mix."""
 
 import dataclasses
+import itertools
 import json
 import shutil
+from typing import get_args
 
 import pytest
 
 from worldmodels.cli import main
+from worldmodels.config import Optimizer
 from worldmodels.envs.task import get_task
 from worldmodels.experiments import table
 
@@ -18,7 +21,7 @@ def without_times(result):
 @pytest.fixture(scope="module")
 def temperatures(toy_run, tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "temperature"
-    assert main(["table", "temperature", "--model", str(toy_run), "--run", str(path)]) == 0
+    assert main(["table", "temperature", "--model", str(toy_run), "--num-generations", "2", "--run", str(path)]) == 0
     return path
 
 
@@ -58,9 +61,9 @@ def test_a_table_goes_on_where_it_stopped(temperatures, toy_run, tmp_path):
     shutil.rmtree(cut / "evaluation")
     (cut / "controller" / "DONE").unlink()
     history = (cut / "controller" / "history.jsonl").read_text().splitlines(keepends=True)
-    (cut / "controller" / "history.jsonl").write_text("".join(history[:2]))
+    (cut / "controller" / "history.jsonl").write_text("".join(history[:1]))
     (path / "table.json").unlink()
-    assert main(["table", "temperature", "--model", str(toy_run), "--run", str(path)]) == 0
+    assert main(["table", "temperature", "--model", str(toy_run), "--num-generations", "2", "--run", str(path)]) == 0
     assert without_times(json.loads((path / "table.json").read_text())) == without_times(whole)
 
 
@@ -70,7 +73,7 @@ def test_a_finished_table_is_left_as_it_is(temperatures, toy_run):
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
     before = state()
-    assert main(["table", "temperature", "--model", str(toy_run), "--run", str(temperatures)]) == 0
+    assert main(["table", "temperature", "--model", str(toy_run), "--num-generations", "2", "--run", str(temperatures)]) == 0
     assert state() == before
 
 
@@ -86,6 +89,23 @@ def test_the_ablation_shows_what_c_sees(toy_run, tmp_path, capsys):
     assert "random policy" in capsys.readouterr().out
 
 
+def test_optimizers_are_compared_at_equal_steps(toy_run, tmp_path, capsys):
+    path = tmp_path / "optimizers"
+    asked = ["table", "optimizers", "--model", str(toy_run), "--run", str(path), "--fast"]
+    assert main(asked) == 2
+    assert "say how many with --max-steps" in capsys.readouterr().err
+    assert not path.exists()
+    assert main([*asked, "--max-steps", "1500"]) == 0
+    rows = json.loads((path / "table.json").read_text())["rows"]
+    assert [row["controller"]["optimizer"] for row in rows] == list(get_args(Optimizer))
+    for row in rows:
+        history = (path / row["row"] / "controller" / "history.jsonl").read_text().splitlines()
+        *before, all_steps = itertools.accumulate(json.loads(line)["steps"] for line in history)
+        assert all(steps < 1500 for steps in before)
+        assert all_steps >= 1500
+    assert "had played 1,500 steps" in (path / "table.md").read_text()
+
+
 def test_another_models_rows_are_refused(temperatures, toy_copy, tmp_path, capsys):
     path = shutil.copytree(temperatures, tmp_path / "table")
     config = toy_copy / "model" / "config.json"
@@ -94,7 +114,7 @@ def test_another_models_rows_are_refused(temperatures, toy_copy, tmp_path, capsy
     assert main(["reproduce", "toy", "--seed", "1", "--run", str(other)]) == 0
     assert model["sha256"] != json.loads((other / "model" / "config.json").read_text())["sha256"]
     capsys.readouterr()
-    assert main(["table", "temperature", "--model", str(other), "--run", str(path)]) == 2
+    assert main(["table", "temperature", "--model", str(other), "--num-generations", "2", "--run", str(path)]) == 2
     assert "made from other inputs (vae, rnn, initial_latents)" in capsys.readouterr().err
 
 

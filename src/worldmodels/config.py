@@ -536,6 +536,9 @@ class ControllerConfig(Config):
     """What those beside CMA-ES need."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 100
     """Generations of the search."""
+    max_steps: Annotated[int, Bounds(0, 10**15)] = field(default=0, metadata=ADDED)
+    """End the search with the generation in which its candidates have played this many steps, however many generations are
+    left; 0: no limit."""
     population_size: Annotated[int, Bounds(4, 65_536)] = 64
     """Candidates per generation."""
     episodes_per_candidate: Annotated[int, Bounds(1, 65_536)] = 16

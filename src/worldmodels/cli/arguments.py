@@ -127,10 +127,11 @@ class FidelityArgs:
 
 @dataclass(frozen=True)
 class TableArgs:
-    """Make one of the paper's tables: a controller a row, evolved on the same V and M. The same command again resumes."""
+    """Make a table, such as the paper's: a controller a row, evolved on the same V and M. The same command again resumes."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
-    """temperature (of the dream that C is evolved in) or ablation (what C sees)."""
+    """temperature (of the dream that C is evolved in), ablation (what C sees) or optimizers (what searches, for equally many
+    steps)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
     finished round) or a model's folder."""
@@ -143,6 +144,8 @@ class TableArgs:
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (the temperature
     table of tasks with hits; the ablation has a controller with a hidden layer)."""
+    max_steps: Annotated[int, Bounds(0, 10**15)] = 0
+    """End each row's evolution with the generation in which its candidates have played this many steps; 0: no limit."""
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None

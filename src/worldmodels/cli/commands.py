@@ -200,6 +200,7 @@ def _table(args: Sequence[str]) -> None:
             recipe=parsed.recipe,
             num_generations=parsed.num_generations,
             ppo_iterations=parsed.ppo_iterations,
+            max_steps=parsed.max_steps,
             fast=parsed.fast,
             backend=parsed.backend,
             address=parsed.address,

@@ -130,6 +130,8 @@ def _how_far(run: Run, stage: str) -> tuple[int, int, float, str]:
         if len(iterations) < config.ppo_iterations:
             return len(iterations), config.ppo_iterations, _between(iterations), "iterations of PPO"
         seconds = generations[-1]["elapsed_seconds"] if generations else 0.0
+        if config.max_steps:
+            return sum(row.get("steps", 0) for row in generations), config.max_steps, seconds, "steps"
         return len(generations), config.num_generations, seconds, "generations"
     begun = (folder / STARTED).stat().st_mtime
     if stage == "collect":

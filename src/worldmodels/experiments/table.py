@@ -1,4 +1,4 @@
-"""The paper's tables: one controller a row, evolved on the same V and M, and scored.
+"""Tables of controllers, the paper's two among them: one a row, evolved on the same V and M, and scored.
 
 DIR/
   <row>/        a run's folder with controller/, model/ and evaluation/ only: V and M are the given model's
@@ -23,7 +23,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
-from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, EvaluateConfig
+from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, EvaluateConfig, Optimizer
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
@@ -68,6 +68,18 @@ PAPER_TEMPERATURES: dict[float, tuple[Score, Score]] = {
 TEMPERATURES = (0.01, *PAPER_TEMPERATURES)
 
 
+#: Those that `--optimizer` takes, as they are called.
+OPTIMIZERS: dict[Optimizer, str] = {
+    "cma": "CMA-ES",
+    "openes": "OpenAI-ES",
+    "pepg": "PEPG",
+    "ses": "simple ES",
+    "simple-ga": "simple GA",
+}
+#: Where steps are what ends a search.
+UNLIMITED_GENERATIONS = 1_000_000
+
+
 def temperature_rows(spec: Task, base: ControllerConfig) -> list[Row]:
     """One controller per temperature of the dream it is evolved in (paper, table 2, and one that is colder)."""
     rows = []
@@ -91,21 +103,34 @@ def ablation_rows(spec: Task, base: ControllerConfig) -> list[Row]:
     return rows
 
 
-def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: int) -> ControllerConfig:
+def optimizer_rows(spec: Task, base: ControllerConfig) -> list[Row]:
+    """What searches, each for the same number of the dream's or the game's steps.
+
+    Raises:
+        UserError: that number is not given.
+    """
+    if not base.max_steps:
+        raise UserError("this table compares searches of equally many steps; say how many with --max-steps, such as 50000000")
+    return [Row(name, label, dataclasses.replace(base, optimizer=name)) for name, label in OPTIMIZERS.items()]
+
+
+def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: int, max_steps: int) -> ControllerConfig:
     """Returns how the rows' C are found, from zeros: by CMA-ES as the paper's, along every weight (a row has no episodes to
     take components from), or by PPO and then as many generations as are asked for."""
     sigma = ControllerConfig().sigma if config.num_components else config.sigma
     generations = num_generations if num_generations or ppo_iterations else config.num_generations
-    return dataclasses.replace(
-        config, num_components=0, sigma=sigma, ppo_iterations=ppo_iterations, num_generations=generations
-    )
+    if max_steps and not num_generations:
+        generations = UNLIMITED_GENERATIONS
+    config = dataclasses.replace(config, ppo_iterations=ppo_iterations, num_generations=generations, max_steps=max_steps)
+    return dataclasses.replace(config, num_components=0, sigma=sigma)
 
 
 TABLES: dict[str, Callable[[Task, ControllerConfig], list[Row]]] = {
     "temperature": temperature_rows,
     "ablation": ablation_rows,
+    "optimizers": optimizer_rows,
 }
-DRAW = {"temperature": draw_temperatures, "ablation": draw_ablation}
+DRAW = {"temperature": draw_temperatures, "ablation": draw_ablation, "optimizers": draw_ablation}
 
 
 def check_table(name: str) -> None:
@@ -123,6 +148,7 @@ def make_table(
     recipe: str = BEST_RECIPE,
     num_generations: int = 0,
     ppo_iterations: int = 0,
+    max_steps: int = 0,
     fast: bool = False,
     backend: Backend = "local",
     address: str = "",
@@ -136,6 +162,7 @@ def make_table(
         seed: of every row's evolution.
         num_generations: of every row's evolution; 0 is the scale's, or none with ``ppo_iterations``.
         ppo_iterations: of every row's PPO in the dream before its evolution, from dreamt moments.
+        max_steps: of every row's evolution, which ends with the generation that reaches them; 0: no limit.
         fast: score on the environment that training uses.
         backend: who plays the real environment; ``address`` is the Ray cluster's.
 
@@ -144,7 +171,7 @@ def make_table(
     """
     spec = agent.task
     preset = spec.preset(scale, recipe).on(backend=backend, address=address)
-    config = row_search(preset.controller, num_generations, ppo_iterations)
+    config = row_search(preset.controller, num_generations, ppo_iterations, max_steps)
     config.validate()
     asked = dataclasses.replace(preset.evaluate, fast=fast)
     rows = TABLES[name](spec, config)
@@ -248,7 +275,9 @@ def to_markdown(result: dict[str, Any]) -> str:
     ways = []
     if config.get("ppo_iterations"):
         ways.append(f"improved by {config['ppo_iterations']} iterations of PPO in its dream")
-    if config["num_generations"]:
+    if config.get("max_steps"):
+        ways.append(f"evolved until its candidates had played {config['max_steps']:,} steps")
+    elif config["num_generations"]:
         size, each = config["population_size"], config["episodes_per_candidate"]
         ways.append(f"evolved for {config['num_generations']} generations of {size} × {each} episodes")
     lines += [

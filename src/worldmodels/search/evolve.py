@@ -60,7 +60,7 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: L
     path = run.stage_path("controller") / BEST
     save_model(run.path / MODEL, world_model, config.inputs, load_tensors(path)["solution"], config.temperature)
     run.finish("controller", {"controller": sha256_of(path)}, score=best)
-    evolution.progress.finish(f"{config.num_generations} generations, best mean scored {best:.1f}")
+    evolution.progress.finish(f"{evolution.num_generations} generations, best mean scored {best:.1f}")
 
 
 class _Evolution:
@@ -84,29 +84,41 @@ class _Evolution:
         # A scoring belongs to the generation before it; one that was cut off is played again.
         self._score_log = MetricsLog(self._folder / SCORES, "generation", len(rows))
         self._last_steps = rows[-1].get("steps", 0) if rows else 0
+        self._steps = sum(row.get("steps", 0) for row in rows)
         self._board = SummaryWriter(str(run.path / TENSORBOARD / "controller"), purge_step=len(rows))
-        self.progress = Progress("train-controller", config.num_generations, "generations", len(rows))
+        if config.max_steps:
+            self.progress = Progress("train-controller", config.max_steps, "steps", min(self._steps, config.max_steps))
+        else:
+            self.progress = Progress("train-controller", config.num_generations, "generations", len(rows))
         # Without the generations before it a score is of nothing: it is taken again.
         self._scored = {row["generation"] for row in scores if row["generation"] <= len(rows)}
 
     def to_the_end(self) -> float:
         """Evolves to the last generation; returns the best score of a mean, whose weights are in `BEST`."""
-        num = self._config.num_generations
         while True:
             if self._is_due(self._search.generation):
                 self._score_mean()
-            if self._search.generation == num:
+            if self._over():
                 break
             self._advance()
         self._board.close()
         return self._best.score
+
+    @property
+    def num_generations(self) -> int:
+        """Generations so far."""
+        return self._search.generation
+
+    def _over(self) -> bool:
+        config = self._config
+        return self._search.generation == config.num_generations or 0 < config.max_steps <= self._steps
 
     def _is_due(self, generation: int) -> bool:
         """Returns whether the mean is to be scored before the next generation."""
         # Zeros are no controller; where PPO has led may be the best of all.
         if generation in self._scored or not (generation or self._config.ppo_iterations):
             return False
-        return generation == self._config.num_generations or generation % self._config.score_every_generations == 0
+        return self._over() or generation % self._config.score_every_generations == 0
 
     def _score_mean(self) -> None:
         """Scores the centre of the search on many episodes, always the same ones, and keeps it if it is the best so far."""
@@ -130,6 +142,7 @@ class _Evolution:
         self._search.tell(fitness)
         self._elapsed += time.monotonic() - start
         self._last_steps = num_steps
+        self._steps += num_steps
         row = {
             "generation": self._search.generation,
             "elapsed_seconds": round(self._elapsed, 3),
@@ -146,7 +159,8 @@ class _Evolution:
         for name in ("mean", "min", "max", "sigma"):
             self._board.add_scalar(f"controller/{name}", row[name], self._search.generation)
         so_far = f", best mean scored {self._best.score:.1f}" if np.isfinite(self._best.score) else ""
-        self.progress.update(self._search.generation, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
+        done = min(self._steps, self._config.max_steps) if self._config.max_steps else self._search.generation
+        self.progress.update(done, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
 
     def _score_candidates(self, solutions: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
         """Scores a generation: all candidates meet the same seeds. Returns fitness float64 [P] and the steps played."""
