@@ -1,0 +1,75 @@
+"""M's switches, which the original has and leaves off: what each does to the likelihood of held-out episodes.
+
+    python -m benchmarks.memory_switches RUN [--num-steps 2000] [--json results/take-cover/memory_switches.json]
+
+RUN is a run whose latents are made. M is trained on them once a row, from the same seed and on the same batches.
+The rows' runs lie beside it, in RUN-switches/, and share its files; the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stages.bench import describe_machine
+from worldmodels.base.files import write_json
+from worldmodels.cli import main as worldmodels
+from worldmodels.runs.run import Run
+
+#: The rows: what each is called, and its flags of ``train-rnn``. The dropout rates are the original's examples.
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "off": (),
+    "layer normalization": ("--layer-norm",),
+    "input dropout 0.1": ("--input-dropout", "0.1"),
+    "recurrent dropout 0.1": ("--recurrent-dropout", "0.1"),
+    "output dropout 0.1": ("--output-dropout", "0.1"),
+}
+
+
+def begun(run: Path, folder: Path) -> Path:
+    """Returns the folder of a row's run: the given one's files without M and what comes after it, linked, not copied."""
+    if not folder.exists():
+        beside = folder.with_name(f".{folder.name}")
+        shutil.rmtree(beside, ignore_errors=True)
+        leave_out = shutil.ignore_patterns("rnn", "controller", "model", "evaluation", "tensorboard", ".lock")
+        shutil.copytree(run, beside, ignore=leave_out, copy_function=os.link)
+        shutil.copy(beside / "config.json", beside / "own.json")  # the settings change, and must not in the given run
+        (beside / "own.json").replace(beside / "config.json")
+        beside.rename(folder)
+    return folder
+
+
+def trained(folder: Path, flags: tuple[str, ...], num_steps: int) -> dict[str, float]:
+    """Trains M, and returns its last measurements."""
+    if worldmodels(["train-rnn", "--run", str(folder), "--num-steps", str(num_steps), *flags]) != 0:
+        raise SystemExit(f"{folder}: M was not trained")
+    rows = [json.loads(line) for line in (folder / "rnn" / "metrics.jsonl").read_text().splitlines()]
+    last = [row for row in rows if "held_out_nll" in row][-1]
+    return {name: last[name] for name in ("nll", "done_loss", "held_out_nll", "held_out_done_loss")}
+
+
+def main() -> None:
+    """Trains M once a row and writes what was measured."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--num-steps", type=int, default=2_000)
+    parser.add_argument("--json", type=Path, default=Path("results/take-cover/memory_switches.json"))
+    parsed = parser.parse_args()
+    folder = parsed.run.with_name(f"{parsed.run.name}-switches")
+    folder.mkdir(exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for name, flags in SWITCHES.items():
+        found = trained(begun(parsed.run, folder / name.replace(" ", "-")), flags, parsed.num_steps)
+        rows.append({"switch": name, "flags": " ".join(flags), **found})
+        print(f"{name}: held-out nll {found['held_out_nll']:.4f}", flush=True)
+    run = Run.open(parsed.run)
+    facts = {"task": run.task, "seed": run.seed, "num_episodes": run.preset.collect.num_episodes, "num_steps": parsed.num_steps}
+    write_json(parsed.json, {**facts, "rows": rows, "machine": describe_machine("cpu")})
+
+
+if __name__ == "__main__":
+    main()
