@@ -20,7 +20,7 @@ export const drive: Demo = {
   heading: (facts) => (drives(facts) ? "Drive in a dream" : "Play in a dream"),
   words: (facts) => [
     drives(facts)
-      ? "At first the agent drives, in its own dream. <b>Press an arrow key, or put a finger on the picture</b>, and you drive. ← and → steer, ↑ is the gas, ↓ the brake. With a finger, the car gathers speed and steers towards it; slide it to turn, hold it low on the picture to brake, or use the arrows below."
+      ? "At first the agent drives, in its own dream. <b>Press an arrow key, or put a finger on the picture</b>, and you drive. ← and → steer, ↑ is the gas, ↓ the brake. With a finger, the car gathers speed and steers towards it; slide it to turn, hold it low on the picture to brake. On a phone there are buttons, too."
       : `At first the agent plays, in its own dream.${Object.keys(facts.keys).length ? ` <b>Press a key, or put a finger on the picture</b>, and you play. The keys are ${keyNames(facts)}.` : ""}`,
     drives(facts)
       ? "There is no track anywhere. Each picture is what the network expects to see next, after what it remembers and what you do. Leave the road and it makes up grass; turn round and it makes up another road."

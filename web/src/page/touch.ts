@@ -3,7 +3,7 @@
 import type { Keys, Presses } from "./keys";
 
 /** A finger that rests so long means to play; one that scrolls the page is taken away sooner. Milliseconds. */
-const REST = 120;
+const REST = 200;
 /** So far from the middle, in widths of the picture, the wheel is turned all the way. */
 const FULL_TURN = 0.3;
 /** Below this share of the picture's height a finger brakes. */
