@@ -22,7 +22,7 @@ export const temperature: Demo = {
       demo: "temperature",
       world,
       seed: link.seed ?? 11,
-      slots: TAUS.map((tau) => ({ caption: `temperature ${tau}`, tau, who: "agent" as const, agent })),
+      slots: TAUS.map((tau) => ({ caption: `at ${tau}`, tau, who: "agent" as const, agent })),
       layout: "four",
       ended: (slots) => {
         const result = (i: number): string => number(world.facts.reward_head ? slots[i].score : slots[i].steps);
