@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import mimetypes
 import os
 import shutil
 import threading
@@ -79,7 +80,7 @@ def opened(
     """Opens an address.
 
     Args:
-        broken: files' names that are answered otherwise: with these bytes, or None as missing.
+        broken: files' names (``*`` stands for anything) that are answered otherwise: with these bytes, or None as missing.
         script: runs before the page's own.
         context: what Playwright's ``new_context`` takes: the viewport, colours, touch.
     """
@@ -102,7 +103,8 @@ def opened(
 
 
 def _answer(route: Route, data: bytes | None) -> None:
-    route.fulfill(status=404 if data is None else 200, body=data or b"")
+    kind, _ = mimetypes.guess_type(route.request.url)
+    route.fulfill(status=404 if data is None else 200, body=data or b"", content_type=kind or "application/octet-stream")
 
 
 def begun(page: Page, demo: str) -> None:

@@ -2,6 +2,7 @@
 
 OUT/
   index.html, assets/, runtime.wasm.gz   the page itself, as it comes with the package
+  site.json                              which files here are the export's
   worlds.json                            what there is of each world, in words and small numbers
   WORLD/step.onnx.gz, decoder.onnx.gz, encoder.onnx.gz
   WORLD/numbers.bin.gz                   C and the dream's beginnings
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,12 +25,12 @@ from PIL import Image
 from worldmodels.base import files
 from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.runtime.progress import Progress
+from worldmodels.web import built
 from worldmodels.web.facts import real_steps, task_facts
 from worldmodels.web.networks import check_packages, decoder_graph, encoder_graph, step_graph
+from worldmodels.web.site import files_of, replaced
 from worldmodels.web.source import RealEpisode, Source, latent_order, open_source, play_real
 
-#: The page as `make demo` builds it; part of the wheel.
-STATIC = Path(__file__).parent / "static"
 FORMAT = 1
 NUMBERS = "numbers.bin.gz"
 NO_DREAM = "This run has no M yet, so nothing can dream: 'worldmodels train-rnn' makes M."
@@ -43,47 +43,34 @@ QUALITY = 80
 def export_web(targets: Sequence[str], out: Path) -> Path:
     """Writes the site of some targets (tasks, models' or runs' folders) into ``out``, whole or not at all.
 
+    In an older site what an export wrote is replaced or removed, and everything else stays.
+
     Raises:
-        UserError: no target, one that has nothing to show, or a folder in the way.
-        BadFileError: a part is damaged.
+        UserError: no target, one that has nothing to show, or something of somebody else in the way.
+        BadFileError: a part, or the list of the site's files, is damaged.
         EnvironmentFailure: the page is not built, a package is missing, a game fails, or the disk refuses.
     """
     if not targets:
         raise UserError("export web: name a task, a run or a model")
-    if not (STATIC / "index.html").exists():
-        raise EnvironmentFailure(f"{STATIC}: the page is not built; 'make demo' builds it and needs Node 20 or later with npm")
+    if not all(target.strip() for target in targets):
+        raise UserError("export web: a name is empty; name a task, a run or a model ('.' is the folder that you are in)")
+    built.check_built()
     check_packages()
-    files.check_folder(out)
-    if out.exists() and any(out.iterdir()) and not (out / "worlds.json").exists():
-        raise UserError(f"{out}: holds other things than a page; name an empty or a new folder")
+    old = files_of(out)
     sources = [open_source(target) for target in targets]
     progress = Progress("export web", len(sources), "worlds")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    place = out.resolve()  # where a link leads, also by the name '.'
-    temporary, before = (place.with_name(f".{place.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(STATIC, temporary)
-        names = _names([source.agent.task.name for source in sources])
-        worlds: list[dict[str, Any]] = []
-        for name, source in zip(names, sources, strict=True):
-            progress.update(len(worlds), name)
-            worlds.append(_write_world(temporary / name, name, source))
-        files.write_json(temporary / "worlds.json", {"format": FORMAT, "worlds": worlds})
-        if place.exists():
-            place.rename(before)
-        try:
-            temporary.rename(place)
-        except OSError:
-            if before.exists():
-                before.rename(place)
-            raise
-        shutil.rmtree(before, ignore_errors=True)
+        with replaced(out.resolve(), old) as folder:
+            shutil.copytree(built.STATIC, folder, ignore=shutil.ignore_patterns(built.HASH), dirs_exist_ok=True)
+            names = _names([source.agent.task.name for source in sources])
+            worlds: list[dict[str, Any]] = []
+            for name, source in zip(names, sources, strict=True):
+                progress.update(len(worlds), name)
+                worlds.append(_write_world(folder / name, name, source))
+            files.write_json(folder / "worlds.json", {"format": FORMAT, "worlds": worlds})
         progress.finish(f"{out}")
     except OSError as error:
         raise EnvironmentFailure(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return out
 
 

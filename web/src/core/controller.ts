@@ -21,6 +21,8 @@ export interface ControllerSizes {
   layers: readonly (readonly [number, number])[];
   bias: boolean;
   squash: readonly Squash[];
+  /** How many options each choice has; empty: actions are numbers. */
+  choices: readonly number[];
 }
 
 export class Controller {
@@ -62,8 +64,21 @@ export class Controller {
       }
       x = y;
     }
+    if (this.sizes.choices.length) return choose(x, this.sizes.choices);
     return x.map((value, i) => squash(value, this.sizes.squash[i]));
   }
+}
+
+/** Returns of each choice the option with the largest output, one-hot (the first of equals). */
+export function choose(outputs: Float32Array, choices: readonly number[]): Float32Array {
+  const chosen = new Float32Array(outputs.length);
+  let first = 0;
+  for (const size of choices) {
+    const options = outputs.subarray(first, first + size);
+    chosen[first + options.indexOf(Math.max(...options))] = 1;
+    first += size;
+  }
+  return chosen;
 }
 
 function squash(value: number, [low, middle, high]: Squash): number {

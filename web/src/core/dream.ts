@@ -117,7 +117,7 @@ export class Dream {
       slot.z = new Float32Array(latent);
       draw(own, { latent, mixtures, heads }, uniform, normal, this.temperatures[i], slot.z);
       slot.steps += 1;
-      slot.reward = facts.reward_head ? own[heads - 1] : facts.dream_reward;
+      slot.reward = facts.reward_head ? own[heads - 1] : (facts.dream_reward ?? 0);
       slot.score += slot.reward;
       slot.damage = 0;
       if (facts.hit_damages.length) this.strike(slot, own[0], uniform[latent]);

@@ -3,11 +3,20 @@
 /** An error whose text is for the reader. */
 export class Told extends Error {}
 
+/** The mend for every file that is not as it was exported. */
+export const AGAIN = "Export the page again, or copy it again.";
+
 const GZIP = [0x1f, 0x8b];
+
+/** A file's name as it lies in the page's folder. */
+export function nameOf(url: URL): string {
+  const folder = new URL(".", document.baseURI).href;
+  return url.href.startsWith(folder) ? url.href.slice(folder.length) : url.href;
+}
 
 /** Returns a file's bytes, unpacked if it is packed by gzip (and the server has not done that already). */
 export async function bytesOf(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  const name = url.pathname.split("/").slice(-2).join("/");
+  const name = nameOf(url);
   let response: Response;
   try {
     response = await fetch(url);
@@ -22,7 +31,7 @@ export async function bytesOf(url: URL): Promise<Uint8Array<ArrayBuffer>> {
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   } catch {
-    throw new Told(`The file ${name} is damaged or was cut off. Export the page again, or copy it again.`);
+    throw new Told(`The file ${name} is damaged or was cut off. ${AGAIN}`);
   }
 }
 
@@ -42,7 +51,7 @@ export async function jsonOf(url: URL): Promise<unknown> {
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    throw new Told(`The file ${url.pathname.split("/").pop()} is not readable. Export the page again, or copy it again.`);
+    throw new Told(`The file ${nameOf(url)} is not readable. ${AGAIN}`);
   }
 }
 
@@ -57,7 +66,7 @@ export interface Place {
 export function arrayOf(bytes: Uint8Array<ArrayBuffer>, place: Place): Float32Array {
   const size = place.shape.reduce((product, side) => product * side, 1);
   const width = place.type === "float16" ? 2 : 4;
-  if (place.offset + size * width > bytes.length) throw new Told("A file of numbers is too short. Export the page again.");
+  if (place.offset + size * width > bytes.length) throw new Told(`A file of numbers is too short. ${AGAIN}`);
   const data = bytes.slice(place.offset, place.offset + size * width).buffer;
   return place.type === "float32" ? new Float32Array(data) : Float32Array.from(new Uint16Array(data), fromHalf);
 }

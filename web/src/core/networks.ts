@@ -1,7 +1,7 @@
 /** V and M as ONNX graphs, computed by onnxruntime-web: WebAssembly with SIMD, one thread. */
 
 import * as ort from "onnxruntime-web/wasm";
-import { bytesOf, planesOf, Told } from "./files";
+import { AGAIN, bytesOf, nameOf, planesOf, Told } from "./files";
 
 /** A module of one SIMD instruction: what a browser without SIMD finds invalid. */
 const SIMD = new Uint8Array([
@@ -22,10 +22,22 @@ export function start(root: URL): Promise<void> {
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.proxy = false;
     ort.env.logLevel = "error";
-    ort.env.wasm.wasmPaths = { mjs: new URL("runtime.js", root).href };
-    ort.env.wasm.wasmBinary = (await bytesOf(new URL("runtime.wasm.gz", root))).buffer;
+    const glue = new URL("runtime.js", root);
+    ort.env.wasm.wasmPaths = { mjs: glue.href };
+    const [wasm] = await Promise.all([bytesOf(new URL("runtime.wasm.gz", root)), importable(glue)]);
+    ort.env.wasm.wasmBinary = wasm.buffer;
   })();
   return started;
+}
+
+/** Imports what the library will import itself, so that a missing file is named and no network blamed for it. */
+async function importable(url: URL): Promise<void> {
+  try {
+    await import(/* @vite-ignore */ url.href);
+  } catch {
+    await bytesOf(url);
+    throw new Told(`The file ${nameOf(url)} is damaged or was cut off. ${AGAIN}`);
+  }
 }
 
 export type Arrays = Record<string, Float32Array>;
@@ -48,8 +60,10 @@ export class Graph {
     try {
       return new Graph(await alone(() => ort.InferenceSession.create(bytes, { graphOptimizationLevel: "all" })));
     } catch (error) {
-      const name = url.pathname.split("/").slice(-2).join("/");
-      throw new Told(`The network ${name} cannot be opened (${error instanceof Error ? error.message : String(error)}).`);
+      const why = error instanceof Error ? error.message : String(error);
+      // The library starts its runtime with the first network.
+      if (why.includes("no available backend")) throw new Told(`The file runtime.wasm.gz cannot be started (${why}). ${AGAIN}`);
+      throw new Told(`The network ${nameOf(url)} cannot be opened (${why}). ${AGAIN}`);
     }
   }
 

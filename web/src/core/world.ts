@@ -1,7 +1,7 @@
 /** A world as the export wrote it: a task's sizes and rules, V, M, C, the dream's beginnings, a recorded episode. */
 
 import { Controller, type ControllerSizes, type Squash } from "./controller";
-import { arrayOf, jsonOf, planesOf, Told, type Place } from "./files";
+import { AGAIN, arrayOf, jsonOf, planesOf, Told, type Place } from "./files";
 import { Graph } from "./networks";
 
 export interface Score {
@@ -61,7 +61,8 @@ export interface WorldFacts {
   reward_head: boolean;
   /** What a hit may cost of a health of 100; empty: no health. */
   hit_damages: number[];
-  dream_reward: number;
+  /** What a step brings where M foresees no reward. */
+  dream_reward: number | null;
   max_steps: number;
   fps: number;
   keys: Record<string, number[]>;
@@ -69,6 +70,8 @@ export interface WorldFacts {
   low: number[];
   high: number[];
   squash: Squash[];
+  /** How many options each choice of an action has; empty: an action is numbers. */
+  choices: number[];
   inputs: string;
   layers: [number, number][];
   bias: boolean;
@@ -89,12 +92,38 @@ export interface WorldFacts {
   episode: Episode | null;
 }
 
+/** What a value must look like: an example of each number, text and truth; of a list its one element; null: anything. */
+type Shape = number | string | boolean | null | readonly [Shape] | { readonly [name: string]: Shape };
+
+const SHAPE: Shape = {
+  id: "", task: "", summary: "", latent: 0, hidden: 0, action: 0, mixtures: 0, restart_input: true, done_head: true,
+  reward_head: true, hit_damages: [0], dream_reward: null, max_steps: 0, fps: 0, keys: {}, key_ramp: 0, low: [0], high: [0],
+  squash: [[0]], choices: [0], inputs: "", layers: [[0]], bias: true, temperature: 0, latent_order: [0], numbers: "", arrays: {},
+  candidates: [{ name: "" }], scores: [{ world: "", agent: "", mean: 0, std: 0, episodes: 0 }],
+  curve: [{ round: 0, generation: 0, mean: 0 }], hashes: {}, no_dream: "", networks: { decoder: "" },
+};
+
+/** Returns where a value is not of a shape, as `.worlds.0.latent`; none: it is. */
+function misfit(value: unknown, shape: Shape, at = ""): string | undefined {
+  if (shape === null) return undefined;
+  if (typeof shape !== "object") return typeof value === typeof shape ? undefined : at;
+  if (typeof value !== "object" || value === null || Array.isArray(value) !== Array.isArray(shape)) return at;
+  const parts = Array.isArray(shape) ? Object.keys(value).map((i) => [i, shape[0]] as const) : Object.entries(shape);
+  for (const [name, part] of parts) {
+    const found = misfit((value as Record<string, unknown>)[name], part as Shape, `${at}.${name}`);
+    if (found) return found;
+  }
+  return undefined;
+}
+
 /** Reads `worlds.json`. */
 export async function loadFacts(root: URL): Promise<WorldFacts[]> {
   const found = (await jsonOf(new URL("worlds.json", root))) as { format?: number; worlds?: WorldFacts[] };
   if (found?.format !== 1 || !Array.isArray(found.worlds) || !found.worlds.length) {
-    throw new Told("worlds.json is not of this page's format. Export the page again.");
+    throw new Told(`worlds.json is not of this page's format. ${AGAIN}`);
   }
+  const wrong = misfit(found.worlds, [SHAPE], ".worlds");
+  if (wrong) throw new Told(`worlds.json is damaged at ${wrong.slice(1)}. ${AGAIN}`);
   return found.worlds;
 }
 

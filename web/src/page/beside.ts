@@ -4,19 +4,20 @@ import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
 import { cardOf, Speed } from "./facts";
-import { save, Tape } from "./gif";
+import { Tape } from "./gif";
 import { linkButton, within } from "./link";
 import { playIn } from "./loop";
 import type { Demo } from "./main";
 import { GIF_SECONDS } from "./stage";
+import { attempt, sentence } from "./told";
 
 export const beside: Demo = {
   id: "beside",
-  heading: "Reality beside the dream",
-  words: [
-    "Left: a game that was really played. Right: the dream. Up to the moment of your choice the network watches the game; <b>from then on it sees nothing more</b>, and dreams on with the same actions.",
-    "For a while the two agree: the network has understood how its actions move the world. Then they part. Both are possible; only one happened.",
-    "Move the slider to let it dream on from another moment.",
+  heading: () => "Reality beside the dream",
+  words: () => [
+    "Left: a game that was really played, and recorded. Right: the dream. The network watches the recording up to a moment that you choose. <b>From then on it sees nothing more</b> and dreams on, told only which actions the player took.",
+    "For a while the two agree: the network has learned how actions move the world. Then they part. Both could have happened; only the left one did.",
+    "The first slider chooses the moment. \"With other dice\" dreams on from there in another way.",
   ],
   fits: (facts) => !facts.no_dream && !!facts.episode,
   without: (all) => all[0].no_dream,
@@ -56,6 +57,7 @@ export const beside: Demo = {
       t = from;
       dream.goOn([moments[from]], [turn]);
       tape.clear();
+      message.textContent = "";
       seed.textContent = `seed ${turn}`;
     };
     const show = async (): Promise<void> => {
@@ -70,7 +72,11 @@ export const beside: Demo = {
       section.dataset.steps = String(t);
     };
     let work: Promise<void> = Promise.resolve();
-    const queue = (job: () => Promise<void> | void): Promise<void> => (work = work.then(job));
+    const queue = (job: () => Promise<void>): Promise<void> =>
+      (work = work.then(job).catch((error: unknown) => {
+        rest(true);
+        message.textContent = sentence(error);
+      }));
     const playing = {
       fps: () => facts.fps,
       paused: matchMedia("(prefers-reduced-motion: reduce)").matches,
@@ -89,16 +95,22 @@ export const beside: Demo = {
           speed.tell(facts.fps);
         }),
     };
-    const pause = button(playing.paused ? "Go on" : "Pause", "Pause or go on", () => {
-      playing.paused = !playing.paused;
-      pause.textContent = playing.paused ? "Go on" : "Pause";
-    });
+    const pause = button("Pause", "Pause or go on", () => rest(!playing.paused));
+    const rest = (paused: boolean): void => {
+      playing.paused = paused;
+      pause.textContent = paused ? "Go on" : "Pause";
+    };
+    rest(playing.paused);
     const again = (): void =>
       void queue(async () => {
         begin();
         await show();
       });
-    const saveGif = async (): Promise<void> => save(await tape.gif(), `beside-${facts.id}-${turn}.gif`);
+    const anew = (): void => {
+      rest(false);
+      again();
+    };
+    const saveGif = async (): Promise<void> => void (await tape.save(`beside-${facts.id}-${turn}.gif`));
     const moment = slider(
       "Dream on from",
       { min: 0, max: episode.steps - 1, step: 1, value: from },
@@ -111,7 +123,7 @@ export const beside: Demo = {
     const tau = slider(
       "Temperature",
       { min: 0.1, max: 2, step: 0.05, value: dream.temperatures[0] },
-      (value) => `τ ${value.toFixed(2)}`,
+      (value) => value.toFixed(2),
       (value) => (dream.temperatures[0] = value),
     );
     place.append(
@@ -130,16 +142,16 @@ export const beside: Demo = {
           "div.tools",
           {},
           pause,
-          button("From the moment again", "Dream on from there again, with the same dice", again),
+          button("From that moment again", "Dream on from there again, with the same dice", anew),
           button("With other dice", "Dream on from there, another way", () => {
             turn += 1;
-            again();
+            anew();
           }),
-          button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF, the game beside the dream`, () => void saveGif()),
+          button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF, the game beside the dream`, () => void attempt(message, saveGif)),
           linkButton(() => ({ demo: "beside", world: facts.id, seed: turn, tau: dream.temperatures[0], at: from }), message),
         ),
         message,
-        el("p.facts", {}, speed.element, seed, el("span", {}, `the game: seed ${facts.episode!.seed}, played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"}`), ...cardOf(facts)),
+        el("p.facts", {}, speed.element, seed, el("span", {}, `the recorded game: seed ${facts.episode!.seed}, played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"}`), ...cardOf(facts)),
       ),
     );
     begin();

@@ -5,10 +5,10 @@ import { Stage } from "./stage";
 
 export const cheat: Demo = {
   id: "cheat",
-  heading: "The agent that cheats",
-  words: [
-    "This agent learned in a dream that was too calm, and found out how to play with the dream in place of the game: it moves so that fireballs are never thrown, or fade away.",
-    "Raise the temperature and its trick stops working. In the real game it never did.",
+  heading: () => "The agent that cheats",
+  words: ({ hit_damages }) => [
+    `This agent learned in a dream that was too calm, and found a mistake of the dream that it can live on${hit_damages.length ? ": it moves in a way that makes fireballs fade, or keeps them from being thrown" : ""}.`,
+    "Raise the temperature, and the trick works less often. In the real game it never works.",
   ],
   fits: (facts) => !facts.no_dream && facts.cheater_temperature !== null,
   async fill(section, place, world, link) {

@@ -92,7 +92,8 @@ export class Screen {
 }
 
 export const number = (value: number, digits = 0): string =>
-  value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  // No "-0".
+  (Number(value.toFixed(digits)) || 0).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 /** `car-racing` → `Car racing`. */
 export const title = (id: string): string => (id.charAt(0).toUpperCase() + id.slice(1)).replaceAll("-", " ");

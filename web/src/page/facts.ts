@@ -37,7 +37,7 @@ export class Speed {
 /** The model's card in a line: scores and hashes. */
 export function cardOf(facts: WorldFacts): HTMLElement[] {
   const scores = facts.scores.map((score) => {
-    const where = score.world === "real" ? "real game" : `dream at τ ${score.temperature}`;
+    const where = score.world === "real" ? "real game" : `dream at temperature ${score.temperature}`;
     const who = score.agent === "random" ? "a random player" : "the agent";
     return `${who} in the ${where}: ${number(score.mean)} ± ${number(score.std)} over ${number(score.episodes)} episodes`;
   });

@@ -1,5 +1,7 @@
 /** A GIF of the last ten seconds. */
 
+import { Told } from "../core/files";
+
 /** Milliseconds between two of the GIF's pictures. */
 const DELAY = 60;
 const SIDE = 64;
@@ -13,8 +15,9 @@ export class Tape {
   /** @param pixels RGBA [screens, 64, 64, 4]. */
   add(time: number, pixels: Uint8Array): void {
     const last = this.frames.at(-1);
-    if (last && time < last.time) this.frames.length = 0;
-    if (last && time - last.time < DELAY / 1000 - 0.001 && time >= last.time) return;
+    if (last && time >= last.time && time - last.time < DELAY / 1000 - 0.001) return;
+    // What was taken back has not happened.
+    while (this.frames.length && this.frames.at(-1)!.time >= time) this.frames.pop();
     this.frames.push({ time, pixels: pixels.slice() });
     while (this.frames[0].time < time - this.seconds) this.frames.shift();
   }
@@ -23,13 +26,12 @@ export class Tape {
     this.frames.length = 0;
   }
 
-  get length(): number {
-    return this.frames.length;
-  }
-
   /** Returns the GIF's bytes. */
-  async gif(): Promise<Blob> {
-    const { GIFEncoder, applyPalette, quantize } = await import("gifenc");
+  private async gif(): Promise<Blob> {
+    if (this.frames.length < 2) throw new Told("There is nothing to save yet: let it play a moment.");
+    const { GIFEncoder, applyPalette, quantize } = await import("gifenc").catch(() => {
+      throw new Told("The part of this page that makes GIFs cannot be fetched. Load the page again, or export it again.");
+    });
     const encoder = GIFEncoder();
     const size = this.frames[0].pixels.length;
     const screens = size / (4 * SIDE * SIDE);
@@ -58,9 +60,16 @@ export class Tape {
     encoder.finish();
     return new Blob([encoder.bytes() as BlobPart], { type: "image/gif" });
   }
+
+  /** Gives the GIF to the reader as a file; returns its size in bytes. */
+  async save(name: string): Promise<number> {
+    const blob = await this.gif();
+    offer(blob, name);
+    return blob.size;
+  }
 }
 
-export function save(blob: Blob, name: string): void {
+function offer(blob: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   link.download = name;

@@ -26,7 +26,7 @@ function chart(points: CurvePoint[], facts: WorldFacts): SVGElement {
   const x = (i: number): number => LEFT + ((i + 0.5) / points.length) * (WIDTH - LEFT - 8);
   const y = (mean: number): number => 8 + ((top - mean) / (top - bottom)) * (HEIGHT - BOTTOM - 8);
   const last = points.at(-1)!;
-  const label = `Scores of the search: from ${number(points[0].mean)} to ${number(last.mean)} in ${points.length} scorings`;
+  const label = `Scores of the search: from ${number(points[0].mean)} to ${number(last.mean)}, measured ${points.length} times`;
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label, class: "chart" });
   const step = 10 ** Math.floor(Math.log10(top)) / (top / 10 ** Math.floor(Math.log10(top)) > 4 ? 0.5 : 2);
   for (let mark = 0; mark <= top; mark += step) {
@@ -48,17 +48,18 @@ function chart(points: CurvePoint[], facts: WorldFacts): SVGElement {
     picture.append(dot);
   });
   const rounds = new Set(points.map((point) => point.round)).size;
-  const axis = rounds > 1 ? `scorings in order, ${rounds} rounds of training` : "scorings, generation after generation";
+  const axis = rounds > 1 ? `one score after the other, in ${rounds} rounds of training` : "one score after the other";
   picture.append(svg("text", { x: (WIDTH + LEFT) / 2, y: HEIGHT - 6, class: "mark middle" }, axis));
   return picture;
 }
 
 export const learn: Demo = {
   id: "learn",
-  heading: "How C learned",
-  words: [
-    "Nobody told C what to do. A search tried many slightly different controllers, kept what the better ones had in common, and tried again. Each point of the curve is the score of the search's centre.",
-    "Choose a controller of the way, and watch it play in the same dream.",
+  heading: () => "How C learned",
+  words: () => [
+    "C is the part of the agent that chooses actions: a controller. Nobody told it what to do. A search tries many controllers that differ a little, keeps what the better ones have in common, and tries again. Each such try is a generation.",
+    "Each point of the curve is a score: that of the controller in the middle of the search, generation after generation.",
+    "Choose a controller from along the way, and watch it play in the same dream. A number after its name is its score.",
   ],
   fits: (facts) => !facts.no_dream && facts.candidates.length > 0,
   without: (all) => (all.some((facts) => !facts.no_dream) ? "This run has no C yet: 'worldmodels train-controller' searches for one." : ""),
@@ -96,11 +97,11 @@ function aboutWay({ way, candidates, reward_head }: WorldFacts): HTMLElement | s
     return el(
       "p.note",
       {},
-      "The search of the curve kept only its last controller, the agent. The others are of another, shorter search on the same V and M, " +
-        `made to be shown here: from nothing, in the dream, in ${number(way.seconds / 60)} minutes (`,
+      "The search of the curve kept only its last controller, the agent. The others come from another, shorter search with the same V and M, " +
+        `made to be shown here. It began from nothing and took ${number(way.seconds / 60)} minutes, in the dream (`,
       el("code", {}, way.command),
-      `). Their scores, in ${reward_head ? "points" : "steps"}, are means of ${number(way.episodes)} dreams at τ ${way.temperature}; ` +
-        `in the real game the last of them has ${number(way.last_in_reality.mean)}, over ${number(way.last_in_reality.episodes)} episodes.`,
+      `). Their scores, in ${reward_head ? "points" : "steps"}, are means of ${number(way.episodes)} dreams at temperature ${way.temperature}. ` +
+        `In the real game the last of them reaches ${number(way.last_in_reality.mean)}, the mean of ${number(way.last_in_reality.episodes)} episodes.`,
     );
   }
   return candidates.length < 3 ? el("p.note", {}, "The controllers in between were not kept with this model; a run's folder has them.") : "";

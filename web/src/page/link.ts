@@ -1,6 +1,7 @@
 /** The address: which demo stands alone, and with which world, seed, temperature and choices it begins. */
 
 import { button } from "./dom";
+import { attempt } from "./told";
 
 export interface Link {
   demo?: string;
@@ -57,5 +58,5 @@ export function linkButton(link: () => Link, message: HTMLElement): HTMLButtonEl
       message.textContent = "The link is in the address bar.";
     }
   };
-  return button("Copy the link", "An address that shows the same again", () => void copy());
+  return button("Copy the link", "An address that shows the same again", () => void attempt(message, copy));
 }

@@ -1,7 +1,13 @@
 /** Builds the page: a section a demo, of the worlds that were exported. */
 
+declare global {
+  interface Window {
+    /** What the script in `index.html` asks for: whether this one has begun. */
+    pageRuns?: boolean;
+  }
+}
+
 import "./style.css";
-import { Told } from "../core/files";
 import { start } from "../core/networks";
 import { loadFacts, World, type WorldFacts } from "../core/world";
 import { beside } from "./beside";
@@ -13,13 +19,14 @@ import { playIn, startLoop, watch } from "./loop";
 import { drive, dodge } from "./play";
 import { see } from "./see";
 import { temperature } from "./temperature";
+import { sentence } from "./told";
 
 /** A demo: the worlds that it can show, and how it fills its section with one of them. */
 export interface Demo {
   id: string;
-  heading: string;
+  heading: (facts: WorldFacts) => string;
   /** Paragraphs in plain words, HTML. */
-  words: string[];
+  words: (facts: WorldFacts) => string[];
   fits: (facts: WorldFacts) => boolean;
   /** Why nothing fits, in a sentence; none: the section is left out. */
   without?: (all: WorldFacts[]) => string;
@@ -38,10 +45,7 @@ function loaded(facts: WorldFacts): Promise<World> {
 
 /** The sentence for whatever went wrong. */
 function told(error: unknown): HTMLElement {
-  const known = error instanceof Told;
-  if (!known) console.error(error);
-  const text = known ? error.message : `Something went wrong that this page did not expect: ${String(error)}.`;
-  return el("p.told", { role: "alert" }, text);
+  return el("p.told", { role: "alert" }, sentence(error));
 }
 
 function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTMLElement | null {
@@ -54,24 +58,34 @@ function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTM
   const mine = !link.demo || link.demo === demo.id ? link : {};
   const section = el("section.demo", { id: demo.id, "aria-labelledby": `${demo.id}-title` });
   const words = el("div.words");
-  words.innerHTML = demo.words.map((text) => `<p>${text}</p>`).join("");
+  const heading = el("a", { href: `?demo=${demo.id}`, title: "This demo by itself" });
+  const describe = (facts: WorldFacts): void => {
+    heading.textContent = demo.heading(facts);
+    words.innerHTML = demo.words(facts).map((text) => `<p>${text}</p>`).join("");
+  };
   let remove: (() => void) | undefined;
   let turn = 0;
-  const fill = async (own: Link): Promise<void> => {
+  let filled: Promise<void> = Promise.resolve();
+  /** One world after the other: the one that was chosen last stays. */
+  const fill = (own: Link): void => {
     const now = ++turn;
-    remove?.();
-    remove = undefined;
-    playIn(section, { fps: () => 1, paused: true, play: async () => undefined });
-    place.replaceChildren(el("div.waiting", { role: "status" }, "Loading the networks…"));
-    delete section.dataset.begun;
-    try {
-      const world = await loaded(fitting[chosen]);
+    filled = filled.then(async () => {
       if (now !== turn) return;
-      place.replaceChildren();
-      remove = await demo.fill(section, place, world, own);
-    } catch (error) {
-      place.replaceChildren(told(error));
-    }
+      remove?.();
+      remove = undefined;
+      playIn(section, { fps: () => 1, paused: true, play: async () => undefined });
+      place.replaceChildren(el("div.waiting", { role: "status" }, "Loading the networks…"));
+      delete section.dataset.begun;
+      try {
+        describe(fitting[chosen]);
+        const world = await loaded(fitting[chosen]);
+        if (now !== turn) return;
+        place.replaceChildren();
+        remove = await demo.fill(section, place, world, own);
+      } catch (error) {
+        place.replaceChildren(told(error));
+      }
+    });
   };
   const picker = choice(
     "World",
@@ -79,7 +93,7 @@ function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTM
     chosen,
     (index) => {
       chosen = index;
-      void fill({});
+      fill({});
     },
   );
   section.append(
@@ -87,17 +101,30 @@ function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTM
       "header",
       {},
       el("span.count", { "aria-hidden": "true" }, String(position)),
-      el("h2", { id: `${demo.id}-title` }, el("a", { href: `?demo=${demo.id}`, title: "This demo by itself" }, demo.heading)),
+      el("h2", { id: `${demo.id}-title` }, heading),
       picker,
     ),
     el("div.columns", {}, place, words),
   );
+  describe(fitting[chosen] ?? all[0]);
   if (reason) place.append(el("p.told", {}, reason));
-  else watch(section, () => void fill(mine));
+  else watch(section, () => fill(mine));
   return section;
 }
 
+/** A file that is dropped beside its place would take the reader to that file. */
+function keepThePage(): void {
+  addEventListener("dragover", (event) => {
+    if (event.defaultPrevented) return;
+    event.preventDefault();
+    if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
+  });
+  addEventListener("drop", (event) => event.preventDefault());
+}
+
 async function main(): Promise<void> {
+  window.pageRuns = true;
+  keepThePage();
   const demos = document.getElementById("demos")!;
   try {
     void start(root).catch(() => undefined);

@@ -9,15 +9,23 @@ const noDream = (wanted: (facts: WorldFacts) => boolean) => (all: WorldFacts[]) 
   const found = all.find(wanted);
   return found?.no_dream ?? "";
 };
+/** The car has words of its own; whatever else is played in a dream has the same ones. */
+const drives = (facts: WorldFacts): boolean => facts.task === "car-racing";
+const SIGNS: Record<string, string> = { left: "←", right: "→", up: "↑", down: "↓" };
+const keyNames = (facts: WorldFacts): string => Object.keys(facts.keys).map((name) => SIGNS[name] ?? name).join(", ");
 const hurts = (facts: WorldFacts): boolean => facts.hit_damages.length > 0;
 
 export const drive: Demo = {
   id: "drive",
-  heading: "Drive in a dream",
-  words: [
-    "The agent plays in its own dream. <b>Press an arrow key, or touch the picture</b>, and you play: left and right steer, up and down are gas and brake.",
-    "There is no track anywhere. Each picture is what the network expects to see next, given the last one and the action. Drive off the road and it makes up grass; turn round and it makes up another road.",
-    "The <b>temperature</b> says how uncertain the dream is. Near 0 the most likely thing happens every time; high up, anything may.",
+  heading: (facts) => (drives(facts) ? "Drive in a dream" : "Play in a dream"),
+  words: (facts) => [
+    drives(facts)
+      ? "At first the agent drives, in its own dream. <b>Press an arrow key, or put a finger on the picture</b>, and you drive. ← and → steer, ↑ is the gas, ↓ the brake. With a finger, the car gathers speed and steers towards it; slide it to turn, hold it low on the picture to brake. On a phone there are buttons, too."
+      : `At first the agent plays, in its own dream.${Object.keys(facts.keys).length ? ` <b>Press a key, or put a finger on the picture</b>, and you play. The keys are ${keyNames(facts)}.` : ""}`,
+    drives(facts)
+      ? "There is no track anywhere. Each picture is what the network expects to see next, after what it remembers and what you do. Leave the road and it makes up grass; turn round and it makes up another road."
+      : "There is no game here. Each picture is what the network expects to see next, after what it remembers and what you do.",
+    "The network never says what comes next, only how likely each next picture is; dice decide. The <b>temperature</b> loads the dice. Near 0 the most likely picture comes nearly every time. At 1 chance has as much say as in the real game. Higher up, unlikely things happen often.",
   ],
   fits: (facts) => !facts.no_dream && !hurts(facts),
   without: noDream((facts) => !hurts(facts)),
@@ -39,11 +47,11 @@ export const drive: Demo = {
 
 export const dodge: Demo = {
   id: "dodge",
-  heading: "Dodge in a dream",
-  words: [
-    "Monsters throw fireballs; step aside. <b>Press ← or →, or hold a half of the picture</b>: you and the agent then meet the same dream, with the same dice. Until then the agent and its twin do the same.",
-    "At every step the network says how likely a hit is, and the page rolls the dice. A hit costs health; the bar below the picture shows what is left. Every step survived counts one.",
-    "The agent learned to dodge in this dream alone, and then survived in the real game.",
+  heading: () => "Dodge in a dream",
+  words: () => [
+    "Monsters throw fireballs; step aside. <b>Press ← or →, or put a finger left or right of the picture's middle</b>, and the dream begins again: you play on the left, the agent on the right, from the same beginning and with the same dice. Until then the agent plays both.",
+    "At every step the network says how likely a hit is, and dice decide. A hit costs health; the bar below the picture shows what is left. Each step that you survive counts one.",
+    "The agent learned to dodge in such a dream alone. It then dodged in the real game, too.",
   ],
   fits: (facts) => !facts.no_dream && hurts(facts),
   without: noDream(hurts),
@@ -57,7 +65,7 @@ export const dodge: Demo = {
       seed: link.seed ?? 3,
       slots: [
         { caption: "", tau, who: "agent", agent },
-        { caption: "its twin", tau, who: "agent", agent },
+        { caption: "the agent", tau, who: "agent", agent },
       ],
       taus: [0.1, 3],
       playable: Object.keys(world.facts.keys).length > 0,

@@ -1,11 +1,13 @@
 /** Demo 3: what V keeps of a picture: a slider a latent, the encoder on a recorded frame or on the reader's own picture. */
 
+import { Told } from "../core/files";
 import { Random } from "../core/random";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
 import { BACKEND, cardOf } from "./facts";
 import { linkButton, within } from "./link";
 import type { Demo } from "./main";
+import { attempt } from "./told";
 
 /** Sliders that are shown at first: the latents that tell pictures apart most. */
 const FIRST = 12;
@@ -13,11 +15,12 @@ const REACH = 4;
 
 export const see: Demo = {
   id: "see",
-  heading: "What V sees",
-  words: [
-    "V squeezes a picture of 12,288 numbers into a few dozen, called latents, and draws the picture again from these alone. What it leaves out, the agent never sees.",
-    "V does not say exactly which numbers: it gives each a middle and a spread. <b>Draw</b> takes numbers from that spread. <b>Random latents</b> asks for a picture that nobody has seen.",
-    "Each slider is one latent, the most telling first. Move one and see what it stands for. Or <b>drop a picture of your own</b> on the first one: V does what it can.",
+  heading: () => "What V sees",
+  words: ({ latent }) => [
+    `To a computer such a picture is 12,288 numbers. V sums them up in ${latent}, called <b>latents</b>. Left: a picture of the real game. Middle: the same, redrawn from its latents alone. What is missing there, the agent never sees. Right: the picture that the sliders stand for.`,
+    "Each slider is one latent; those that differ most from picture to picture come first. Move one and see what it changes.",
+    "V does not fix a latent exactly: it says about how large it is, and how far it may be off. <b>A draw</b> takes each from that range by chance. <b>Random latents</b> makes a picture that nobody has seen.",
+    "Or <b>drop a picture of your own</b> on the left one. V only knows its game, and shows what it makes of yours.",
   ],
   fits: (facts) => !!facts.networks.encoder && !!facts.episode,
   async fill(section, place, world, link) {
@@ -31,15 +34,15 @@ export const see: Demo = {
       return mu.map(() => random.normal());
     };
     let at = within(link.at, 0, episode.steps) ?? Math.round(episode.steps / 2);
-    const real = new Screen("A real frame");
-    const again = new Screen("V's reconstruction");
-    const drawn = new Screen("The picture of the sliders' latents");
+    const real = new Screen("A picture of the real game");
+    const again = new Screen("The same, redrawn by V from its latents");
+    const drawn = new Screen("The picture that the sliders stand for");
     let mu = new Float32Array(facts.latent);
     let logvar = new Float32Array(facts.latent);
     let z = new Float32Array(facts.latent);
     let busy = false;
     let wanted = false;
-    const what = el("span.name", {}, "from latents");
+    const what = el("span.name", {}, "from its latents");
     const speed = el("span.speed", {}, "…");
     const seedText = el("span.seed", {}, `seed ${seed}`);
 
@@ -52,61 +55,67 @@ export const see: Demo = {
         (value) => {
           z[order[i]] = value;
           what.textContent = "your latents";
-          void show();
+          show();
         },
       ),
     );
-    const show = async (): Promise<void> => {
+    const note = el("p.message", { role: "status" });
+    const show = (): void => {
       wanted = true;
-      if (busy) return;
+      if (!busy) void attempt(note, draw);
+    };
+    const draw = async (): Promise<void> => {
       busy = true;
-      while (wanted) {
-        wanted = false;
-        const both = new Float32Array(2 * facts.latent);
-        both.set(mu);
-        both.set(z, facts.latent);
-        const frames = await world.decode(both);
-        again.show(frames.subarray(0, 64 * 64 * 4));
-        drawn.show(frames.subarray(64 * 64 * 4));
+      try {
+        while (wanted) {
+          wanted = false;
+          const both = new Float32Array(2 * facts.latent);
+          both.set(mu);
+          both.set(z, facts.latent);
+          const frames = await world.decode(both);
+          again.show(frames.subarray(0, 64 * 64 * 4));
+          drawn.show(frames.subarray(64 * 64 * 4));
+        }
+      } finally {
+        busy = false;
       }
-      busy = false;
     };
     const take = (latents: Float32Array, name: string): void => {
       z = latents.slice() as Float32Array<ArrayBuffer>;
       order.forEach((latent, i) => sliders[i].set(z[latent]));
       what.textContent = name;
-      void show();
+      show();
     };
     const look = async (pixels: Uint8ClampedArray): Promise<void> => {
       real.show(pixels);
       const started = performance.now();
       const found = await world.encode(pixels);
-      speed.textContent = `V's encoder ${(performance.now() - started).toFixed(1)} ms a frame, weights of 7 bits, ${BACKEND}`;
+      speed.textContent = `V's encoder ${(performance.now() - started).toFixed(1)} ms a picture, its weights stored in 7 bits, ${BACKEND}`;
       mu = found.mu as Float32Array<ArrayBuffer>;
       logvar = found.logvar as Float32Array<ArrayBuffer>;
-      take(mu, "from latents");
+      take(mu, "from its latents");
       section.dataset.looked = String(Number(section.dataset.looked ?? 0) + 1);
     };
 
-    const note = el("p.message", { role: "status" });
     const drop = el<HTMLInputElement>("input", { type: "file", accept: "image/*", class: "visually-hidden", id: `file-${facts.id}` });
     const readFile = async (file: Blob | undefined): Promise<void> => {
       if (!file) return;
-      try {
-        const bitmap = await createImageBitmap(file);
-        const side = Math.min(bitmap.width, bitmap.height);
-        const canvas = new OffscreenCanvas(64, 64);
-        const context = canvas.getContext("2d")!;
-        context.imageSmoothingQuality = "high";
-        context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 64, 64);
-        note.textContent = "Your picture, as V makes it out. It stays on your device.";
-        await look(context.getImageData(0, 0, 64, 64).data);
-      } catch {
-        note.textContent = "That file is not a picture that this browser can read.";
-      }
+      const bitmap = await createImageBitmap(file).catch(() => {
+        throw new Told("That file is not a picture that this browser can read.");
+      });
+      const side = Math.min(bitmap.width, bitmap.height);
+      const canvas = el<HTMLCanvasElement>("canvas", { width: 64, height: 64 });
+      const context = canvas.getContext("2d")!;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 64, 64);
+      note.textContent = "Your picture, as V makes it out. It stays on your device.";
+      named.textContent = "your picture";
+      await look(context.getImageData(0, 0, 64, 64).data);
     };
-    drop.addEventListener("change", () => void readFile(drop.files?.[0]));
-    const target = el("figure.screen", {}, real.canvas, el("figcaption", {}, el("span.name", {}, "a real frame")));
+    const read = (list: FileList | undefined | null): void => void attempt(note, () => readFile(list?.[0]));
+    drop.addEventListener("change", () => read(drop.files));
+    const named = el("span.name", {}, "the real game");
+    const target = el("figure.screen", {}, real.canvas, el("figcaption", {}, named));
     target.addEventListener("dragover", (event) => {
       event.preventDefault();
       target.classList.add("over");
@@ -115,17 +124,18 @@ export const see: Demo = {
     target.addEventListener("drop", (event) => {
       event.preventDefault();
       target.classList.remove("over");
-      void readFile(event.dataTransfer?.files[0]);
+      read(event.dataTransfer?.files);
     });
 
     const moment = slider(
-      "Real frame",
+      "Moment",
       { min: 0, max: episode.steps, step: 1, value: at },
       (value) => `${(value / facts.fps).toFixed(1)} s`,
       (value) => {
         at = value;
         note.textContent = "";
-        void look(episode.frame(value));
+        named.textContent = "the real game";
+        void attempt(note, () => look(episode.frame(value)));
       },
     );
     const rest = el("div.latents", { hidden: true }, ...sliders.slice(FIRST).map((each) => each.element));
@@ -148,12 +158,12 @@ export const see: Demo = {
         el(
           "div.tools",
           {},
-          button("Draw", "Numbers from V's spread", () => {
+          button("A draw", "Each latent by chance from the range that V gives it", () => {
             const normal = normals();
             take(mu.map((m, i) => m + Math.exp(0.5 * logvar[i]) * normal[i]), "a draw");
           }),
           button("Random latents", "A picture that nobody has seen", () => take(normals(), "random latents")),
-          button("Back to the frame", "The latents of the frame", () => take(mu, "from latents")),
+          button("Back to the picture", "The latents of the picture on the left", () => take(mu, "from its latents")),
           el("label.button", { for: drop.id, title: "Choose a picture of your own" }, "Your own picture"),
           drop,
           sliders.length > FIRST && more,

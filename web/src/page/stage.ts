@@ -5,10 +5,12 @@ import type { Controller } from "../core/controller";
 import type { World, WorldFacts } from "../core/world";
 import { button, el, number, Screen, slider, title } from "./dom";
 import { cardOf, Speed } from "./facts";
-import { save, Tape } from "./gif";
-import { Keys } from "./keys";
+import { Tape } from "./gif";
+import { Keys, type Presses } from "./keys";
 import { linkButton, type Link } from "./link";
 import { isCurrent, playIn, type Playing } from "./loop";
+import { attempt, sentence } from "./told";
+import { listenToFingers, onPicture } from "./touch";
 
 /** Seconds that a press of "back" takes away, and that a GIF holds. */
 const BACK_SECONDS = 1;
@@ -59,7 +61,7 @@ export class Stage implements Playing {
   private rest = 0;
   private branch = 0;
   private readonly speed = new Speed();
-  private work: Promise<unknown> = Promise.resolve();
+  private work: Promise<void> = Promise.resolve();
   private readonly pauseButton: HTMLButtonElement;
   private readonly whoButton: HTMLButtonElement | null = null;
   private readonly seedText = el("span.seed");
@@ -74,20 +76,22 @@ export class Stage implements Playing {
     const { facts } = options.world;
     this.seed = options.seed;
     this.dream = new Dream(options.world, options.slots.map((slot) => slot.tau));
-    this.keys = new Keys(facts.keys, facts.key_ramp, facts.action);
+    this.keys = new Keys(facts.keys, facts.key_ramp, facts.action, facts.choices);
     this.actions = options.slots.map(() => new Float32Array(facts.action));
     this.screens = options.slots.map((slot) => new Screen(`${slot.caption || "The dream"}: ${facts.summary}`));
     const figures = this.screens.map((screen, i) => this.figure(screen, i));
     this.frame = el(`div.screens.${options.layout ?? "one"}`, { tabindex: options.playable ? 0 : undefined }, ...figures);
     if (options.playable) {
       this.frame.setAttribute("role", "application");
-      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. Arrow keys take over from the agent.`);
-      this.listenToTouch();
+      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. The keys of the game take over from the agent.`);
+      const picture = this.screens[0].canvas;
+      const onFrame = (event: PointerEvent) => onPicture(event, picture.getBoundingClientRect(), this.keys.names);
+      listenToFingers(this.frame, this.keys, onFrame, () => this.takeOver());
     }
     this.pauseButton = button("Pause", "Pause or go on (Space)", () => this.pause());
     const tools = el("div.tools", {}, this.pauseButton);
     tools.append(
-      button("◂ One second back", "Take the last second back; what follows is dreamt anew (Backspace)", () => this.rewind()),
+      button("◂ One second back", "Go back one second; what follows is dreamt anew (Backspace)", () => this.rewind()),
       button("Another beginning", "Begin another dream (N)", () => this.another()),
     );
     if (options.playable) {
@@ -95,7 +99,7 @@ export class Stage implements Playing {
       tools.append(this.whoButton);
     }
     tools.append(
-      button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF`, () => void this.saveGif()),
+      button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF`, () => void attempt(this.message, () => this.saveGif())),
       linkButton(() => this.link(), this.message),
     );
     this.element = el("div.stage", {}, this.frame);
@@ -106,7 +110,7 @@ export class Stage implements Playing {
     this.showWho();
     document.addEventListener("keydown", this.keyDown);
     document.addEventListener("keyup", this.keyUp);
-    addEventListener("blur", () => this.keys.down.clear());
+    addEventListener("blur", this.blurred);
     void this.do(() => this.begin(this.seed));
     playIn(section, this);
   }
@@ -121,11 +125,14 @@ export class Stage implements Playing {
     return this.options.world.facts;
   }
 
-  /** Everything that touches the dream waits for what is under way. */
-  private do<T>(work: () => Promise<T> | T): Promise<T> {
-    const next = this.work.then(work);
-    this.work = next.catch(() => undefined);
-    return next;
+  /** Everything that touches the dream waits for what is under way. What fails is said, and the dream rests. */
+  private do(work: () => Promise<void>): Promise<void> {
+    this.work = this.work.then(work).catch((error: unknown) => {
+      this.paused = true;
+      this.showPaused();
+      this.message.textContent = sentence(error);
+    });
+    return this.work;
   }
 
   private async begin(seed: number): Promise<void> {
@@ -146,8 +153,9 @@ export class Stage implements Playing {
     }
   }
 
-  /** Begins another episode. */
+  /** Begins another episode, also where this one rests. */
   another(): void {
+    if (this.paused) this.pause();
     void this.do(() => this.begin((this.seed % 999_999) + 1));
   }
 
@@ -155,6 +163,7 @@ export class Stage implements Playing {
   restart(slots: Partial<Setting>[]): void {
     slots.forEach((change, i) => Object.assign(this.options.slots[i], change));
     slots.forEach((change, i) => change.tau !== undefined && (this.dream.temperatures[i] = change.tau));
+    if (this.paused) this.pause();
     this.showWho();
     void this.do(() => this.begin(this.seed));
   }
@@ -249,7 +258,7 @@ export class Stage implements Playing {
     const { element } = slider(
       "Temperature",
       { min, max, step: 0.05, value: this.options.slots[0].tau },
-      (value) => `τ ${value.toFixed(2)}`,
+      (value) => value.toFixed(2),
       (value) => {
         this.dream.temperatures.fill(value);
         this.options.slots.forEach((slot) => (slot.tau = value));
@@ -321,10 +330,7 @@ export class Stage implements Playing {
   }
 
   private async saveGif(): Promise<void> {
-    if (!this.tape.length) return;
-    const blob = await this.tape.gif();
-    save(blob, `dream-${this.facts.id}-${this.seed}.gif`);
-    this.section.dataset.gif = String(blob.size);
+    this.section.dataset.gif = String(await this.tape.save(`dream-${this.facts.id}-${this.seed}.gif`));
   }
 
   private link(): Link {
@@ -360,42 +366,21 @@ export class Stage implements Playing {
     if (name) this.keys.down.delete(name);
   };
 
-  /** The left and right half of the picture are keys for a finger. */
-  private listenToTouch(): void {
-    const held = new Map<number, string>();
-    const release = (event: PointerEvent): void => {
-      const name = held.get(event.pointerId);
-      held.delete(event.pointerId);
-      if (name && ![...held.values()].includes(name)) this.keys.down.delete(name);
-    };
-    this.frame.addEventListener("pointerdown", (event) => {
-      const box = this.screens[0].canvas.getBoundingClientRect();
-      const name = event.clientX < box.left + box.width / 2 ? "left" : "right";
-      if (!this.keys.names.includes(name) || event.button > 0) return;
-      held.set(event.pointerId, name);
-      this.keys.down.add(name);
-      this.takeOver();
-    });
-    for (const kind of ["pointerup", "pointercancel", "pointerleave"] as const) this.frame.addEventListener(kind, release);
-  }
+  private readonly blurred = (): void => this.keys.release();
 
   /** Buttons to hold, for fingers. */
   private pads(): HTMLElement {
     const signs: Record<string, string> = { left: "◀", right: "▶", up: "▲", down: "▼" };
     const pads = el("div.pads");
     for (const name of ["left", "down", "up", "right"].filter((each) => this.keys.names.includes(each))) {
-      const pad = el("button.pad", { type: "button", tabindex: -1, "aria-label": name }, signs[name]);
-      const press = (down: boolean) => (event: Event) => {
-        event.preventDefault();
-        if (down) {
-          this.keys.down.add(name);
-          this.takeOver();
-        } else this.keys.down.delete(name);
-      };
-      pad.addEventListener("pointerdown", press(true));
-      for (const kind of ["pointerup", "pointercancel", "pointerleave"]) pad.addEventListener(kind, press(false));
+      const pad = el("button.pad", { type: "button", tabindex: -1, "aria-label": name, "data-name": name }, signs[name]);
       pads.append(pad);
     }
+    const under = (event: PointerEvent): Presses | undefined => {
+      const name = document.elementFromPoint(event.clientX, event.clientY)?.closest<HTMLElement>(".pad")?.dataset.name;
+      return name ? { [name]: 1 } : undefined;
+    };
+    listenToFingers(pads, this.keys, under, () => this.takeOver());
     return pads;
   }
 
@@ -403,6 +388,7 @@ export class Stage implements Playing {
   remove(): void {
     document.removeEventListener("keydown", this.keyDown);
     document.removeEventListener("keyup", this.keyUp);
+    removeEventListener("blur", this.blurred);
     this.element.remove();
   }
 }

@@ -8,11 +8,11 @@ const TAUS = [0.1, 0.7, 1.15, 2];
 
 export const temperature: Demo = {
   id: "temperature",
-  heading: "One beginning, four temperatures",
-  words: [
-    "Four dreams begin with the same picture and the same dice. Only the temperature differs. The agent plays in all of them.",
-    "At τ 0.1 the network is sure of itself: things hardly change, and monsters may forget to shoot. At τ 1 it is as uncertain as it was about the real game. Above that the dream grows wild.",
-    "An agent that trains in a dream that is too calm learns tricks that do not work in the real game. A little too wild is the better school.",
+  heading: () => "One beginning, four temperatures",
+  words: ({ hit_damages }) => [
+    "Four dreams begin with the same picture and the same dice, and the agent plays in all of them. Only the temperature differs: how much is left to chance.",
+    `At 0.1 nearly nothing is: the most likely picture follows each time, and little happens${hit_damages.length ? "; the monsters may forget to shoot" : ""}. At 1 there is as much chance as the network found in the real game. Above 1 the dream grows wild.`,
+    "An agent that trains in a calm dream learns tricks that fail in the real game. One that trains in a wild dream is ready for worse than the game has.",
   ],
   fits: (facts) => !facts.no_dream,
   without: (all) => all[0].no_dream,
@@ -22,11 +22,11 @@ export const temperature: Demo = {
       demo: "temperature",
       world,
       seed: link.seed ?? 11,
-      slots: TAUS.map((tau) => ({ caption: `τ ${tau}`, tau, who: "agent" as const, agent })),
+      slots: TAUS.map((tau) => ({ caption: `at ${tau}`, tau, who: "agent" as const, agent })),
       layout: "four",
       ended: (slots) => {
         const result = (i: number): string => number(world.facts.reward_head ? slots[i].score : slots[i].steps);
-        return `${world.facts.reward_head ? "Points" : "Steps"}: ${TAUS.map((tau, i) => `${result(i)} at τ ${tau}`).join(", ")}.`;
+        return `${world.facts.reward_head ? "Points" : "Steps"}: ${TAUS.map((tau, i) => `${result(i)} at ${tau}`).join(", ")}.`;
       },
     });
     place.append(stage.element);
