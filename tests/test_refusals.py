@@ -19,6 +19,12 @@ TOO_FEW = ["--num-episodes", "0"]
 STAGES = ["train-vae", "encode", "train-rnn", "train-controller"]
 #: In a folder with `run`, a finished run of the toy task, `half`, one that has its episodes only, `rounds`, and `file`.
 REFUSED = [
+    ["collect", "--run", ""],
+    ["train-vae", "--run="],
+    ["evaluate", ""],
+    ["evaluate", "run", "--json", ""],
+    ["table", "temperature", "--model", ""],
+    ["reproduce", "toy", "--run", ""],
     *[[verb, "--run", "new"] for verb in STAGES],
     *[[verb, "--run", "new/deep", "--task", "toy", "--scale", "smoke"] for verb in STAGES],
     *[[verb, "--run", "half", "--task", "car-racing"] for verb in STAGES],

@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.cli.flags import FLAGS
 from worldmodels.cli.help import help_of
+
+#: The flags that name a folder, a file or a target.
+PLACES = {"--run", "--out", "--json", "--model", "--previous", "--record-episodes"}
 
 
 def one_line(text: str) -> str:
@@ -42,6 +46,7 @@ def parse(kind: Any, verb: str, args: Sequence[str], sentence: str = "") -> Any:
     if "-h" in args or "--help" in args:
         print(help_of(kind, verb, sentence or (kind.__doc__ or "").split("\n\n")[0]))
         raise SystemExit(0)
+    _refuse_empty(args)
     messages = io.StringIO()
     try:
         with contextlib.redirect_stderr(messages):
@@ -56,6 +61,14 @@ def parse(kind: Any, verb: str, args: Sequence[str], sentence: str = "") -> Any:
         if not stop.code:
             raise
         raise UserError(f"{one_line(messages.getvalue())}; see 'worldmodels {verb} --help'") from None
+
+
+def _refuse_empty(args: Sequence[str]) -> None:
+    """Raises `UserError` for an empty name of a target, a folder or a file, such as an unset variable of a script leaves: as a
+    path it would be the working folder."""
+    for flag, value in [*pairwise(("", *args)), *(arg.split("=", 1) for arg in args if arg.startswith("--") and "=" in arg)]:
+        if not value and (flag in PLACES or not flag.startswith("--")):
+            raise UserError(f"{flag or 'a name'} is empty; name it, or '.' for the folder that you are in")
 
 
 def check_json(path: Path | None) -> None:
