@@ -82,14 +82,15 @@ def in_words(card: Card) -> str:
 
 
 def draw_card(surface: pygame.Surface, area: pygame.Rect, card: Card, text: int) -> None:
-    """Draws a card in the middle of an area, in type of size ``text``, in two columns or smaller where there is no room."""
-    for size, columns in [(size, columns) for size in range(text, SMALLEST - 1, -1) for columns in (1, 2)]:
+    """Draws a card in the middle of an area, in type of size ``text``, in columns or smaller where there is no room,
+    and never beyond the area."""
+    for size, columns in [(size, columns) for size in range(text, SMALLEST - 1, -1) for columns in (1, 2, 3)]:
         box = _box(card, size, columns)
         if box[0] <= area.width and box[1] <= area.height:
             break
     rect = pygame.Rect((0, 0), box)
     rect.center = area.center
-    rect.clamp_ip(area)
+    surface.set_clip(area)
     shade = pygame.Surface(area.size)
     shade.fill(BACKGROUND)
     shade.set_alpha(140)
@@ -97,6 +98,7 @@ def draw_card(surface: pygame.Surface, area: pygame.Rect, card: Card, text: int)
     pygame.draw.rect(surface, RAISED, rect, border_radius=size // 2)
     pygame.draw.rect(surface, EDGE, rect, max(1, size // 12), border_radius=size // 2)
     _fill(surface, rect, card, size, columns)
+    surface.set_clip(None)
 
 
 def _lines(card: Card, size: int) -> list[str]:

@@ -22,12 +22,13 @@ class Controls:
     def draw(self, surface: pygame.Surface, row: pygame.Rect, text: int, paused: bool, mouse: tuple[int, int]) -> None:
         """Draws the row into ``row`` of a surface; ``mouse`` is where the mouse is."""
         session, gap = self._session, max(4, text // 2)
+        # What a button says changes with what it does; its place does not.
         labels = {
-            "pause": ("go on" if paused else "pause", "p"),
-            "again": ("again", "enter"),
-            "player": ("play yourself" if session.player == "agent" else "let the agent play", "m"),
-            "world": ("to reality" if session.world == "dream" else "to the dream", "tab"),
-            "help": ("help", "h"),
+            "pause": (("pause", "go on"), paused, "p"),
+            "again": (("again",), False, "enter"),
+            "player": (("let the agent play", "play yourself"), session.player == "agent", "m"),
+            "world": (("to the dream", "to reality"), session.world == "dream", "tab"),
+            "help": (("help",), False, "h"),
         }
         if not session.agent.can_dream:
             del labels["world"]
@@ -36,19 +37,19 @@ class Controls:
         # What does not fit is left out in this order: the keys' names, then a part of the type.
         for hints, size in ((share > 0.8, round(share * text)) for share in (0.85, 0.8, 0.7, 0.6)):
             widths = {
-                name: width_of(label, size) + hints * (width_of(key, size) + size // 2) + size
-                for name, (label, key) in labels.items()
+                name: max(width_of(label, size) for label in said) + hints * (width_of(key, size) + size // 2) + size
+                for name, (said, _, key) in labels.items()
             }
             needed = sum(widths.values()) + gap * len(widths) + (slider + width_of("τ 0.00", size) + size if slider else 0)
             if needed <= row.width:
                 break
         left = row.left
         self._buttons = {}
-        for name, (label, key) in labels.items():
+        for name, (said, which, key) in labels.items():
             button = pygame.Rect(left, row.top, widths[name], row.height)
             self._buttons[name] = button
             pygame.draw.rect(surface, EDGE if button.collidepoint(mouse) else RAISED, button, border_radius=4)
-            after = write(surface, label, (left + size // 2, row.centery), size, TEXT).right
+            after = write(surface, said[which], (left + size // 2, row.centery), size, TEXT).right
             if hints:
                 write(surface, key, (after + size // 2, row.centery), size, DIM)
             left = button.right + gap

@@ -11,11 +11,11 @@ import numpy as np
 from worldmodels.base.types import Floats
 
 #: The wheel's lock at a speed in metres per second is this divided by it, and at most `FULL_LOCK`.
-LOCK_TIMES_SPEED, FULL_LOCK = 6.0, 0.6
+LOCK_TIMES_SPEED, FULL_LOCK = 8.0, 0.6
 #: What is taken for the speed where it is not known: in the dream.
 USUAL_SPEED = 35.0
 #: Full gas, and the share of it that is left off at the wheel's lock.
-FULL_GAS, LEFT_OFF_AT_LOCK = 0.4, 0.6
+FULL_GAS, LEFT_OFF_AT_LOCK = 0.5, 0.6
 #: How far a step moves the wheel away from the middle, and back to it; how far it opens gas and brake. Both close at once.
 TURN, RETURN, PRESS = 0.05, 0.3, np.array([0.1, 0.2])
 
