@@ -48,9 +48,10 @@ def start_card(session: Session) -> Card:
     who = {"you": "You play", "agent": "The agent plays"}.get(session.who, "The random policy plays")
     where = "in the dream" if session.world == "dream" else "in reality"
     short = (("p", "pause"), ("m", "you or the agent"), ("tab", "reality or the dream"), ("h", "all keys"), ("esc", "quit"))
+    summary = (spec.summary.rstrip(".") + ".",) if spec.summary else ()
     return Card(
         spec.name,
-        (*((spec.summary,) if spec.summary else ()), f"{who}, {where}, with seed {session.episode.seed}."),
+        (*summary, f"{who}, {where}, with seed {session.episode.seed}."),
         (*play_rows(spec), *short),
         "any key, click or button: begin",
     )
