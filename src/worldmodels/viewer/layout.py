@@ -9,8 +9,8 @@ from pygame import Rect
 
 #: Where nobody asks for another size: the size of the type, the side of a small panel, and the dream's height.
 USUAL_TEXT, USUAL_PANEL, USUAL_DREAM = 18, 160, 600
-#: The type grows with the root of the picture's area, within bounds.
-ROOT_OF_AREA, SMALLEST_TEXT, LARGEST_TEXT = 44, 11, 40
+#: The type grows with the root of the picture's area, but less than that: pictures gain more. Within bounds.
+USUAL_ROOT, GROWTH, SMALLEST_TEXT, LARGEST_TEXT = 790, 0.6, 11, 40
 NUM_SMALL = 3
 
 
@@ -35,7 +35,8 @@ class Layout:
 
 def text_of(size: tuple[int, int]) -> int:
     """Returns the size of the type in a picture of (width, height)."""
-    return min(max(round(math.sqrt(size[0] * size[1]) / ROOT_OF_AREA), SMALLEST_TEXT), LARGEST_TEXT)
+    grown = (math.sqrt(size[0] * size[1]) / USUAL_ROOT) ** GROWTH
+    return min(max(round(USUAL_TEXT * grown), SMALLEST_TEXT), LARGEST_TEXT)
 
 
 def caption_of(text: int) -> int:
