@@ -108,18 +108,21 @@ def test_the_mouse_a_resized_window_and_full_screen(toy_run, tmp_path, display):
         subprocess.run(["xdotool", *map(str, args)], env=env, check=True, timeout=30, stdout=subprocess.DEVNULL)
 
     def window_is(width, height):
-        """All that is not the root window's black."""
-        return lambda: process.poll() is None and tuple(np.argwhere(screen_of(display) > 0).max(0) + 1) == (height, width)
+        def found():
+            lit = np.argwhere(screen_of(display) > 0)  # the root window is black
+            return process.poll() is None and len(lit) and tuple(lit.max(0) + 1) == (height, width)
+
+        return found
 
     try:
         wait_for(lambda: process.poll() is not None or screen_of(display).max() > 200, "the window")
         assert process.poll() is None, process.stderr.read()
-        xdotool("search", "--name", "worldmodels: toy", "windowmove", 0, 0)
+        xdotool("search", "--onlyvisible", "--class", ".", "windowmove", 0, 0)
         wait_for(window_is(600, 400), "the size that was asked for")
         before = screen_of(display)
         xdotool("mousemove", 100, 100, "click", 1)
         wait_for(lambda: np.abs(screen_of(display) - before)[60:300, 100:400].max() > 40, "the card's end")
-        xdotool("search", "--name", "worldmodels: toy", "windowsize", 800, 450)
+        xdotool("search", "--onlyvisible", "--class", ".", "windowsize", 800, 450)
         wait_for(window_is(800, 450), "a window of another size")
         press_key("F11", env)
         wait_for(window_is(1280, 480), "a full screen")
