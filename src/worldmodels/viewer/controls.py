@@ -49,7 +49,8 @@ class Controls:
             button = pygame.Rect(left, row.top, widths[name], row.height)
             self._buttons[name] = button
             pygame.draw.rect(surface, EDGE if button.collidepoint(mouse) else RAISED, button, border_radius=4)
-            after = write(surface, said[which], (left + size // 2, row.centery), size, TEXT).right
+            rest = max(width_of(label, size) for label in said) - width_of(said[which], size)
+            after = write(surface, said[which], (left + size // 2 + rest // 2, row.centery), size, TEXT).right
             if hints:
                 write(surface, key, (after + size // 2, row.centery), size, DIM)
             left = button.right + gap

@@ -35,7 +35,7 @@ class Layout:
 
 def text_of(size: tuple[int, int]) -> int:
     """Returns the size of the type in a picture of (width, height)."""
-    grown = (math.sqrt(size[0] * size[1]) / USUAL_ROOT) ** GROWTH
+    grown = math.pow(math.sqrt(size[0] * size[1]) / USUAL_ROOT, GROWTH)
     return min(max(round(USUAL_TEXT * grown), SMALLEST_TEXT), LARGEST_TEXT)
 
 
