@@ -69,7 +69,7 @@ def test_what_is_played_and_filmed(cold, toy_copy):
     (toy_copy / "controller" / "DONE").unlink()  # half-trained: there is no model yet
     for target, own in ((cold, 0.7), (toy_copy, 0.9)):
         for asked, expected in ((0.0, own), (1.3, 1.3)):
-            session = Session(load(target, finished=False), PlayConfig("dream", "agent", temperature=asked))
+            session = Session(load(target, finished=False), PlayConfig(world="dream", player="agent", temperature=asked))
             assert session.temperature == expected
             session.close()
 

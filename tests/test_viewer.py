@@ -5,7 +5,6 @@ import os
 import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
-import pygame
 import pytest
 import torch
 from conftest import run_cli
@@ -15,10 +14,8 @@ from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig, VideoConfig
 from worldmodels.envs.task import PlaySettings
-from worldmodels.viewer.panels import Panels, to_array
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.video import record
-from worldmodels.viewer.window import Window
 
 
 @pytest.fixture
@@ -28,9 +25,9 @@ def session(toy_run):
     made.close()
 
 
-def play(session, steps, keys=frozenset()):
+def play(session, steps):
     for _ in range(steps):
-        session.step(keys)
+        session.step()
         if session.episode.over:
             session.restart(session.episode.seed + 1)
 
@@ -108,7 +105,7 @@ def test_a_persons_keys_act(toy_run, monkeypatch):
     try:
         seen = []
         for keys in ({"left"}, {"left"}, {"left"}, set(), {"right"}, {"x"}):
-            session.step(frozenset(keys))
+            session.step(dict.fromkeys(keys, 1.0))
             seen.append(round(float(session.action[0]), 3))
         assert seen == [-0.4, -0.8, -1.0, -0.6, -0.2, 0.0]
     finally:
@@ -152,7 +149,7 @@ def test_a_video_moves(toy_run, tmp_path, ending, world):
     assert main(["video", str(toy_run), "--world", world, "--steps", "30", "--out", str(out)]) == 0
     frames = iio.imread(out)
     assert len(frames) == (31 if ending == "mp4" else 16)
-    panel = frames[:, 22:278, :256].astype(int)
+    panel = frames[:, 60:-90, 10:300].astype(int)
     assert np.abs(np.diff(panel, axis=0)).max(axis=(1, 2, 3)).mean() > 30
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
@@ -171,62 +168,6 @@ def test_another_ending_is_refused(toy_run, tmp_path, capsys):
     assert main(["video", str(toy_run), "--out", str(tmp_path / "video.avi")]) == 2
     assert ".mp4 or .gif" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_the_window_answers_its_keys(toy_run, tmp_path, monkeypatch):
-    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    session = Session(load(toy_run, finished=False), PlayConfig(seed=2))
-    window = Window(session, tmp_path)
-
-    def press(key, frames=1):
-        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
-        for _ in range(frames):
-            for event in pygame.event.get():
-                window.handle(event)
-            window.advance()
-            window.show()
-        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
-        for event in pygame.event.get():
-            window.handle(event)
-
-    try:
-        press(pygame.K_m)
-        assert session.player == "agent"
-        press(pygame.K_PERIOD)
-        paused_at = session.episode.steps
-        press(pygame.K_x, 3)
-        assert (window.paused, session.episode.steps) == (True, paused_at)
-        press(pygame.K_e)
-        assert session.episode.steps == paused_at + 1
-        before = to_array(Panels(session).draw())
-        press(pygame.K_r)
-        press(pygame.K_PERIOD)
-        press(pygame.K_RIGHTBRACKET)
-        assert session.temperature == pytest.approx(1.15 * 1.1)
-        press(pygame.K_TAB)
-        assert session.world == "dream"
-        assert (to_array(pygame.display.get_surface()) != before).any()
-        press(pygame.K_x, 4)
-        dreamt = session.episode.steps
-        press(pygame.K_BACKSPACE, 3)
-        assert session.episode.steps == dreamt - 3
-        press(pygame.K_r)
-        for _ in range(500):
-            press(pygame.K_x)
-            if window.recorded:
-                break
-        assert window.recorded == [tmp_path / "toy-1.mp4"]
-        assert len(iio.imread(tmp_path / "toy-1.mp4")) > 5
-        press(pygame.K_n)
-        assert session.episode.seed == 3
-        press(pygame.K_h)
-        assert window.helping
-        press(pygame.K_h)
-        press(pygame.K_q)
-        assert not window.running
-    finally:
-        window.close()
-        session.close()
 
 
 @pytest.mark.parametrize("driver", ["x11", None])

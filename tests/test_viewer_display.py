@@ -1,6 +1,7 @@
 """The window on a real X server, with real key presses: skipped where there is no Xvfb or xdotool."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ PATIENCE_SECONDS = 120
 def display():
     read, write = os.pipe()
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x480x24", "-nolisten", "tcp"],
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x480x24", "-nolisten", "tcp", "-noreset"],
         pass_fds=[write],
         stderr=subprocess.DEVNULL,
     )
@@ -89,9 +90,46 @@ def test_a_person_plays_watches_and_dreams(toy_run, tmp_path, display):
         press("q")  # the recording is still going on
         said, wrong = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, wrong) == (0, "")
+        assert re.search(r"^  tab +reality or the dream$", said, re.M)  # the keys, in the terminal too
         assert said.splitlines()[-2:] == [f"recorded {folder / f'toy-{number}.mp4'}" for number in (1, 2)]
         for number in (1, 2):
             assert len(iio.imread(folder / f"toy-{number}.mp4")) > 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_mouse_a_resized_window_and_full_screen(toy_run, tmp_path, display):
+    env = {**os.environ, "DISPLAY": display}
+    command = [sys.executable, "-m", "worldmodels", "watch", str(toy_run), "--size", "600x400"]
+    process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def xdotool(*args):
+        subprocess.run(["xdotool", *map(str, args)], env=env, check=True, timeout=30, stdout=subprocess.DEVNULL)
+
+    def window_is(width, height):
+        def found():
+            lit = np.argwhere(screen_of(display) > 0)  # the root window is black
+            return process.poll() is None and len(lit) and tuple(lit.max(0) + 1) == (height, width)
+
+        return found
+
+    try:
+        wait_for(lambda: process.poll() is not None or screen_of(display).max() > 200, "the window")
+        assert process.poll() is None, process.stderr.read()
+        xdotool("search", "--onlyvisible", "--class", ".", "windowmove", 0, 0)
+        wait_for(window_is(600, 400), "the size that was asked for")
+        before = screen_of(display)
+        xdotool("mousemove", 100, 100, "click", 1)
+        wait_for(lambda: np.abs(screen_of(display) - before)[60:300, 100:400].max() > 40, "the card's end")
+        xdotool("search", "--onlyvisible", "--class", ".", "windowsize", 800, 450)
+        wait_for(window_is(800, 450), "a window of another size")
+        press_key("F11", env)
+        wait_for(window_is(1280, 480), "a full screen")
+        press_key("F11", env)
+        press_key("Escape", env)
+        _, wrong = process.communicate(timeout=PATIENCE_SECONDS)
+        assert (process.returncode, wrong) == (0, "")
     finally:
         process.kill()
         process.wait()

@@ -657,19 +657,44 @@ Player = Literal["human", "agent"]
 
 
 @dataclass(frozen=True)
-class PlayConfig(Config):
-    """A window to play or watch in. Everything here can be changed while it is open."""
+class WatchConfig(Config):
+    """A window to watch the agent in. Everything here but fps can be changed while it is open."""
 
     world: World = "real"
     """Which world opens first."""
-    player: Player = "human"
-    """Who acts first."""
     seed: Annotated[int, SEEDS] = 0
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    size: str = field(default="", metadata=RUNTIME)
+    """The window's size in pixels, WIDTHxHEIGHT, from 320x240 to 7680x4320; empty: as the pictures need."""
+    fps: Annotated[int, Bounds(1, 1000, or_zero=True)] = field(default=0, metadata=RUNTIME)
+    """Steps per second; 0 is the task's own speed."""
     device: Device = field(default="cpu", metadata=RUNTIME)
     """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
+
+    def validate(self) -> None:
+        super().validate()
+        _ = self.pixels
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """The window's (width, height) where a size is asked for. Raises `UserError` for one that is none."""
+        if not self.size:
+            return None
+        found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", self.size)
+        width, height = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not (320 <= width <= 7680 and 240 <= height <= 4320):
+            raise UserError(f"size is '{self.size}'; it must be WIDTHxHEIGHT, from 320x240 to 7680x4320, such as 1280x800")
+        return width, height
+
+
+@dataclass(frozen=True)
+class PlayConfig(WatchConfig):
+    """A window to play in. Everything here but fps can be changed while it is open."""
+
+    player: Player = "human"
+    """Who acts first."""
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,13 @@ from worldmodels.cli.arguments import (
     TableArgs,
     TasksArgs,
     VideoArgs,
+    WatchArgs,
 )
 from worldmodels.cli.completion import completion
 from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.help import flags_of
 from worldmodels.cli.parse import check_json, parse, write_result
-from worldmodels.config import BEST_RECIPE, Config, check_rounds, check_seed, of_recipe
+from worldmodels.config import BEST_RECIPE, Config, PlayConfig, check_rounds, check_seed, of_recipe
 from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
@@ -238,9 +239,9 @@ def _play(args: Sequence[str]) -> None:
 
 
 def _watch(args: Sequence[str]) -> None:
-    parsed = parse(PlayArgs, "watch", args, "Watch the agent in a window: it plays, until you take over. The keys are on 'h'.")
-    settings = dataclasses.replace(parsed.settings, player="agent")
-    settings.validate()
+    parsed = parse(WatchArgs, "watch", args)
+    parsed.settings.validate()
+    settings = PlayConfig(**parsed.settings.to_dict(), player="agent")
     with loading():
         from worldmodels.viewer.window import play
 
@@ -411,7 +412,7 @@ KINDS: dict[str, type] = {
     "fidelity": FidelityArgs,
     "table": TableArgs,
     "play": PlayArgs,
-    "watch": PlayArgs,
+    "watch": WatchArgs,
     "video": VideoArgs,
     "plot": PlotArgs,
     "export web": ExportWebArgs,

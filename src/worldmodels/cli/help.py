@@ -24,7 +24,15 @@ UNBROKEN = "\xa0"
 #: A flag whose last word says what it counts takes so many of them.
 COUNTED = ("steps", "episodes", "generations", "iterations", "seconds", "rounds", "workers", "slots", "frames", "epochs")
 #: What other flags and kinds of values are called.
-NAMES = {"--task": "TASK", "--scale": "SCALE", "--address": "HOST:PORT", "--json": "FILE", "--out": "OUT", "--run": "RUN"}
+NAMES = {
+    "--task": "TASK",
+    "--scale": "SCALE",
+    "--address": "HOST:PORT",
+    "--json": "FILE",
+    "--out": "OUT",
+    "--run": "RUN",
+    "--size": "WIDTHxHEIGHT",
+}
 KINDS = {"INT": "N", "FLOAT": "X", "STR": "NAME", "PATH": "PATH"}
 COMMON = """\
 Every command takes --quiet (no progress), --verbose (progress every second, and
@@ -89,9 +97,9 @@ TOLD = {
     ),
     "play": Told(
         ("play car-racing", "play runs/mine --world dream --seed 7"),
-        ("--world", "--player", "--seed", "--temperature"),
+        ("--world", "--player", "--seed", "--temperature", "--size"),
     ),
-    "watch": Told(("watch take-cover", "watch runs/mine --world dream"), ("--world", "--seed", "--temperature")),
+    "watch": Told(("watch take-cover", "watch runs/mine --world dream"), ("--world", "--seed", "--temperature", "--size")),
     "video": Told(
         ("video take-cover --out agent.mp4", "video runs/mine --world dream --steps 300 --out dream.gif"),
         ("--out", "--world", "--steps", "--seed", "--temperature"),

@@ -41,15 +41,21 @@ def _options(num: int, **keys: int) -> dict[str, tuple[float, ...]]:
     return {key: tuple(float(index == option) for index in range(num)) for key, option in keys.items()}
 
 
-#: The task's name, its game, its limit of steps, its number of actions, and what the keys choose; the first action is none.
+#: What the options are, in ALE's order.
+_PONG = ("nothing", "fire", "up", "down", "up, fire", "down, fire")
+_ALL = (
+    *("nothing", "punch", "up", "right", "left", "down", "up right", "up left", "down right", "down left"),
+    *(f"{way}, punch" for way in ("up", "right", "left", "down", "up right", "up left", "down right", "down left")),
+)
+#: The task's name, its game, its limit of steps, what the options are, and what the keys choose; the first action is none.
 _GAMES = (
-    ("pong", "Pong", "return the ball; a point is 1, the first of 21 wins", 4_000, 6, {"up": 2, "down": 3, "space": 1}),
+    ("pong", "Pong", "return the ball; a point is 1, the first of 21 wins", 4_000, _PONG, {"up": 2, "down": 3, "space": 1}),
     (
         "boxing",
         "Boxing",
         "hit and do not be hit for two minutes; a hit is 1 or 2 points",
         1_800,
-        18,
+        _ALL,
         {"space": 1, "up": 2, "right": 3, "left": 4, "down": 5},
     ),
 )
@@ -57,7 +63,7 @@ _GAMES = (
 if find_spec("ale_py") is None:
     plugins.absent([name for name, *_ in _GAMES], "ale-py is not installed; pip install 'worldmodels-vmc[atari]' brings it")
 else:
-    for _name, _game, _what, _steps, _num, _keys in _GAMES:
+    for _name, _game, _what, _steps, _names, _keys in _GAMES:
         register(
             Task(
                 name=_name,
@@ -68,8 +74,8 @@ else:
                 # An episode's end is the score's, which no picture says well.
                 done_head=False,
                 latent_size=64,
-                data=DataSettings(fixed_actions=_options(_num, nothing=0)),
-                play=PlaySettings(keys=_options(_num, **_keys), render_fps=15),
+                data=DataSettings(fixed_actions=_options(len(_names), nothing=0)),
+                play=PlaySettings(keys=_options(len(_names), **_keys), names=_names, render_fps=15),
                 presets=_PRESETS,
             )
         )

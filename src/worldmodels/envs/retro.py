@@ -182,6 +182,8 @@ else:
                 max_episode_steps=_steps,
                 env_threads=2,
                 restart_input=True,
-                play=PlaySettings(keys=_of_keys, render_fps=15),
+                play=PlaySettings(
+                    keys=_of_keys, names=tuple(", ".join(held).lower() or "nothing" for held in _buttons), render_fps=15
+                ),
             )
         )

@@ -91,6 +91,12 @@ class PlaySettings:
     """What a key adds to the environment's action, by pygame's name of the key."""
     key_ramp: float = 2.0
     """How far a person's action moves towards what the keys say in one step, each component."""
+    ease: Callable[[Floats, Floats, gym.Env[Any, Any] | None], Floats] | None = None
+    """In place of ``key_ramp``: the action before, what the keys say and the environment (None in the dream) → the action,
+    float32 [A] each."""
+    names: tuple[str, ...] = ()
+    """What each component of the environment's action is, in a word or two, A in all; of chosen actions what each option is.
+    Empty: numbers."""
     render_fps: int = USUAL_FPS
     """Steps per second of real time, in the window and in videos. Left at 35, it is the environment's own where that is asked
     for what the task does not say."""

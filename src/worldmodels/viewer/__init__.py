@@ -1,1 +1,6 @@
-"""Watching and playing: a session of one episode after the other, its picture, and the two that show it: window and video."""
+"""Watching and playing: a session of both worlds, its picture, the window and the video."""
+
+import os
+
+# pygame greets on standard output when it is imported.
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")

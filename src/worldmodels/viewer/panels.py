@@ -1,107 +1,220 @@
-"""The picture of a session: panels side by side, and below them the score, who acts and the action as bars.
+"""The picture of a session: the world beside what V and M make of it, and below them the score, who acts and the action.
 
 Drawn on a pygame surface that needs no display, so the window and the video show the same.
 """
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-
 import numpy as np
 import pygame
 from numpy.typing import NDArray
 
-from worldmodels.base.types import Frame
+from worldmodels.base.types import FULL_HEALTH, Frame
+from worldmodels.viewer.hands import action_names
+from worldmodels.viewer.layout import Layout, caption_of, gap_of, layout, usual_size
+from worldmodels.viewer.look import (
+    ACCENT,
+    BACKGROUND,
+    DIM,
+    EDGE,
+    GOOD,
+    RAISED,
+    SMALLEST,
+    TEXT,
+    WARM,
+    shortened,
+    that_fits,
+    width_of,
+    write,
+)
 from worldmodels.viewer.session import Session
 
-#: Pixels: a panel's height, the captions' above it, the status's below it, and the gap between two panels.
-PANEL, CAPTION, STATUS, GAP = 256, 22, 64, 8
-BACKGROUND, TEXT, DIM, ACCENT = (24, 24, 28), (235, 235, 235), (150, 150, 160), (90, 170, 250)
+#: A tile of several: the pixels of its picture's height, and of the caption above it.
+TILE, TILE_CAPTION = 256, 22
+#: More options than these are not shown side by side: the chosen one's name is.
+MOST_OPTIONS = 6
 
 
 class Panels:
-    """Draws a session. ``size`` is (width, height) in pixels, both even, and does not change while it lives."""
+    """Draws a session."""
 
     def __init__(self, session: Session) -> None:
-        pygame.font.init()
         self._session = session
-        self._font, self._small = pygame.font.Font(None, 24), pygame.font.Font(None, 20)
-        screen = session.picture().screen
-        # A dream's own picture is square; reality's keeps its shape when the worlds are changed.
-        self._wide = max(PANEL, round(PANEL * screen.shape[1] / screen.shape[0]))
-        self.size = (self._wide + 3 * (PANEL + GAP) + self._wide % 2, CAPTION + PANEL + STATUS)
+        self._names = action_names(session.spec)
+        self.pictures = pygame.Rect(0, 0, 0, 0)
+        """Where the pictures are in what was drawn last, all but the status."""
 
-    def draw(self, note: str = "") -> pygame.Surface:
-        """Returns the whole picture; ``note`` is shown at the right, below the score, as far as there is room."""
-        surface = pygame.Surface(self.size)
+    @property
+    def usual_size(self) -> tuple[int, int]:
+        """The (width, height), both even, that the open world's pictures need."""
+        return usual_size(self._shape(self._session.picture().screen), self._session.world == "dream")
+
+    def _shape(self, screen: Frame) -> float:
+        return float(screen.shape[1]) / float(screen.shape[0])
+
+    def draw(self, size: tuple[int, int] | None = None, note: str = "") -> pygame.Surface:
+        """Returns the whole picture; ``note`` is shown below the score, as far as there is room."""
+        session, picture = self._session, self._session.picture()
+        dreaming = session.world == "dream"
+        shape = self._shape(picture.screen)
+        where = layout(size or usual_size(shape, dreaming), shape, dreaming)
+        surface = pygame.Surface(size or usual_size(shape, dreaming))
         surface.fill(BACKGROUND)
-        picture = self._session.picture()
-        dreaming = self._session.world == "dream"
-        panels = [
-            ("the dream, decoded by V" if dreaming else "reality", picture.screen, self._wide),
-            ("what V sees", picture.seen, PANEL),
-            ("what V keeps of it", picture.reconstruction, PANEL),
-            (f"M dreams on, τ {self._session.temperature:.2f}", picture.dream, PANEL),
-        ]
-        x = 0
-        for caption, frame, width in panels:
+        self.pictures = where.pictures
+        heat = f"τ {session.temperature:.2f}"
+        self._draw_panel(surface, where, where.world, (f"the dream, {heat}" if dreaming else "reality",), picture.screen)
+        shown = (
+            (("what V sees", "V sees"), picture.seen),
+            (("what V keeps of it", "V keeps"), picture.reconstruction),
+            ((f"M dreams on, {heat}", "M dreams on"), picture.dream),
+        )
+        for rect, (captions, frame) in zip(where.small, shown, strict=False):
             if frame is not None:
-                surface.blit(self._small.render(caption, True, DIM), (x + 4, 4))
-                surface.blit(_fitted(frame, width), (x + (width - _fitted_width(frame, width)) // 2, CAPTION))
-            x += width + GAP
-        self._draw_status(surface, note)
+                self._draw_panel(surface, where, rect, captions, frame)
+        if where.small and picture.dream is not None:
+            self._draw_correction(surface, where, where.small[-1])
+        self._draw_status(surface, where, note)
         return surface
 
     def draw_world(self) -> pygame.Surface:
-        """Returns the open world's own picture with its seed and score, as wide as its panel."""
-        surface = pygame.Surface((self._wide + self._wide % 2, CAPTION + PANEL))
+        """Returns the open world's own picture with its seed and score."""
+        frame = self._session.picture().screen
+        width = max(TILE, round(TILE * self._shape(frame)))
+        surface = pygame.Surface((width + width % 2, TILE_CAPTION + TILE))
         surface.fill(BACKGROUND)
         episode = self._session.episode
         words = f"seed {episode.seed}    score {episode.score:,.1f}{'    over' if episode.over else ''}"
-        surface.blit(self._small.render(words, True, TEXT), (4, 4))
-        frame = self._session.picture().screen
-        surface.blit(_fitted(frame, self._wide), ((self._wide - _fitted_width(frame, self._wide)) // 2, CAPTION))
+        write(surface, shortened(words, 14, width - 8), (4, TILE_CAPTION // 2), 14)
+        blit_fitted(surface, frame, pygame.Rect(0, TILE_CAPTION, width, TILE))
         return surface
 
-    def _draw_status(self, surface: pygame.Surface, note: str) -> None:
-        session, top = self._session, CAPTION + PANEL + 8
-        episode = session.episode
-        world = f"dream, τ {session.temperature:.2f}" if session.world == "dream" else "reality"
-        words = f"{session.who} in {world}    seed {episode.seed}    step {episode.steps:,}    score {episode.score:,.1f}"
-        if episode.over:
-            words += "    over"
-        surface.blit(self._font.render(words, True, TEXT), (8, top))
-        low, high = session.action_space.low, session.action_space.high
-        for index, value in enumerate(session.action):
-            left = 8 + index * 140
-            pygame.draw.rect(surface, DIM, (left, top + 30, 120, 12), 1)
-            zero = left + round(120 * (0.0 - low[index]) / (high[index] - low[index]))
-            here = left + round(120 * float(np.clip((value - low[index]) / (high[index] - low[index]), 0, 1)))
-            pygame.draw.rect(surface, ACCENT, (min(zero, here), top + 30, max(2, abs(here - zero)), 12))
+    def _draw_panel(
+        self, surface: pygame.Surface, where: Layout, rect: pygame.Rect, captions: tuple[str, ...], frame: Frame
+    ) -> None:
+        size = round(0.85 * where.text)
+        words = that_fits(captions, size, rect.width)
+        write(surface, words, (rect.left, rect.top - caption_of(where.text) // 2), size, DIM)
+        blit_fitted(surface, frame, rect)
+
+    def _draw_correction(self, surface: pygame.Surface, where: Layout, rect: pygame.Rect) -> None:
+        """Says on the dream beside reality that it is put back every second, and shows how long it is until then."""
+        size = max(round(0.7 * where.text), SMALLEST)
+        words = that_fits(("corrected once a second", "corrected each 1 s", "reset each 1 s"), size, rect.width)
+        band = pygame.Rect(rect.left, rect.bottom - round(1.5 * size), rect.width, round(1.5 * size))
+        dark = pygame.Surface(band.size)
+        dark.fill(BACKGROUND)
+        dark.set_alpha(190)
+        surface.blit(dark, band)
+        write(surface, words, (band.centerx - width_of(words, size) // 2, band.centery), size)
+        thick = max(2, where.text // 6)
+        left = round(rect.width * self._session.until_correction)
+        pygame.draw.rect(surface, ACCENT, (rect.left, rect.bottom - thick, left, thick))
+
+    def _draw_status(self, surface: pygame.Surface, where: Layout, note: str) -> None:
+        session, status, text = self._session, where.status, where.text
+        episode, line = session.episode, caption_of(where.text)
+        score = f"score {episode.score:,.1f}" + ("  over" if episode.over else "")
+        first, second = status.top + gap_of(text) // 2 + line // 2, status.top + gap_of(text) // 2 + line + line // 2
+        across = width_of(score, text, bold=True)
+        write(surface, score, (status.right - across, first), text, TEXT, bold=True)
+        words = f"{session.who} in {'the dream' if session.world == 'dream' else 'reality'}    "
+        words += f"seed {episode.seed}    step {episode.steps:,}"
+        write(surface, shortened(words, text, status.width - across - gap_of(text)), (status.left, first), text)
+        size = round(0.85 * text)
+        left = self._draw_health(surface, status.left, second, size)
+        left = self._draw_action(surface, left, second, size, status.right - left)
         if note:
-            text = self._small.render(self._shortened(note, self.size[0] - 140 * len(low) - 16), True, ACCENT)
-            surface.blit(text, (self.size[0] - text.get_width() - 8, top + 28))
+            words = shortened(note, size, status.right - left - 2 * gap_of(text))
+            write(surface, words, (status.right - width_of(words, size), second), size, WARM)
 
-    def _shortened(self, note: str, width: int) -> str:
-        """Returns a note, or as much of its beginning as is ``width`` pixels wide."""
-        shown, end = note, len(note)
-        while end and self._small.size(shown)[0] > width:
-            end -= 1
-            shown = f"{note[:end]}…"
-        return shown
+    def _draw_health(self, surface: pygame.Surface, left: int, middle: int, size: int) -> int:
+        """Draws what is left of the health, where the task has one; returns where the rest begins."""
+        health = self._session.health
+        if health is None:
+            return left
+        left = write(surface, "health", (left, middle), size, DIM).right + size // 2
+        bar = _bar(left, middle, 6 * size, size)
+        pygame.draw.rect(surface, RAISED, bar, border_radius=2)
+        full = bar.copy()
+        full.width = round(bar.width * health / FULL_HEALTH)
+        pygame.draw.rect(surface, GOOD if health > FULL_HEALTH / 3 else WARM, full, border_radius=2)
+        pygame.draw.rect(surface, EDGE, bar, 1, border_radius=2)
+        number = f"{health:.0f}"
+        write(
+            surface,
+            number,
+            (bar.centerx - width_of(number, round(0.8 * size), True) // 2, middle),
+            round(0.8 * size),
+            bold=True,
+        )
+        return bar.right + 2 * size
+
+    def _draw_action(self, surface: pygame.Surface, left: int, middle: int, size: int, width: int) -> int:
+        """Draws the action: a bar a number with its name, or the options that are chosen; returns where the rest begins."""
+        if self._session.spec.choices:
+            return self._draw_choices(surface, left, middle, size, width)
+        named = sum(width_of(name, size) + 2 * size for name in self._names)
+        length = min(6 * size, (width - named) // len(self._names))
+        space = self._session.action_space
+        for name, value, low, high in zip(self._names, self._session.action, space.low, space.high, strict=True):
+            if length < 2 * size:  # too many to be shown
+                return left
+            left = write(surface, name, (left, middle), size, DIM).right + size // 2
+            bar = _bar(left, middle, length, size)
+            pygame.draw.rect(surface, RAISED, bar, border_radius=2)
+            zero, here = (
+                bar.left + round(bar.width * float(np.clip((each - low) / (high - low), 0, 1))) for each in (0.0, value)
+            )
+            pygame.draw.rect(surface, ACCENT, (min(zero, here), bar.top, max(2, abs(here - zero)), bar.height))
+            pygame.draw.rect(surface, EDGE, bar, 1, border_radius=2)
+            left = bar.right + round(1.5 * size)
+        return left
+
+    def _draw_choices(self, surface: pygame.Surface, left: int, middle: int, size: int, width: int) -> int:
+        end, first, action = left + width, 0, self._session.action
+        for num in self._session.spec.choices:
+            options = list(enumerate(self._names[first : first + num]))
+            chosen = int(np.argmax(action[first : first + num])) if action[first : first + num].any() else -1
+            first += num
+            if sum(width_of(name, size) + size for _, name in options) > end - left or num > MOST_OPTIONS:
+                options = options[chosen : chosen + 1] if chosen >= 0 else []
+            for index, name in options:
+                across = width_of(name, size)
+                if left + across + size > end:
+                    return left
+                if index == chosen:
+                    box = pygame.Rect(left, middle - round(0.75 * size), across + size, round(1.5 * size))
+                    pygame.draw.rect(surface, ACCENT, box, border_radius=3)
+                write(surface, name, (left + size // 2, middle), size, BACKGROUND if index == chosen else DIM)
+                left += across + size
+            left += size
+        return left
 
 
-def _fitted_width(frame: Frame, width: int) -> int:
-    return min(width, round(PANEL * float(frame.shape[1]) / float(frame.shape[0])))
+def _bar(left: int, middle: int, width: int, size: int) -> pygame.Rect:
+    return pygame.Rect(left, middle - size // 2, width, size)
 
 
-def _fitted(frame: Frame, width: int) -> pygame.Surface:
-    """Returns a frame, uint8 [rows, columns, 3], at a panel's height; small pixels stay square."""
+def blit_fitted(surface: pygame.Surface, frame: Frame, rect: pygame.Rect) -> None:
+    """Draws a frame, uint8 [rows, columns, 3], as large as there is room, in its shape and in the middle."""
     picture = pygame.surfarray.make_surface(np.ascontiguousarray(frame.swapaxes(0, 1)))
-    scale = pygame.transform.smoothscale if frame.shape[0] > PANEL else pygame.transform.scale
-    return scale(picture, (_fitted_width(frame, width), PANEL))
+    fitted = scaled(picture, rect.size)
+    surface.blit(fitted, fitted.get_rect(center=rect.center))
+
+
+def scaled(picture: pygame.Surface, box: tuple[int, int]) -> pygame.Surface:
+    """Returns a picture as large as a box has room for, in its shape: small pixels become squares with sharp edges."""
+    width, height = picture.get_size()
+    scale = min(box[0] / width, box[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if size == (width, height):
+        return picture
+    if scale > 1:
+        whole = -(-size[0] // width)
+        picture = pygame.transform.scale(picture, (width * whole, height * whole))
+        if picture.get_size() == size:
+            return picture
+    return pygame.transform.smoothscale(picture, size)
 
 
 def to_array(surface: pygame.Surface) -> NDArray[np.uint8]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,9 @@ from worldmodels.config import World as WorldName
 from worldmodels.data.episodes import Recording as EpisodeRecording
 from worldmodels.data.recordings.npz import write_episode
 from worldmodels.envs.check import check_task
-from worldmodels.envs.choices import Choose
 from worldmodels.models.precision import pick_device
 from worldmodels.policies.controller import ControllerPolicy
+from worldmodels.viewer import hands
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
@@ -40,6 +42,7 @@ from worldmodels.worlds.state import WorldState
 TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
 #: Seeds are below it; after the last one comes 0.
 NUM_SEEDS = 2**31
+NOTHING_HELD: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,11 @@ class Picture:
     screen: Frame
     """The game's own picture, or the dream's frame."""
     seen: Frame | None
-    """What V sees, 64×64."""
+    """What V sees."""
     reconstruction: Frame | None
-    """What V makes of it, 64×64."""
+    """What V makes of it."""
     dream: Frame | None
-    """The dream that goes on beside reality, 64×64."""
+    """The dream that goes on beside reality."""
 
 
 @dataclass
@@ -123,6 +126,19 @@ class Session:
         return "you" if self.player == "human" else "agent" if self._controller is not None else "random policy (no C yet)"
 
     @property
+    def health(self) -> float | None:
+        """What is left of a health of 100 in the open world, by the game or by the dream's hits; None: the task has none."""
+        world = self._dream if self.world == "dream" else self._reality
+        if not self.spec.hit_damages or world is None:
+            return None
+        return max(0.0, float(world.world_state().health[0]))
+
+    @property
+    def until_correction(self) -> float:
+        """How much of a second is left until the dream beside reality is put back on it, from 1 to 0."""
+        return 1 - self.episode.steps % self.spec.play.render_fps / self.spec.play.render_fps
+
+    @property
     def action_space(self) -> spaces.Box:
         """The actions of both worlds."""
         space = self._dream.single_action_space
@@ -149,6 +165,7 @@ class Session:
         if self.world == "real":
             self.keep_episode()
         episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
+        self.action = np.zeros(self.spec.action_size, np.float32)
         self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), RandomPolicyConfig())
         if self.world == "real":
             self._open_reality().reset(seed=[episode.seed])
@@ -186,8 +203,11 @@ class Session:
 
     def change_temperature(self, direction: int) -> None:
         """Makes the dream hotter (1) or colder (-1)."""
-        changed = float(np.clip(self.temperature * TEMPERATURE_STEP**direction, LOWEST, HIGHEST))
-        self.temperature = self._dream.temperature = self._beside.temperature = changed
+        self.set_temperature(self.temperature * TEMPERATURE_STEP**direction)
+
+    def set_temperature(self, temperature: float) -> None:
+        """Makes the dream as hot as that, within the bounds."""
+        self.temperature = self._dream.temperature = self._beside.temperature = float(np.clip(temperature, LOWEST, HIGHEST))
 
     def rewind(self) -> None:
         """Takes the dream's last step back; what follows is dreamt anew."""
@@ -196,12 +216,12 @@ class Session:
             self._branches += 1
             self._dream.restore(state, [self.episode.seed + self._branches])
 
-    def step(self, keys: frozenset[str] = frozenset()) -> None:
-        """Plays one step of the open world; ``keys`` are the names of a person's keys that are down."""
+    def step(self, held: Mapping[str, float] = NOTHING_HELD) -> None:
+        """Plays one step of the open world; ``held`` is how far a person's keys are down, 0 to 1, by name."""
         if self.episode.over:
             return
         world = self._open_reality() if self.world == "real" else self._dream
-        self.action = self._choose(world, keys)
+        self.action = self._choose(world, held)
         if isinstance(world, DreamEnv):
             self._past.append((world.world_state(), dataclasses.replace(self.episode)))
         seen = world.frames[0] if isinstance(world, LatentEnv) else None
@@ -225,17 +245,10 @@ class Session:
         if self._folder is not None and len(played):
             self.kept.append(write_episode(self._folder, played.episode(self.episodes["real"].seed)))
 
-    def _choose(self, world: LatentEnv | DreamEnv, keys: frozenset[str]) -> Floats:
+    def _choose(self, world: LatentEnv | DreamEnv, held: Mapping[str, float]) -> Floats:
         """Returns the action of whoever acts, float32 [A]."""
         if self.player == "human":
-            wanted = np.zeros(self.spec.action_size)
-            for name in keys & self.spec.play.keys.keys():
-                wanted += self.spec.play.keys[name]
-            if self.spec.choices:
-                return Choose(self.spec.choices)(wanted.astype(np.float32))
-            ramp = self.spec.play.key_ramp
-            moved: Floats = (self.action + np.clip(wanted - self.action, -ramp, ramp)).astype(np.float32)
-            return moved
+            return hands.act(self.spec, held, self.action, self._game if self.world == "real" else None)
         if self._controller is not None:
             chosen: Floats = self._controller.act(world.features())[0]
             return chosen

@@ -40,7 +40,13 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
         opened.enter_context(threads_for(1))
         sessions: list[Session] = []
         for i in range(settings.grid):
-            play = PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature, settings.device)
+            play = PlayConfig(
+                world=settings.world,
+                player="agent",
+                seed=settings.seed + i,
+                temperature=settings.temperature,
+                device=settings.device,
+            )
             sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)

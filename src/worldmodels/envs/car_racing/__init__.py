@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldmodels.base.types import Floats, Frame
+from worldmodels.envs.car_racing.by_hand import eased
 from worldmodels.envs.car_racing.official import OfficialFrames
 from worldmodels.envs.car_racing.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
 from worldmodels.envs.original_frames import original_frame
@@ -57,7 +58,8 @@ register(
         ),
         play=PlaySettings(
             keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0), "down": (0.0, 0.0, 0.8)},
-            key_ramp=0.1,
+            ease=eased,
+            names=("steering", "gas", "brake"),
             render_fps=50,
         ),
         published=Published(

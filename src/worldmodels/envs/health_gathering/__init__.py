@@ -85,7 +85,7 @@ for _name, _id, _where in (
                     "turn left": (0.0, 1.0, 0.0, 1.0, 0.0),
                 }
             ),
-            play=PlaySettings(keys=_KEYS),
+            play=PlaySettings(keys=_KEYS, names=("no turn", "turn left", "turn right", "stand", "forward")),
             presets={"smoke": SMOKE, "laptop": LAPTOP},
         )
     )

@@ -28,7 +28,7 @@ register(
         hit_damages=HIT_DAMAGES,
         dream_reward=1.0,
         data=DataSettings(fixed_actions={"stay": (0.0,), "always left": (-1.0,), "always right": (1.0,)}),
-        play=PlaySettings(keys={"left": (-1.0,), "right": (1.0,)}),
+        play=PlaySettings(keys={"left": (-1.0,), "right": (1.0,)}, names=("sideways",)),
         published=Published(
             solved_at=750,
             scores=(
