@@ -26,9 +26,9 @@ those of TakeCover's laptop scale for a new run; in a run's folder they are the 
 
 {COMMON}
 
-Results go to standard output and to `--json`, progress to standard error. The exit code is 0 when all is done, 2 for a wrong call, 3
-for a damaged file, 4 where a game, a worker or the disk failed, 130 after Ctrl-C or SIGTERM, 141 for a closed pipe. A command that
-was cut off goes on when it is given again.
+Results go to standard output and to `--json`, progress to standard error. The exit code is 0 when all is done, 2 for a wrong
+call, 3 for a damaged file, 4 where a game, a worker or the disk failed, 130 after Ctrl-C or SIGTERM, 141 for a closed pipe.
+A command that was cut off goes on when it is given again.
 
 """
 
@@ -71,9 +71,8 @@ def section(verb: str) -> str:
 def page() -> str:
     """Returns the page."""
     verbs = [verb for verb in COMMANDS if verb != "export"] + [f"export {kind}" for kind in EXPORTS]
-    index = "\n".join(
-        f"| [`{verb}`](#{verb.replace(' ', '-')}) | {in_markdown(helped(verb).split(BLANK)[0].splitlines())} |" for verb in verbs
-    )
+    sentences = {verb: in_markdown(helped(verb).split(BLANK)[0].splitlines()) for verb in verbs}
+    index = "\n".join(f"| [`{verb}`](#{verb.replace(' ', '-')}) | {said} |" for verb, said in sentences.items())
     return BLANK.join([INTRODUCTION.rstrip(), f"| | |\n| --- | --- |\n{index}", *map(section, verbs)]) + "\n"
 
 

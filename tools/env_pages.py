@@ -1,6 +1,7 @@
 """Makes docs/environments/ from the tasks and the docstrings of their environments: ``python -m tools.env_pages``.
 
-A page a task, with Gymnasium's headings for each of its three ids: the real game, M's dream of it, and the real game as C sees it.
+A page a task, with Gymnasium's headings for each of its three ids: the real game, M's dream of it, and the real game as C sees
+it.
 ``--check`` writes nothing and returns 1 if a page is not what they say.
 """
 
@@ -64,25 +65,30 @@ ADDED = {
     "health-gathering-supreme": {"Version History": "- v0: first."},
     "airstriker": {
         "Episode End": "Terminated when the game is over.",
-        "Arguments": "- `render_mode`: None or `\"rgb_array\"`.",
+        "Arguments": '- `render_mode`: None or `"rgb_array"`.',
         "Version History": "- v0: first.",
     },
     "sonic": {
         "Episode End": "Terminated when the game is over.",
-        "Arguments": "- `render_mode`: None or `\"rgb_array\"`.",
+        "Arguments": '- `render_mode`: None or `"rgb_array"`.',
         "Version History": "- v0: first.",
     },
 }
 
 
-def sections(kind: type) -> dict[str, str]:
-    """Returns a docstring's parts by heading, in Markdown; what comes first is the description."""
+def sections(kind: type, gym_id: str = "") -> dict[str, str]:
+    """Returns a docstring's parts by heading, in Markdown; what comes first is the description.
+
+    An example's id becomes ``gym_id``.
+    """
     text = re.split(r"^(?:Args|Raises):$", inspect.cleandoc(kind.__doc__ or ""), flags=re.M)[0].replace("``", "`")
     first, *rest = re.split(r"^### (.+)$", text, flags=re.M)
     found = {"Description": first}
     for heading, said in zip(rest[::2], rest[1::2], strict=True):
         found[heading] = said
-    return {heading: said.strip() for heading, said in found.items()}
+    return {
+        heading: re.sub(r"worldmodels/TakeCover(Dream|Latent)-v\d", gym_id, said).strip() for heading, said in found.items()
+    }
 
 
 def in_order(found: dict[str, str], level: str) -> list[str]:
@@ -136,7 +142,7 @@ def page(task: Task) -> str:
     title, dream, latent = TITLES[task.name], task.gym_id("Dream"), task.gym_id("Latent")
     shipped = (ROOT / "src/worldmodels/shipped" / task.name).exists()
     env = task.env_id.rpartition(":")
-    make = f"import {env[0] or 'worldmodels'}\n\nenv = gym.make(\"{env[2]}\")"
+    make = f'import {env[0] or "worldmodels"}\n\nenv = gym.make("{env[2]}")'
     parts = [
         f"# {title}",
         f"{task.summary}.",
@@ -154,13 +160,13 @@ def page(task: Task) -> str:
         *in_order(real(task), "###"),
         "## The dream",
         f"`{dream}`; many side by side: [`Agent.dream`](../api.md#agentdream).",
-        *in_order(sections(SingleDreamEnv), "###"),
+        *in_order(sections(SingleDreamEnv, dream), "###"),
         "## As C sees it",
         f"`{latent}`",
-        *in_order(sections(SingleLatentEnv), "###"),
+        *in_order(sections(SingleLatentEnv, latent), "###"),
         "## What the task says",
         facts(task),
-        f"Every setting of every scale: `worldmodels help train-rnn` and the like, or `wm.tasks()[\"{task.name}\"].preset(\"smoke\")`.",
+        f'The settings of a scale: `wm.tasks()["{task.name}"].preset("smoke")`.',
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -172,8 +178,8 @@ def index(found: dict[str, Task]) -> str:
         [
             "# Environments",
             "",
-            "Made from the code by `python -m tools.env_pages`. Each task has three Gymnasium environments: the real game, M's dream of it, and",
-            "the real game as C sees it. Any other environment that is installed can be learned, too:",
+            "Made from the code by `python -m tools.env_pages`. Each task has three Gymnasium environments: the real game, M's",
+            "dream of it, and the real game as C sees it. Any other environment that is installed can be learned, too:",
             "[your own environment](../your_own_environment.md).",
             "",
             "| | task | the real game | |",

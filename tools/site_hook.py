@@ -2,8 +2,8 @@
 
 Pages link into the repository as GitHub wants it: ``../results/bench.png``, ``../src/worldmodels/models/vae.py#VAE.loss``. Here
 each file that a page links to becomes a part of the site, under ``repository/``: Markdown and Python as pages, folders as lists
-of their files, all else as it is. A Python page has an anchor a class and a function, and a line (``#L12``). What does not exist
-is left to mkdocs, which ends a strict build.
+of their files, all else as it is. A Python page has an anchor for each class, function and line (``#L12``). What does not
+exist is left to mkdocs, which ends a strict build.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
+from pygments import highlight  # type: ignore[import-untyped]
+from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
+from pygments.lexers import PythonLexer  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Where what lies outside docs/ is on the site.
@@ -29,8 +30,11 @@ OUTSIDE = "repository"
 #: A link's or picture's address in Markdown, without its anchor.
 ADDRESS = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 FENCED = re.compile(r"^( *)(```+).*?^\1\2 *$", re.M | re.S)
+#: Pages that the navigation names.
+ALWAYS = ("CHANGELOG.md", "CONTRIBUTING.md")
 #: Pages of the navigation that not every checkout has.
 OPTIONAL = ("playing.md", "hub.md", "repository/CHANGELOG.md")
+NOT_SEARCHED = "---\nsearch:\n  exclude: true\nhide: [toc]\n---\n"
 DEMO = "<!-- the demo page -->"
 
 
@@ -88,67 +92,61 @@ def code_page(path: str) -> str:
     marked = []
     for number, line in enumerate(lines, 1):
         anchors = "".join(f'<span id="{html.escape(name)}"></span>' for name in names.get(number, ()))
-        marked.append(f'{anchors}<span id="L{number}">{line}</span>')
-    code = "\n".join(marked)
-    return f"---\nsearch:\n  exclude: true\nhide: [toc]\n---\n# {path}\n\n<div class=\"highlight\"><pre><code>{code}</code></pre></div>\n"
+        marked.append(f'{anchors}<span id="L{number}">{line}\n</span>')
+    code = "".join(marked)
+    return f'{NOT_SEARCHED}# {path}\n\n<div class="highlight"><pre><code>{code}</code></pre></div>\n'
 
 
 def folder_page(path: str) -> str:
     """Returns a page that lists a folder's files."""
     names = sorted(entry.name for entry in (ROOT / path).iterdir() if entry.is_file())
     rows = "\n".join(f"- [{name}]({name})" for name in names)
-    return f"---\nsearch:\n  exclude: true\n---\n# {path}/\n\n{rows}\n"
+    return f"{NOT_SEARCHED}# {path}/\n\n{rows}\n"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Leaves out of the navigation what this checkout does not have."""
 
-    def kept(entries: list[dict[str, object]]) -> list[object]:
-        found: list[object] = []
+    def kept(entries: list[Any]) -> list[Any]:
+        found: list[Any] = []
         for entry in entries:
             page = next(iter(entry.values())) if isinstance(entry, dict) else entry
             if isinstance(page, list):
                 found.append({next(iter(entry)): kept(page)})
-            elif page not in OPTIONAL or (ROOT / source(str(page))).exists():
+            elif page not in OPTIONAL or (ROOT / source(page)).exists():
                 found.append(entry)
         return found
 
-    config.nav = kept(config.nav)
+    config.nav = kept(config.nav or [])
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds all that the pages link to, and what those pages link to."""
-    waiting = [file.src_uri for file in files.documentation_pages()]
-    waiting += [uri for name in ("CHANGELOG.md", "CONTRIBUTING.md") if (ROOT / name).exists() and (uri := _add(name, files, config))]
+    waiting = list(files.documentation_pages())
+    waiting += [added for name in ALWAYS if (ROOT / name).exists() and (added := _add(name, files, config))]
     while waiting:
-        uri = waiting.pop()
-        page = source(uri)
-        text = _text(page)
-        for target in sorted(targets(text, page)):
-            new = _add(target, files, config)
-            if new and new.endswith(".md") and not new.endswith(".py.md"):
-                waiting.append(new)
+        page = waiting.pop()
+        for target in sorted(targets(page.content_string, source(page.src_uri))):
+            added = _add(target, files, config)
+            if added and added.is_documentation_page() and not target.endswith(".py"):
+                waiting.append(added)
     return files
 
 
-def _text(page: str) -> str:
-    path = ROOT / page
-    return path.read_text(encoding="utf-8") if path.exists() else folder_page(str(PurePosixPath(page).parent))
-
-
-def _add(path: str, files: Files, config: MkDocsConfig) -> str | None:
-    """Adds a file or folder; returns its name on the site, or None where it is there already."""
+def _add(path: str, files: Files, config: MkDocsConfig) -> File | None:
+    """Adds a file or folder, and returns it, or None where it is there already."""
     uri = uri_of(path)
     if files.get_file_from_path(uri) is not None:
         return None
     if path.endswith(".py"):
-        files.append(File.generated(config, uri, content=code_page(path)))
-    elif (ROOT / path).is_dir() and uri.endswith("/index.md"):
-        files.append(File.generated(config, uri, content=folder_page(path)))
+        added = File.generated(config, uri, content=code_page(path))
+    elif (ROOT / source(uri)).is_file():
+        added = File.generated(config, uri, abs_src_path=str(ROOT / source(uri)))
     else:
-        files.append(File.generated(config, uri, abs_src_path=str(ROOT / source(uri))))
-    return uri
+        added = File.generated(config, uri, content=folder_page(path))
+    files.append(added)
+    return added
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
