@@ -93,14 +93,18 @@ def main() -> None:
     dreams = VecNormalize(VecMonitor(Dreams(asked.dreams)), gamma=GAMMA)
     settings = {"n_steps": 32, "batch_size": 2048, "n_epochs": 4, "gamma": GAMMA, "device": "cpu", "verbose": 1}
     policy = PPO("MlpPolicy", dreams, learning_rate=lambda left: 1e-3 * left + 1e-5, seed=0, **settings).learn(asked.choices)
-    trained = time.perf_counter()
+    seconds = round(time.perf_counter() - started)
     returns = play(policy, dreams, range(asked.episodes))
-    seconds = {"training": round(trained - started), "playing": round(time.perf_counter() - trained)}
     print(f"the real game: {np.mean(returns):.0f} ± {np.std(returns, ddof=1):.0f} steps over {len(returns)} episodes")
     if asked.json:
-        facts = {"dreams": asked.dreams, "choices": policy.num_timesteps, "hold_steps": HOLD_STEPS, "returns": returns}
+        learned = {
+            "dreams": asked.dreams,
+            "choices": policy.num_timesteps,
+            "hold_steps": HOLD_STEPS,
+            "training_seconds": seconds,
+        }
         place = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "load_average": os.getloadavg()[2]}
-        asked.json.write_text(json.dumps({**facts, "seconds": seconds, **place}) + "\n")
+        asked.json.write_text(json.dumps({**learned, **place, "returns": returns}) + "\n")
 
 
 if __name__ == "__main__":
