@@ -93,7 +93,7 @@ def main() -> None:
     dreams = VecNormalize(VecMonitor(Dreams(asked.dreams)), gamma=GAMMA)
     settings = {"n_steps": 32, "batch_size": 2048, "n_epochs": 4, "gamma": GAMMA, "device": "cpu", "verbose": 1}
     policy = PPO("MlpPolicy", dreams, learning_rate=lambda left: 1e-3 * left + 1e-5, seed=0, **settings).learn(asked.choices)
-    seconds = round(time.perf_counter() - started)
+    seconds, load = round(time.perf_counter() - started), os.getloadavg()[2]
     returns = play(policy, dreams, range(asked.episodes))
     print(f"the real game: {np.mean(returns):.0f} ± {np.std(returns, ddof=1):.0f} steps over {len(returns)} episodes")
     if asked.json:
@@ -103,7 +103,7 @@ def main() -> None:
             "hold_steps": HOLD_STEPS,
             "training_seconds": seconds,
         }
-        place = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "load_average": os.getloadavg()[2]}
+        place = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "load_average": load}
         asked.json.write_text(json.dumps({**learned, **place, "returns": returns}) + "\n")
 
 
