@@ -4,6 +4,7 @@
 #   make figures                       whatever has gone stale of the pictures and notebooks
 #   make test
 #   make demo [SERVE=0]
+#   make docs [SERVE=0]
 TASK ?= take-cover
 SCALE ?= smoke
 RUN ?= runs/$(TASK)-$(SCALE)
@@ -14,7 +15,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: demo page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
+.PHONY: demo docs page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -53,6 +54,11 @@ demo: install page
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[web]"
 	$(BIN)/worldmodels export web car-racing take-cover --out site
 	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000)
+
+# The documentation in build/docs/, with the page of `make demo` in it where site/ has it; a broken link ends it. SERVE=0 only builds it.
+docs: install-dev
+	$(BIN)/mkdocs build
+	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000)
 
 page: node web/node_modules/.package-lock.json
 	cd web && npm run build

@@ -25,6 +25,8 @@ from worldmodels.base import files
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "results/made_by.json"
 PICTURES = (".png", ".svg", ".gif", ".mp4", ".jpg", ".webp", ".ipynb")
+#: Written by hand and kept without outputs: not made by anything.
+BY_HAND = ("notebooks/colab.ipynb",)
 MEASURED = (".json", ".jsonl", ".md")
 
 
@@ -37,7 +39,7 @@ def kept(suffixes: tuple[str, ...], *folders: str) -> list[str]:
     """Returns the files that end so, relative to the root, sorted."""
     found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in suffixes)
     names = (path.relative_to(ROOT).as_posix() for path in found)
-    return sorted(name for name in names if ".ipynb_checkpoints" not in name and name != MANIFEST)
+    return sorted(name for name in names if ".ipynb_checkpoints" not in name and name not in (MANIFEST, *BY_HAND))
 
 
 def hashes(inputs: Iterable[str]) -> dict[str, str]:

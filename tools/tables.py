@@ -9,8 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tools import speed_tables
 from worldmodels.base.files import sha256_of
+from worldmodels.diagnostics.statistics import summarise
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
@@ -20,6 +23,8 @@ PAGES = (
     ROOT / "docs/cluster.md",
     ROOT / "docs/paper_tables.md",
     ROOT / "docs/games.md",
+    ROOT / "docs/zoo.md",
+    ROOT / "docs/dream_for_another_agent.md",
 )
 
 
@@ -138,6 +143,68 @@ def memory_table(task: str) -> str:
     return "\n".join(lines)
 
 
+#: How each row of a shipped agent's scores is made again, by its name in evaluation.json.
+SCORED_BY = {
+    "random": "worldmodels evaluate {task} --agent random",
+    "dream": "worldmodels evaluate {task} --world dream",
+    "real": "worldmodels evaluate {task} --episodes 1000",
+    "fast": "worldmodels evaluate {task} --episodes 1000 --fast",
+}
+
+
+#: What examples/sb3_in_the_dream.py has scored.
+SB3 = "sb3-in-the-dream.json"
+
+
+def zoo_table(task: str) -> str:
+    """Every agent of a task that was scored, with the command that makes the row again."""
+    lines = ["| agent | where | mean ± std | episodes | 95% interval | made by |", "| --- | --- | --: | --: | --: | --- |"]
+
+    def add(who: str, where: str, row: dict[str, Any], command: str) -> None:
+        lines.append(f"| {who} | {where} | {_score(row)} | `{command}` |")
+
+    def played(row: dict[str, Any]) -> str:
+        return f"`{row['env']['id']}`" if row["temperature"] is None else f"dream, τ {row['temperature']:g}"
+
+    for name, row in shipped_scores(task).items():
+        add("random policy" if name == "random" else "**shipped**", played(row), row, SCORED_BY[name].format(task=task))
+    for scale in ("smoke", "laptop"):
+        for name, row in read_result(f"{task}/{scale}/results.json")["evaluations"].items():
+            if name in ("dream", "real"):
+                add(f"scale {scale}", played(row), row, f"worldmodels reproduce {task} --scale {scale}")
+    made_by, path = read_result("made_by.json"), f"{task}/ablation/table.json"
+    table, command = read_result(path), made_by[f"results/{path}"]["command"].partition(" && ")[0]
+    for row in table["rows"]:
+        add(f"ablation: {row['label']}", f"`{table['env']}`", row["real"], command)
+    if task == "take-cover":
+        found = summarise(np.array(read_result(SB3)["returns"]))
+        add("Stable-Baselines3's PPO", "`worldmodels/TakeCoverLatent-v1`", found, made_by[f"results/{SB3}"]["command"])
+    return "\n".join(lines)
+
+
+def sb3_table() -> str:
+    """An agent of another library that learned in the dream, beside chance and the shipped agent, on the same seeds."""
+    found, shipped = read_result(SB3), shipped_scores("take-cover")
+    steps, num = found["choices"] * found["hold_steps"], len(found["returns"])
+    rows = {
+        "random policy": shipped["random"]["returns"],
+        "**Stable-Baselines3's PPO**": found["returns"],
+        "the shipped agent": shipped["real"]["returns"],
+    }
+    place = "one thread" if found["threads"] == 1 else f"{found['threads']} threads"
+    return "\n".join(
+        [
+            "| in the real game | mean ± std | episodes | 95% interval |",
+            "| --- | --: | --: | --: |",
+            *(f"| {who} | {_score(summarise(np.array(returns[:num])))} |" for who, returns in rows.items()),
+            "",
+            f"{found['choices'] / 1e6:.1f} million choices, {steps / 1e6:.1f} million steps of dreams, took "
+            f"{_minutes(found['training_seconds'])} on {place} of {found['cores']} cores, beside other work (load average "
+            f"{found['load_average']:.1f}).",
+        ]
+    )
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
@@ -149,6 +216,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "HealthGathering memory": lambda: memory_table("health-gathering"),
     "ablation table": lambda: paper_table("car-racing/ablation"),
+    "TakeCover zoo": lambda: zoo_table("take-cover"),
+    "CarRacing zoo": lambda: zoo_table("car-racing"),
+    "PPO in the dream": sb3_table,
 }
 BLOCKS |= speed_tables.BLOCKS
 

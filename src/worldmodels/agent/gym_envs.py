@@ -148,8 +148,17 @@ class SingleLatentEnv(SingleEnv, EzPickle):
     ### Observation Space
     The dream's (`SingleDreamEnv`), ``Box(-inf, inf, (F,), float32)``: what V makes of the frame and M of the past.
 
-    ### Rewards, Starting State, Episode End, Info
-    The real environment's; the info has ``damage`` alone. A step after the end warns, moves nothing and gives 0.
+    ### Rewards
+    The real environment's.
+
+    ### Starting State
+    The real environment's; the same seed begins the same episode.
+
+    ### Info
+    ``damage`` alone.
+
+    ### Episode End
+    The real environment's. A step after the end warns, moves nothing and gives 0.
 
     ### Arguments
     - ``model``: as in the dream; the task's shipped agent by default.
