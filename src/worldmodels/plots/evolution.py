@@ -8,9 +8,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
 
 from worldmodels.base import files
 from worldmodels.base.logs import rows_so_far
@@ -37,71 +39,86 @@ def return_unit(task: str) -> str:
 def draw_curve(run: Run) -> Figure | None:
     """Draws the population's spread, the scored means and the final scores, or, without generations, what PPO met; None before
     there is either."""
-    history = rows_so_far(run.stage_path("controller") / HISTORY)
-    if not history:
-        return _draw_ppo(run)
-    scores = rows_so_far(run.stage_path("controller") / SCORES)
-    # What PPO has led to is scored before the first generation.
-    hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
-    original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
+    if not has_generations(run):
+        if not has_ppo(run):
+            return None
+        figure = style.figure(8, 4.8)
+        draw_ppo(figure.subplots(), run)
+        return figure
     figure = style.figure(12, 6.2)
     left, right = figure.subplots(1, 2, sharey=True)
-    search = run.preset.controller
-    where, temperature = search.world, search.temperature
-    axes: list[tuple[Axes, str, dict[int, float], int]] = [
-        (left, "generation", {g: float(g) for g in hours_of}, 0),
-        (right, "hours of training C", hours_of, 1),
-    ]
-    for axis, label, x_of, column in axes:
-        x = [x_of[row["generation"]] for row in history]
-        low, high = ([row[name] for row in history] for name in ("min", "max"))
-        axis.fill_between(x, low, high, alpha=0.25, linewidth=0, color=style.SKY, label="population, least to most")
-        axis.plot(x, [r["mean"] for r in history], color=style.SKY, label="population, mean")
-        axis.plot(x, list(accumulate(high, max)), color=style.SKY, linewidth=1.2, linestyle=":", label="best so far")
-        axis.plot(
-            [x_of[r["generation"]] for r in scores],
-            [r["mean"] for r in scores],
-            "o-",
-            color=style.OURS,
-            label=f"the search's mean, scored ({search.resolved_score_world})",
-        )
-        if original:
-            axis.plot(
-                [row[column] for row in original],
-                [row[2] for row in original],
-                "s-",
-                markersize=4,
-                color=style.ORIGINAL,
-                label="the original's log, 64 cores",
-            )
-            axis.set_xscale("log")
-            axis.xaxis.set_major_formatter("{x:g}")
-        axis.set_xlabel(f"{label} (logarithmic)" if original else label)
-        _draw_final(axis, run)
+    draw_generations(left, run)
+    draw_generations(right, run, by_hours=True)
     left.set_ylabel(f"return{return_unit(run.task)}")
-    figure.suptitle(
-        f"{style.called(run.task)}: C evolved in the "
-        + (f"dream, temperature {temperature:g}" if where == "dream" else "real environment")
-    )
+    figure.suptitle(f"{style.called(run.task)}: {how_evolved(run)}")
     style.legend_below(figure, 3)
     return figure
 
 
-def _draw_ppo(run: Run) -> Figure | None:
-    """Draws what C met in the dream, hits or rewards, against PPO's iterations; None before the first."""
-    met = "hits" if get_task(run.task).hit_damages else "reward"
-    rows = rows_so_far(run.stage_path("controller") / PPO_LOG, "iteration", met)
-    if not rows:
-        return None
-    figure = style.figure(8, 4.8)
-    axis = figure.subplots()
+def has_generations(run: Run) -> bool:
+    """Returns whether C has been evolved for at least a generation."""
+    return bool(rows_so_far(run.stage_path("controller") / HISTORY))
+
+
+def has_ppo(run: Run) -> bool:
+    """Returns whether C has learned by PPO for at least an iteration."""
+    return bool(_ppo_rows(run))
+
+
+def how_evolved(run: Run) -> str:
+    """Returns where C was evolved, in words."""
+    search = run.preset.controller
+    where = f"dream, temperature {search.temperature:g}" if search.world == "dream" else "real environment"
+    return f"C evolved in the {where}"
+
+
+def draw_generations(axis: Axes, run: Run, by_hours: bool = False) -> None:
+    """Draws the population's spread, the scored means, the original's log and the final scores against generations or hours."""
+    history = rows_so_far(run.stage_path("controller") / HISTORY)
+    scores = rows_so_far(run.stage_path("controller") / SCORES)
+    original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
+    # What PPO has led to is scored before the first generation.
+    hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
+    x_of = hours_of if by_hours else {generation: float(generation) for generation in hours_of}
+    label, column = ("hours of training C", 1) if by_hours else ("generation", 0)
+    x = [x_of[row["generation"]] for row in history]
+    low, high = ([row[name] for row in history] for name in ("min", "max"))
+    axis.fill_between(x, low, high, alpha=0.25, linewidth=0, color=style.SKY, label="population, least to most")
+    axis.plot(x, [r["mean"] for r in history], color=style.SKY, label="population, mean")
+    axis.plot(x, list(accumulate(high, max)), color=style.SKY, linewidth=1.2, linestyle=":", label="best so far")
+    axis.plot(
+        [x_of[r["generation"]] for r in scores],
+        [r["mean"] for r in scores],
+        "o-",
+        color=style.OURS,
+        label=f"the search's mean, scored ({run.preset.controller.resolved_score_world})",
+    )
+    if original:
+        x, y = [row[column] for row in original], [row[2] for row in original]
+        axis.plot(x, y, "s-", markersize=4, color=style.ORIGINAL, label="the original's log, 64 cores")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
+    axis.set_xlabel(f"{label} (logarithmic)" if original else label)
+    _draw_final(axis, run)
+
+
+def _ppo_met(run: Run) -> str:
+    return "hits" if get_task(run.task).hit_damages else "reward"
+
+
+def _ppo_rows(run: Run) -> list[dict[str, Any]]:
+    return rows_so_far(run.stage_path("controller") / PPO_LOG, "iteration", _ppo_met(run))
+
+
+def draw_ppo(axis: Axes, run: Run) -> None:
+    """Draws what C met in the dream, hits or rewards, against PPO's iterations."""
+    rows, met = _ppo_rows(run), _ppo_met(run)
     axis.plot([row["iteration"] for row in rows], [1000 * row[met] for row in rows], color=style.DREAM)
     axis.set(xlabel="iteration of PPO", ylabel=f"{met} in 1,000 steps of the dream")
     if met == "hits":
         axis.set_ylim(0, None)
     temperature = run.preset.controller.temperature
     axis.set_title(f"{style.called(run.task)}: {met} while C learns by PPO\nin the dream, temperature {temperature:g}")
-    return figure
 
 
 def _draw_final(axis: Axes, run: Run) -> None:
@@ -146,8 +163,8 @@ def draw_returns(found: Mapping[str, Sequence[float]], task: str) -> Figure:
     return figure
 
 
-def draw_histograms(axes: Sequence[Axes], found: Mapping[str, Sequence[float]], task: str) -> None:
-    """Draws a histogram on each of the axes, over the same values, with the mean as a line."""
+def draw_histograms(axes: NDArray[np.object_], found: Mapping[str, Sequence[float]], task: str) -> None:
+    """Draws a histogram on each of the axes, from above, over the same values, with the mean as a line."""
     low, high = min(map(min, found.values())), max(map(max, found.values())) + 1e-6
     for axis, (name, returns) in zip(axes, found.items(), strict=True):
         count, mean = len(returns), sum(returns) / len(returns)

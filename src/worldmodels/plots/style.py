@@ -5,8 +5,11 @@ Importing this module sets matplotlib's defaults for the process that draws.
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 # Okabe and Ito's colours: people with every kind of colour vision tell them apart. Lines differ in kind as well.
@@ -19,7 +22,7 @@ OURS, ORIGINAL, DREAM, REAL, RANDOM, SOLVED = BLUE, ORANGE, PURPLE, BLUE, GREY, 
 
 MARKERS = "os^Dv<>pX"
 
-STYLE = {
+STYLE: Any = {
     "font.size": 13,
     "axes.titlesize": 14,
     "axes.labelsize": 13,
@@ -54,8 +57,8 @@ def called(task: str) -> str:
 
 def legend_below(drawn: Figure, columns: int) -> None:
     """Explains all of a figure's lines once, below its parts."""
-    found: dict[str, object] = {}
+    found: dict[str, Artist] = {}
     for axis in drawn.axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    drawn.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns)
+    drawn.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)

@@ -37,30 +37,35 @@ LOSSES = {
 
 def draw_losses(run: Run, stage: str, names: tuple[str, ...]) -> Figure | None:
     """Draws a stage's training and held-out losses against gradient steps; None before there are any."""
-    rows = rows_so_far(run.stage_path(stage) / METRICS)
-    names = tuple(name for name in names if any(name in row for row in rows))
+    names = logged_losses(run, stage, names)
     if not names:
         return None
     figure = style.figure(5.5 * len(names), 4.4)
     for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        logged = [row for row in rows if name in row]
-        held_out = [row for row in rows if f"held_out_{name}" in row]
-        axis.plot([row["step"] for row in logged], [row[name] for row in logged], color=style.SKY, label="training")
-        axis.plot(
-            [row["step"] for row in held_out],
-            [row[f"held_out_{name}"] for row in held_out],
-            "o--",
-            color=style.BLUE,
-            label="held out",
-        )
-        # The first steps are far away from all the others.
-        later = [row[name] for row in logged[len(logged) // 10 :]] + [row[f"held_out_{name}"] for row in held_out]
-        spread = max(later) - min(later) or 1.0
-        title, unit = LOSSES[name]
-        axis.set(xlabel="gradient steps", ylabel=unit, ylim=(min(later) - 0.1 * spread, max(later) + 0.1 * spread))
-        axis.set_title(title)
-        axis.legend()
+        draw_loss(axis, run, stage, name)
     return figure
+
+
+def logged_losses(run: Run, stage: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns those of the losses that a stage has logged."""
+    rows = rows_so_far(run.stage_path(stage) / METRICS)
+    return tuple(name for name in names if any(name in row for row in rows))
+
+
+def draw_loss(axis: Axes, run: Run, stage: str, name: str) -> None:
+    """Draws one loss of a stage, in training and held out, against gradient steps."""
+    rows = rows_so_far(run.stage_path(stage) / METRICS)
+    logged, held_out = ([row for row in rows if key in row] for key in (name, f"held_out_{name}"))
+    axis.plot([row["step"] for row in logged], [row[name] for row in logged], color=style.SKY, label="training")
+    y = [row[f"held_out_{name}"] for row in held_out]
+    axis.plot([row["step"] for row in held_out], y, "o--", color=style.BLUE, label="held out")
+    # The first steps are far away from all the others.
+    later = [row[name] for row in logged[len(logged) // 10 :]] + y
+    spread = max(later) - min(later) or 1.0
+    title, unit = LOSSES[name]
+    axis.set(xlabel="gradient steps", ylabel=unit, ylim=(min(later) - 0.1 * spread, max(later) + 0.1 * spread))
+    axis.set_title(title)
+    axis.legend()
 
 
 def _sheet(title: str, rows: list[tuple[str, Frame]]) -> Figure:
