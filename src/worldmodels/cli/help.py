@@ -182,6 +182,7 @@ def _entry(action: argparse.Action) -> list[str]:
     says = re.sub(r"\s*\((default: (None|'')?|required|repeatable)\s*\)$", "", says)
     says = re.sub(r"\s*\(default: True\)$", " On unless told otherwise.", says)
     says = re.sub(r"\s*\(default: False\)$", "", says)
+    says = re.sub(r"\s*\(default: None; (.+)\)$", r" \1.", says)  # what it then is, the field says itself
     found = re.search(r"\s*\(default: (\S+?)(; .+)?\)$", says)
     if found:  # unbroken: a default and its bounds are read together
         value = re.sub(r"^(-?\d+)\.0$", r"\1", found[1])

@@ -32,7 +32,8 @@ class Dream:
     @property
     def changes(self) -> NDArray[np.float64]:
         """The mean change of a pixel from each frame to the next, 0 to 255, float64 [K - 1]."""
-        return np.abs(np.diff(self.frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+        changed: NDArray[np.float64] = np.abs(np.diff(self.frames.astype(np.int16), axis=0)).mean(axis=(1, 2, 3))
+        return changed
 
     @property
     def motion(self) -> float:

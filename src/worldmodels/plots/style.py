@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 # Okabe and Ito's colours: people with every kind of colour vision tell them apart. Lines differ in kind as well.
 BLACK, GREY = "#000000", "#767676"
-ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#F0E442"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 
 #: The same thing has the same colour in every picture.

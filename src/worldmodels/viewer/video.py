@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.config import PlayConfig, VideoConfig
+from worldmodels.diagnostics.dreams import most_eventful
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.encoder import check_ending, encoding
-from worldmodels.viewer.panels import Panels, to_array
+from worldmodels.viewer.panels import GAP, TEXT, Panels, to_array
 from worldmodels.viewer.session import Session
 
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.
@@ -34,13 +35,14 @@ def write_video(settings: VideoConfig, target: str, out: Path) -> None:
 
 def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
     """Records ``settings.steps`` steps, or until the first episode is over."""
+    seed = _first_seed(agent, settings)
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
     progress = Progress("video", settings.steps, "steps")
     with contextlib.ExitStack() as opened:
         opened.enter_context(threads_for(1))
         sessions: list[Session] = []
         for i in range(settings.grid):
-            play = PlayConfig(settings.world, "agent", settings.seed + i, settings.temperature, settings.device)
+            play = PlayConfig(settings.world, "agent", seed + i, settings.temperature, settings.device)
             sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)
@@ -59,11 +61,25 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
     progress.finish(f"{out}")
 
 
+def _first_seed(agent: Agent, settings: VideoConfig) -> int:
+    """Returns the first episode's seed: the one that is asked for, else 0, and of dreams the one that shows most."""
+    if settings.seed is not None:
+        return settings.seed
+    if settings.world == "real" or not agent.can_dream:
+        return 0
+    return most_eventful(agent, settings.temperature or agent.temperature).seed
+
+
 def _tiled(panels: list[Panels], grid: int) -> NDArray[np.uint8]:
-    """Returns one session's panels, or of several only their worlds' own pictures, as square as can be."""
+    """Returns one session's panels, or of several only their worlds' own pictures, as square as can be, with gaps between."""
     if grid == 1:
         return to_array(panels[0].draw())
     tiles = [to_array(panel.draw_world()) for panel in panels]
-    columns = math.ceil(math.sqrt(grid))
-    tiles += [np.zeros_like(tiles[0])] * (-grid % columns)
-    return np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
+    rows, columns, _ = tiles[0].shape
+    across = math.ceil(math.sqrt(grid))
+    down = math.ceil(grid / across)
+    sheet = np.full((down * (rows + GAP) - GAP, across * (columns + GAP) - GAP, 3), TEXT, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // across * (rows + GAP), i % across * (columns + GAP)
+        sheet[y : y + rows, x : x + columns] = tile
+    return sheet
