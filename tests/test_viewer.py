@@ -14,7 +14,7 @@ from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig, VideoConfig
-from worldmodels.diagnostics.dreams import look, most_eventful
+from worldmodels.diagnostics.dreams import Dream, look, most_eventful
 from worldmodels.envs.task import PlaySettings
 from worldmodels.viewer.panels import Panels, to_array
 from worldmodels.viewer.session import Session
@@ -180,6 +180,16 @@ def test_a_dream_is_filmed_where_it_moves_most(toy_run, tmp_path):
         assert main(["video", str(toy_run), "--world", "dream", "--steps", "12", "--out", str(out), *seed]) == 0
         films.append(out.read_bytes())
     assert films[0] == films[1]
+
+
+def test_a_film_opens_where_a_dream_begins_to_move():
+    frames = np.zeros((30, 64, 64, 3), np.uint8)
+    frames[20:] = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20
+    dream = Dream(7, frames)
+    assert 11 <= dream.liveliest(10) <= 20
+    assert dream.motion == pytest.approx(9 * 20)
+    assert Dream(7, frames[:5]).liveliest(10) == 0
+    assert Dream(7, frames[:1]).motion == 0
 
 
 def test_another_ending_is_refused(toy_run, tmp_path, capsys):

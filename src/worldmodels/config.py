@@ -678,7 +678,8 @@ class VideoConfig(Config):
     steps: Annotated[int, Bounds(1, 1_000_000)] = 500
     """Steps to show; an episode that ends is followed by the next seed's."""
     seed: Annotated[int | None, SEEDS] = None
-    """The first episode's seed. Left out it is 0, and in the dream that of the first 16 whose dream moves most."""
+    """The first episode's seed. Left out it is 0, and in the dream that of the first 16 whose dream moves most,
+    from where it does."""
     grid: Annotated[int, Bounds(1, 64)] = 1
     """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0

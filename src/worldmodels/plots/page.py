@@ -89,7 +89,7 @@ def _body(shown: Shown, pictures: Sequence[Path]) -> Iterator[str]:
     if shown.run is not None and (film := shown.run.path / EVALUATION / VIDEO).exists():
         yield "<h2>The agent at play</h2>"
         yield "<p>The game, what V sees, what V keeps of it, and M dreaming on beside it.</p>"
-        yield f'<video controls muted loop src="{_data(film, "video/mp4")}"></video>'
+        yield f'<video controls autoplay muted loop playsinline src="{_data(film, "video/mp4")}"></video>'
     if shown.scores:
         yield "<h2>Scores</h2>" + _table(("who, where", "mean ± std", "episodes", "95% interval of the mean"), _scores(shown))
     yield "<h2>Commands</h2>"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.config import PlayConfig, VideoConfig
-from worldmodels.diagnostics.dreams import most_eventful
+from worldmodels.diagnostics.dreams import EVERY_STEPS, most_eventful
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.encoder import check_ending, encoding
@@ -21,6 +21,8 @@ from worldmodels.viewer.session import Session
 
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.
 GIF_EVERY_STEPS = 2
+#: A dream whose seed is not given is filmed from where so many frames, `EVERY_STEPS` apart, change the most.
+OPENING_FRAMES = 10
 
 
 def write_video(settings: VideoConfig, target: str, out: Path) -> None:
@@ -35,7 +37,7 @@ def write_video(settings: VideoConfig, target: str, out: Path) -> None:
 
 def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
     """Records ``settings.steps`` steps, or until the first episode is over."""
-    seed = _first_seed(agent, settings)
+    seed, not_shown = _opening(agent, settings)
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
     progress = Progress("video", settings.steps, "steps")
     with contextlib.ExitStack() as opened:
@@ -44,6 +46,8 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
         for i in range(settings.grid):
             play = PlayConfig(settings.world, "agent", seed + i, settings.temperature, settings.device)
             sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
+        while sessions[0].episode.steps < not_shown and not sessions[0].episode.over:
+            sessions[0].step()
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)
         with encoding(out, (first.shape[1], first.shape[0]), agent.task.play.render_fps / every) as encoder:
@@ -61,13 +65,15 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
     progress.finish(f"{out}")
 
 
-def _first_seed(agent: Agent, settings: VideoConfig) -> int:
-    """Returns the first episode's seed: the one that is asked for, else 0, and of dreams the one that shows most."""
+def _opening(agent: Agent, settings: VideoConfig) -> tuple[int, int]:
+    """Returns the first episode's seed and how many steps of it are played before the film begins: what is asked for, else 0,
+    and of dreams the one that shows most, from where it does."""
     if settings.seed is not None:
-        return settings.seed
+        return settings.seed, 0
     if settings.world == "real" or not agent.can_dream:
-        return 0
-    return most_eventful(agent, settings.temperature or agent.temperature).seed
+        return 0, 0
+    dream = most_eventful(agent, settings.temperature or agent.temperature)
+    return dream.seed, dream.liveliest(OPENING_FRAMES) * EVERY_STEPS if settings.grid == 1 else 0
 
 
 def _tiled(panels: list[Panels], grid: int) -> NDArray[np.uint8]:
