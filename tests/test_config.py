@@ -122,7 +122,6 @@ def test_a_preset_names_stages():
         (EvaluateConfig, "temperature", 10.5),
         (FidelityConfig, "temperature", 0.001),
         (VideoConfig, "grid", 0),
-        (VideoConfig, "seed", -1),
         (EvaluateConfig, "episodes", 0),
         (EvaluateConfig, "seed", -1),
         (EvaluateConfig, "seed", FIRST_TRAINING_SEED),
@@ -254,3 +253,9 @@ def test_ppos_settings_at_their_defaults_change_no_fingerprint():
     other = ControllerConfig(ppo=DreamPPOConfig(gamma=0.9))
     assert other.fingerprint_fields() == {**ControllerConfig().fingerprint_fields(), "ppo_gamma": 0.9}
     assert ControllerConfig.from_dict(other.to_dict(), "here") == other
+
+
+def test_a_seed_that_may_be_left_out_has_bounds():
+    VideoConfig().validate()
+    with pytest.raises(UserError, match="seed is -1; it must lie between 0 and "):
+        VideoConfig(seed=-1).validate()
