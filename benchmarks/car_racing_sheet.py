@@ -14,26 +14,37 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.car_racing.comparison import Pair, play_both
 
 COLUMNS, ROWS, ENLARGED, GAP = 10, 4, 2, 4
+#: Pixels for the names at the left, and for the heading of a row of pairs.
+LABELS, HEADING = 120, 40
 
 
 def sheet(pairs: list[Pair]) -> Image.Image:
-    """Returns the picture of up to 40 pairs: the first row those that differ most."""
+    """Returns the picture of up to 40 pairs, labelled: the first row those that differ most."""
     worst = sorted(pairs, key=lambda pair: -pair.share_far_off())[:COLUMNS]
     spread = [pairs[i] for i in np.linspace(0, len(pairs) - 1, COLUMNS * (ROWS - 1)).astype(int)]
     shown = worst + spread
-    columns = []
-    for pair in shown:
-        difference = np.abs(pair.official.astype(np.int16) - pair.ours)
-        stack = np.concatenate([pair.official, pair.ours, np.minimum(4 * difference, 255).astype(np.uint8)])
-        columns.append(np.pad(stack, ((0, GAP), (0, GAP), (0, 0)), constant_values=255))
-    rows = [np.concatenate(columns[i : i + COLUMNS], 1) for i in range(0, len(columns) - COLUMNS + 1, COLUMNS)]
-    image = Image.fromarray(np.concatenate(rows))
-    return image.resize((image.width * ENLARGED, image.height * ENLARGED), Image.Resampling.NEAREST)
+    font, heading = ImageFont.load_default(18), ImageFont.load_default(22)
+    side, size = LABELS, ENLARGED * 64
+    high = 3 * (size + GAP) + HEADING
+    image = Image.new("RGB", (side + COLUMNS * (size + GAP), 4 + high * (len(shown) // COLUMNS)), "white")
+    draw = ImageDraw.Draw(image)
+    for row in range(len(shown) // COLUMNS):
+        top = row * high
+        what = "the ten frames that differ most" if row == 0 else f"frames spread evenly over the play, {row} of {ROWS - 1}"
+        draw.text((side, top + HEADING // 2), what, fill="black", font=heading, anchor="lm")
+        for line, name in enumerate(("official", "ours", "difference,\nfour times")):
+            y = top + HEADING + line * (size + GAP)
+            draw.text((side - 10, y + size // 2), name, fill="black", font=font, anchor="rm", align="right")
+            for column, pair in enumerate(shown[row * COLUMNS : (row + 1) * COLUMNS]):
+                difference = np.minimum(4 * np.abs(pair.official.astype(np.int16) - pair.ours), 255).astype(np.uint8)
+                frame = Image.fromarray((pair.official, pair.ours, difference)[line])
+                image.paste(frame.resize((size, size), Image.Resampling.NEAREST), (side + column * (size + GAP), y))
+    return image
 
 
 def main() -> None:

@@ -173,8 +173,8 @@ def every_config(kind=Config):
 def test_every_number_has_bounds_and_its_default_lies_in_them(kind):
     bounds, hints = bounds_of(kind), get_type_hints(kind)
     for f in dataclasses.fields(kind):
-        assert (f.name in bounds) == (hints[f.name] in (int, float)), f.name
-        if f.name in bounds:
+        assert (f.name in bounds) == (hints[f.name] in (int, float, int | None)), f.name
+        if f.name in bounds and f.default is not None:
             bounds[f.name].check(f.name, f.default)
 
 
@@ -253,3 +253,9 @@ def test_ppos_settings_at_their_defaults_change_no_fingerprint():
     other = ControllerConfig(ppo=DreamPPOConfig(gamma=0.9))
     assert other.fingerprint_fields() == {**ControllerConfig().fingerprint_fields(), "ppo_gamma": 0.9}
     assert ControllerConfig.from_dict(other.to_dict(), "here") == other
+
+
+def test_a_seed_that_may_be_left_out_has_bounds():
+    VideoConfig().validate()
+    with pytest.raises(UserError, match="seed is -1; it must lie between 0 and "):
+        VideoConfig(seed=-1).validate()

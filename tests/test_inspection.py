@@ -1,6 +1,7 @@
 """`worldmodels inspect`: every kind of path is told apart, and damage is said in words."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -43,6 +44,7 @@ def test_a_run_says_how_far_it_is(toy_copy, tmp_path):
     assert found["stages"]["controller"]["state"] == "begun"
     assert found["stages"]["rnn"]["state"] == "finished"
     assert found["stages"]["collect"]["num_episodes"] == 12
+    assert re.fullmatch(r"\d+:\d\d", found["stages"]["collect"]["took"])
     assert set(found["scores"]) == {"random", "dream", "real"}
 
 

@@ -1,16 +1,27 @@
-"""Every picture of a run: what is there is drawn, always as the same bytes."""
+"""Every picture of a run: what is there is drawn, always as the same bytes, and no word lies on another."""
 
+import re
 import shutil
+from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
+from benchmarks.browser import browsing, chromium
+from tools import draw, progress
+from worldmodels import plots
+from worldmodels.agent.load import load
 from worldmodels.cli import main
+from worldmodels.plots import fidelity, style, table
 from worldmodels.plots.evolution import draw_curve
 from worldmodels.runs.run import Run
 
-EARLY = {"vae-losses", "reconstructions", "traversals"}
+EARLY = {"vae-losses", "reconstructions", "traversals", "summary", "report"}
 ALL = EARLY | {"rnn-losses", "curve", "scores"}  # the toy's episodes are too short to leave M alone in
 
 
@@ -27,13 +38,15 @@ def test_what_is_there_is_drawn(toy_copy, missing, drawn, capsys):
             picture = np.asarray(Image.open(path).convert("L"))
             assert picture.shape[0] > 150
             assert picture.std() > 5, path
+        elif path.suffix == ".html":
+            assert ("not begun" in path.read_text()) == bool(missing)
         else:
             assert path.read_text().startswith("<?xml")
 
 
 def capsys_order(run, files):
     """The order of drawing: the losses first, PNG before SVG."""
-    names = ["vae-losses", "rnn-losses", "curve", "scores", "reconstructions", "traversals"]
+    names = ["vae-losses", "rnn-losses", "curve", "scores", "reconstructions", "traversals", "summary", "report"]
     return sorted(files, key=lambda path: (names.index(path.stem), path.suffix))
 
 
@@ -78,3 +91,93 @@ def test_tensorboard_shows_the_same_while_training(toy_run):
     assert {"vae/recon_loss", "vae/held_out_recon_loss", "vae/reconstructions"} <= found["vae"]
     assert {"rnn/nll", "rnn/held_out_nll", "rnn/done_loss"} <= found["rnn"]
     assert {"controller/mean", "controller/max", "controller/score"} <= found["controller"]
+
+
+def test_the_page_stands_alone(toy_copy):
+    """Opened in a browser it asks nobody for anything, and all of its pictures and its video are there."""
+    if chromium() is None:
+        pytest.skip("the page is looked at in Chromium")
+    assert main(["plot", str(toy_copy)]) == 0
+    page_path = toy_copy.rename(toy_copy.with_name("moved")) / "plots" / "report.html"
+    words = page_path.read_text()
+    assert not re.search(r"(src|href)=\"(?!data:)", words)
+    assert str(toy_copy.parent) not in words  # nothing of where it was made
+    with browsing() as browser:
+        page, asked, said = browser.new_page(), [], []
+        page.on("request", lambda request: asked.append(request.url.split(":")[0]))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto(page_path.as_uri())
+        page.wait_for_load_state("networkidle")
+        widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+        assert page.evaluate("document.querySelector('video').error") is None
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert len(widths) == len(list(page_path.parent.glob("*.png")))
+        assert min(widths) > 300
+        assert page.locator("pre").inner_text().count("worldmodels ") == 5
+    assert said == []
+    assert asked.count("file") == 1
+    assert set(asked) <= {"file", "data"}
+
+
+def test_a_model_alone_has_a_summary_and_a_page(toy_run, tmp_path):
+    assert main(["plot", str(toy_run / "model"), "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.glob("*[!g]")} >= {"report.html"}
+    assert (tmp_path / "summary.png").stat().st_size > 10_000
+
+
+@pytest.fixture(scope="module")
+def all_pictures(toy_run, tmp_path_factory):
+    """Every committed picture that is drawn from JSON files and every one of a run, by name."""
+    drawn, folder = {}, tmp_path_factory.mktemp("pictures")
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (draw, progress, fidelity, table):
+            patch.setattr(module, "save", lambda figure, path: drawn.update({str(path.relative_to(folder)): figure}))
+        for name, make in draw.PICTURES.items():
+            make(folder / name)
+    run, agent = Run.open(toy_run), load(toy_run)
+    drawn |= {name: figure for name, figure in plots.figures(run, agent) if figure is not None}
+    drawn["summary"] = plots.draw_summary(plots.shown_run(run, agent))
+    assert len(drawn) == len(draw.PICTURES) + len(ALL) - 1  # the page is no picture
+    return drawn
+
+
+def test_no_word_of_a_picture_lies_on_another(all_pictures, monkeypatch):
+    words, draw_text = [], Text.draw
+
+    def note(self, renderer):
+        if self.get_visible() and self.get_text().strip():
+            words.append((self.get_text(), self.get_window_extent(renderer), self.get_fontsize()))
+        draw_text(self, renderer)
+
+    monkeypatch.setattr(Text, "draw", note)
+    for name, figure in all_pictures.items():
+        words.clear()
+        figure.draw(FigureCanvasAgg(figure).get_renderer())
+        assert words, name
+        shared = [(a, b) for (a, one, _), (b, two, _) in combinations(words, 2) if Bbox.intersection(one.padded(-1), two)]
+        assert not shared, (name, shared)
+        # Half of its size on a page of 720 pixels, where a letter needs 10.
+        assert min(size for _, _, size in words) >= 10, name
+
+
+def test_every_chart_says_what_it_shows(all_pictures):
+    """A title, and words on both axes, or on those of the charts that share them."""
+    for name, figure in all_pictures.items():
+        charts = [axis for axis in figure.axes if axis.lines or axis.patches]
+        assert figure.get_suptitle() or all(axis.get_title(loc="left") for axis in figure.axes), name
+        for axis in charts:
+            for group, label in ((axis.get_shared_x_axes(), "get_xlabel"), (axis.get_shared_y_axes(), "get_ylabel")):
+                found = [getattr(other, label)() for other in group.get_siblings(axis)]
+                named = any(found) or axis.figure.get_supylabel() or any(t.get_text() for t in axis.get_yticklabels())
+                assert named, (name, axis.get_title(loc="left"), label)
+
+
+def test_colours_are_okabe_and_itos(all_pictures):
+    """Whoever takes red for green tells all lines and bars apart; kinds of lines and marks differ beside."""
+    known = {style.BLACK, style.GREY, style.ORANGE, style.SKY, style.GREEN, style.BLUE, style.VERMILION, style.PURPLE}
+    for name, figure in all_pictures.items():
+        charts = [axis for axis in figure.axes if axis.axison]
+        used = {to_hex(line.get_color()).upper() for axis in charts for line in axis.lines}
+        used |= {to_hex(bar.get_facecolor()).upper() for axis in charts for bar in axis.patches}
+        assert used <= {colour.upper() for colour in known}, name

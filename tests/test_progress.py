@@ -1,9 +1,11 @@
 """Estimates of the time left: none before there is something to estimate from, and then of the right size."""
 
 import re
+from pathlib import Path
 
 import pytest
 
+from worldmodels.cli import main
 from worldmodels.runtime import progress
 from worldmodels.runtime.progress import PLAIN_SECONDS, Progress
 
@@ -90,3 +92,13 @@ def test_quiet_says_nothing_and_verbose_more_often(clock, capsys, monkeypatch):
         lines[loudness] = len(capsys.readouterr().err.splitlines())
     assert lines["quiet"] == 0
     assert lines["verbose"] > 5 * lines["usual"] > 5
+
+
+def test_the_last_line_says_where_it_lies(clock, capsys):
+    Progress("encode", 10, "frames").finish("10 frames", Path("runs/mine/latents"))
+    assert capsys.readouterr().err == "encode: 10 frames in 0:00, runs/mine/latents\n"
+
+
+def test_a_whole_run_ends_with_where_it_lies(toy_copy, capsys):
+    assert main(["reproduce", "toy", "--run", str(toy_copy)]) == 0
+    assert f"reproduce: finished {toy_copy}; 'worldmodels plot {toy_copy}'" in capsys.readouterr().out.splitlines()[-1]

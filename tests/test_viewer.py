@@ -13,6 +13,7 @@ from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig, VideoConfig
+from worldmodels.diagnostics.dreams import Dream, look, most_eventful
 from worldmodels.envs.task import PlaySettings
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.video import record
@@ -158,10 +159,34 @@ def test_a_grid_shows_an_episode_a_tile(toy_run, tmp_path):
     out = tmp_path / "grid.mp4"
     assert main(["video", str(toy_run), "--grid", "3", "--steps", "5", "--out", str(out)]) == 0
     frame = iio.imread(out)[-1].astype(int)
-    assert frame.shape == (2 * 278, 2 * 256, 3)
-    first, second = frame[22:278, :256], frame[22:278, 256:]
+    assert frame.shape == (2 * 278 + 8, 2 * 256 + 8, 3)
+    first, second = frame[22:278, :256], frame[22:278, 264:]
     assert np.abs(first - second).max() > 30
-    assert frame[278:, 256:].max() < 10  # the fourth is empty
+    assert frame[:, 258:262].min() > 200  # a gap
+    assert frame[290:, 268:].min() > 200  # the fourth is empty
+
+
+def test_a_dream_is_filmed_where_it_moves_most(toy_run, tmp_path):
+    agent = load(toy_run)
+    dreams = look(agent, agent.temperature)
+    chosen = most_eventful(agent, agent.temperature)
+    assert chosen.motion == max(dream.motion for dream in dreams) > min(dream.motion for dream in dreams)
+    films = []
+    for seed in ([], ["--seed", str(chosen.seed)]):
+        out = tmp_path / f"{len(films)}.mp4"
+        assert main(["video", str(toy_run), "--world", "dream", "--steps", "12", "--out", str(out), *seed]) == 0
+        films.append(out.read_bytes())
+    assert films[0] == films[1]
+
+
+def test_a_film_opens_where_a_dream_begins_to_move():
+    frames = np.zeros((30, 64, 64, 3), np.uint8)
+    frames[20:] = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20
+    dream = Dream(7, frames)
+    assert 11 <= dream.liveliest(10) <= 20
+    assert dream.motion == pytest.approx(9 * 20)
+    assert Dream(7, frames[:5]).liveliest(10) == 0
+    assert Dream(7, frames[:1]).motion == 0
 
 
 def test_another_ending_is_refused(toy_run, tmp_path, capsys):

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 from benchmarks.stages.learning import BUSY
 from tools import made_by, progress
 from tools.keep_results import unpacked
 from tools.tables import read_result, shipped_scores
+from worldmodels.plots import style
 from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.fidelity import draw as draw_fidelity
 from worldmodels.plots.figures import save
@@ -20,35 +22,41 @@ from worldmodels.plots.table import draw_ablation, draw_temperatures
 from worldmodels.runs.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-COLOURS = {"take-cover": "#2b6cb0", "car-racing": "#c05621"}
-TITLES = {"take-cover": "TakeCover", "car-racing": "CarRacing"}
+COLOURS = {"take-cover": style.BLUE, "car-racing": style.ORANGE}
 
 
 def draw_bench() -> Figure:
     """Times the others' way, and the share of the bound, a bar a stage."""
     rows = [row for row in read_result("bench.json")["rows"] if row["task"] and not row["name"].endswith(BUSY)]
-    figure = Figure(figsize=(11, 5))
+    figure = style.figure(14, 8)
     times, share = figure.subplots(1, 2)
-    for axes, key, title in (
-        (times, "ratio", "times as fast as the others' way"),
-        (share, "fraction_of_bound", "share of what the matrix products allow"),
+    for axes, key, title, unit in (
+        (times, "ratio", "Speed against the others' way", "times as fast (logarithmic)"),
+        (share, "fraction_of_bound", "Speed against the hardware's bound", "share of the matrix products' speed"),
     ):
         shown = [row for row in rows if row[key] is not None][::-1]
-        names = [f"{TITLES[row['task']]}: {row['name']}" for row in shown]
+        names = [f"{style.called(row['task'])}: {row['name']}" for row in shown]
         axes.barh(names, [row[key] for row in shown], color=[COLOURS[row["task"]] for row in shown])
+        for y, row in enumerate(shown):
+            text = f" {row[key]:.1f}×" if key == "ratio" else f" {row[key]:.0%}"
+            axes.text(row[key], y, text, va="center", fontsize=12)
         axes.set_title(title)
-        axes.grid(axis="x", alpha=0.3)
+        axes.set_xlabel(unit)
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
     times.set_xscale("log")
-    times.axvline(1, color="black", linewidth=0.8)
+    times.xaxis.set_major_formatter("{x:g}")
+    times.set_xlim(right=2 * times.get_xlim()[1])
+    times.axvline(1, color=style.BLACK, linewidth=1)
     share.set_xlim(0, 1)
-    figure.tight_layout()
+    share.xaxis.set_major_formatter(PercentFormatter(1))
     return figure
 
 
 def draw_scaling() -> Figure:
     """A generation against the population, and CMA-ES's share against C's size."""
     growth = read_result("scaling.json")
-    figure = Figure(figsize=(11, 4.2))
+    figure = style.figure(13, 5.8)
     playing, cma = figure.subplots(1, 2)
     most = max(row["threads"] for row in growth["dream"])
     dream = [row for row in growth["dream"] if row["threads"] == most and row["episodes"] == 4]
@@ -56,33 +64,30 @@ def draw_scaling() -> Figure:
     for workers in sorted({row["workers"] for row in growth["real"]}):
         rows = [row for row in growth["real"] if row["workers"] == workers and row["episodes"] == 1]
         series.append((f"CarRacing, {workers} worker{'s' if workers > 1 else ''}", "car-racing", rows))
-    for index, (label, task, rows) in enumerate(series):
+    for (label, task, rows), line in zip(series, ("o-", "s-", "^--"), strict=True):
         per_step = [1e3 * row["seconds"] / row["steps"] * row["population"] for row in rows]
-        playing.plot(
-            [row["population"] for row in rows], per_step, "o-" if index < 2 else "s--", color=COLOURS[task], label=label
-        )
-    playing.set_title("a generation of one 1,000-step episode each (computed)")
-    playing.set_xlabel("population")
-    playing.set_ylabel("seconds")
-    for variant in dict.fromkeys(row["variant"] for row in growth["cma"]):
+        playing.plot([row["population"] for row in rows], per_step, line, color=COLOURS[task], label=label)
+    playing.set_title("A generation of one 1,000-step episode each (computed)")
+    playing.set_xlabel("population (logarithmic)")
+    for index, variant in enumerate(dict.fromkeys(row["variant"] for row in growth["cma"])):
         rows = [row for row in growth["cma"] if row["variant"] == variant]
-        cma.plot([row["parameters"] for row in rows], [row["seconds"] for row in rows], "o-", label=variant)
+        x, y = [row["parameters"] for row in rows], [row["seconds"] for row in rows]
+        cma.plot(x, y, f"{style.MARKERS[index]}-", label=variant)
     cma.set_title("CMA-ES's own share of a generation")
-    cma.set_xlabel("parameters of C")
-    cma.set_ylabel("seconds")
+    cma.set_xlabel("parameters of C (logarithmic)")
     for axes in (playing, cma):
+        axes.set_ylabel("seconds (logarithmic)")
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set_yscale("log")
-        axes.grid(alpha=0.3)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.legend()
-    figure.tight_layout()
     return figure
 
 
 def draw_shipped(task: str) -> Figure:
     """The shipped agent's scores and chance's."""
-    return draw_returns({name: result["returns"] for name, result in shipped_scores(task).items()}, TITLES[task])
+    return draw_returns({name: result["returns"] for name, result in shipped_scores(task).items()}, task)
 
 
 def save_kept(task: str, scale: str, draw: Callable[[Run], Figure | None], path: Path) -> None:
@@ -113,7 +118,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", draw_ablation),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", draw_ablation),
 }
-for task in TITLES:
+for task in COLOURS:
     PICTURES[f"{task}/shipped/scores.png"] = partial(save_shipped, task)
     for scale in ("smoke", "laptop"):
         PICTURES[f"{task}/{scale}/curve.png"] = partial(save_kept, task, scale, draw_curve)

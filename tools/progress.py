@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from worldmodels.base import files
 from worldmodels.base.logs import read_jsonl
+from worldmodels.plots import style
 from worldmodels.plots.evolution import ORIGINAL
 from worldmodels.plots.figures import save
 from worldmodels.runs.run import Run
@@ -85,19 +84,19 @@ def to_markdown(result: dict[str, Any]) -> str:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """Draws score against wall clock, core hours and agent steps, the original's beside ours."""
-    figure = Figure(figsize=(13, 4))
+    figure = style.figure(14, 5.4)
     axes = figure.subplots(1, 3, sharey=True)
-    whose = (("ours", result["cores"], "C0"), ("original", ORIGINAL_CORES, "C1"))
+    whose = (("ours", result["cores"], style.OURS, "o-"), ("original", ORIGINAL_CORES, style.ORIGINAL, "s--"))
     for axis, key in zip(axes, ("hours", "core hours", "agent steps"), strict=True):
-        for name, cores, colour in whose:
+        for name, cores, colour, line in whose:
             of = {"hours": ("hours", 1), "core hours": ("hours", cores), "agent steps": ("agent_steps", 1)}[key]
             x = [point[of[0]] * of[1] for point in result[name]]
-            axis.plot(x, [point["mean"] for point in result[name]], ".-", color=colour, label=f"{name}, {cores} cores")
-        axis.set(xscale="log", xlabel=key)
+            label = f"{name}, {cores} cores"
+            axis.plot(x, [point["mean"] for point in result[name]], line, markersize=5, color=colour, label=label)
+        axis.set(xscale="log", xlabel=f"{key} (logarithmic)")
     axes[0].set_ylabel("return of the search's mean")
-    axes[0].legend(fontsize=8)
-    figure.suptitle(result["task"])
-    figure.tight_layout()
+    figure.suptitle(f"{style.called(result['task'])}: what training takes")
+    style.legend_below(figure, 2)
     save(figure, path)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from tools import speed_tables
 from worldmodels.base.files import sha256_of
 from worldmodels.diagnostics.statistics import summarise
+from worldmodels.envs.task import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (
@@ -23,6 +24,7 @@ PAGES = (
     ROOT / "docs/cluster.md",
     ROOT / "docs/paper_tables.md",
     ROOT / "docs/games.md",
+    ROOT / "docs/install.md",
     ROOT / "docs/zoo.md",
     ROOT / "docs/dream_for_another_agent.md",
 )
@@ -127,6 +129,21 @@ def paper_table(name: str) -> str:
     return (ROOT / "results" / name / "table.md").read_text(encoding="utf-8").rstrip("\n")
 
 
+def time_and_disk() -> str:
+    """How long a run takes and how much room its episodes, from the kept runs and from `worldmodels inspect` of episodes."""
+    lines = ["| | time on two cores | episodes | on the disk |", "| --- | --: | --: | --: |"]
+    for task, title in (("take-cover", "TakeCover"), ("car-racing", "CarRacing")):
+        measured = read_result(f"{task}/smoke/episodes.json")
+        for scale in ("smoke", "laptop", "paper"):
+            kept = (ROOT / "results" / task / scale / "results.json").exists()
+            time = _minutes(read_result(f"{task}/{scale}/results.json")["seconds"]["total"]) if kept else "days"
+            count = get_task(task).preset(scale).collect.num_episodes
+            room = measured["bytes"] / measured["episodes"] * count / 1e9
+            words = "measured" if count == measured["episodes"] else "reckoned from smoke's"
+            lines.append(f"| {title}, {scale} | {time} | {count:,} | {room:.2g} GB, {words} |")
+    return "\n".join(lines)
+
+
 #: What C sees, as `worldmodels evaluate --json` has scored it.
 MEMORY_ROWS = {
     "random": "nothing (random policy)",
@@ -214,6 +231,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "hours to 900": hours_to_the_papers_level,
     "temperature table": lambda: paper_table("take-cover/temperature"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
+    "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
     "ablation table": lambda: paper_table("car-racing/ablation"),
     "TakeCover zoo": lambda: zoo_table("take-cover"),

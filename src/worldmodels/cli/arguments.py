@@ -83,7 +83,7 @@ class IterateArgs:
     rounds: Annotated[int, ROUNDS] = 3
     """Rounds in all; the first one collects with the random policy. With more than before, the new ones are added."""
     scale: str = "smoke"
-    """Every round's settings: smoke, laptop or paper."""
+    """Every round's settings: smoke, laptop or paper; a stage called by itself begins with laptop."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale: best, or original, the paper's and its code's."""
     run: Path | None = None
@@ -137,7 +137,8 @@ class TableArgs:
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
     finished round) or a model's folder."""
     scale: str = "smoke"
-    """Whose settings of the controller and of the evaluation: smoke, laptop or paper."""
+    """Whose settings of the controller and of the evaluation: smoke, laptop or paper; a stage called by itself begins with
+    laptop."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale: best, or original, the paper's and its code's."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 0
@@ -213,11 +214,11 @@ class ExportWebArgs:
 
 @dataclass(frozen=True)
 class PlotArgs:
-    """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
+    """Draw a run: every picture (PNG and SVG), all in one (summary.png), and a page that stands alone (report.html)."""
 
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
-    """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents. Of
-    the original's training logs (*.hist.json): their curve."""
+    """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents, a
+    dream and the scores. Of the original's training logs (*.hist.json): their curve."""
     out: Path | None = None
     """The folder to draw into (default: RUN/plots; of a shipped agent TASK-plots)."""
 
@@ -235,10 +236,10 @@ class ImportArgs:
     of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
     """Any environment in the place of a task."""
     scale: str = "laptop"
-    """The task's settings to start from (a new run only): smoke, laptop or paper."""
+    """The task's settings to start from (a new run only): smoke, laptop or paper; 'reproduce' begins with smoke."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale (a new run only): best, or original, the paper's and its code's."""
-    seed: int = 0
+    seed: Annotated[int, SEEDS] = 0
     """The seed that all of the run's randomness derives from (a new run only)."""
     json: Path | None = None
     """Also write the summary to this file; - is standard output."""

@@ -40,7 +40,7 @@ from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.help import flags_of
 from worldmodels.cli.parse import check_json, parse, write_result
 from worldmodels.config import BEST_RECIPE, Config, PlayConfig, check_rounds, check_seed, of_recipe
-from worldmodels.runs.layout import CONFIG
+from worldmodels.runs.layout import CONFIG, ROUNDS, TABLE, TABLE_PICTURE
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
 from worldmodels.runtime.interrupt import loading
@@ -64,7 +64,10 @@ def _reproduce(args: Sequence[str]) -> None:
     check_json(parsed.json)
     place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
     task = chosen_task(parsed.task, parsed.of)
-    write_result(parsed.json, api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place))
+    done = api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place)
+    write_result(parsed.json, done)
+    path = parsed.run or Path("runs") / f"{done['task']}-{parsed.scale}{of_recipe(parsed.recipe)}"
+    print(f"reproduce: finished {path}; 'worldmodels plot {shlex.quote(str(path))}' draws it all on one page")
 
 
 #: What each stage does, for its help.
@@ -207,7 +210,7 @@ def _table(args: Sequence[str]) -> None:
             address=parsed.address,
         )
     write_result(parsed.json, result)
-    print(to_markdown(result) + f"\npicture: {path / 'table.png'}")
+    print(to_markdown(result) + f"\ntable: finished {path / TABLE}, {path / TABLE_PICTURE}")
 
 
 def _iterate(args: Sequence[str]) -> None:
@@ -226,7 +229,7 @@ def _iterate(args: Sequence[str]) -> None:
     with RunLock(path):
         result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, recipe=parsed.recipe, **place)
     write_result(parsed.json, result)
-    print(to_markdown(result))
+    print(to_markdown(result) + f"\niterate: finished {path / ROUNDS}")
 
 
 def _play(args: Sequence[str]) -> None:
@@ -388,15 +391,15 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "encode": ("send all frames through V", _stage("encode")),
     "train-rnn": ("train M on the latents", _stage("rnn")),
     "train-controller": ("evolve C", _stage("controller")),
-    "iterate": ("the paper's iterative procedure: collect with C, train on, evolve on", _iterate),
+    "iterate": ("several rounds: collect with C, train on, evolve on", _iterate),
     "evaluate": ("score an agent on held-out seeds", _evaluate),
     "fidelity": ("measure how true a run's dream is", _fidelity),
     "table": ("make one of the paper's tables", _table),
     "play": ("play in a window: you or the agent, reality or dream", _play),
     "watch": ("watch the agent in a window", _watch),
     "video": ("write a video of the agent, without a display", _video),
-    "plot": ("draw a run", _plot),
-    "export": ("write a page that dreams in a browser, or a run's episodes as a Minari dataset", _export),
+    "plot": ("draw a run: pictures, one of all, and a page", _plot),
+    "export": ("write a page that dreams, or episodes as a Minari dataset", _export),
     "clean": ("free what only training needs of a finished run", _clean),
     "inspect": ("say what a file or folder is, and how far a run is", _inspect),
     "tasks": ("list what can be learned", _tasks),

@@ -25,13 +25,19 @@ UNBROKEN = "\xa0"
 COUNTED = ("steps", "episodes", "generations", "iterations", "seconds", "rounds", "workers", "slots", "frames", "epochs")
 #: What other flags and kinds of values are called.
 NAMES = {
-    "--task": "TASK",
-    "--scale": "SCALE",
     "--address": "HOST:PORT",
+    "--crop": "TOP:BOTTOM,LEFT:RIGHT",
+    "--env": "ID",
+    "--env-kwargs": "JSON",
+    "--episodes-url": "URL",
     "--json": "FILE",
+    "--observation": "KEY",
     "--out": "OUT",
+    "--previous": "RUN",
     "--run": "RUN",
+    "--scale": "SCALE",
     "--size": "WIDTHxHEIGHT",
+    "--task": "TASK",
 }
 KINDS = {"INT": "N", "FLOAT": "X", "STR": "NAME", "PATH": "PATH"}
 COMMON = """\
@@ -138,7 +144,7 @@ def help_of(kind: Any, verb: str, sentence: str) -> str:
     groups = [(group.title or "", group.description or "", list(_shown(group))) for group in parser._action_groups]
     actions = {name: action for _, _, found in groups for action in found for name in action.option_strings}
     positional = [action for title, _, found in groups for action in found if not action.option_strings]
-    words = [_name(action) for action in positional]
+    words = [_name(action) + " ..." * (action.nargs in ("+", "*")) for action in positional]
     needed = [f"{action.option_strings[0]} {_value(action)}" for action in actions.values() if action.required]
     usage = " ".join(["usage: worldmodels", verb, *words, *needed, "[flags]"])
     lines = [*_wrapped(sentence, ""), "", usage, ""]
@@ -190,10 +196,11 @@ def _entry(action: argparse.Action) -> list[str]:
     says = re.sub(r"\s*\((default: (None|'')?|required|repeatable)\s*\)$", "", says)
     says = re.sub(r"\s*\(default: True\)$", " On unless told otherwise.", says)
     says = re.sub(r"\s*\(default: False\)$", "", says)
+    says = re.sub(r"\s*\(default: None; (.+)\)$", r" \1.", says)  # what it then is, the field says itself
     found = re.search(r"\s*\(default: (\S+?)(; .+)?\)$", says)
     if found:  # unbroken: a default and its bounds are read together
-        value = re.sub(r"^(-?\d+)\.0$", r"\1", found[1])
-        says = says[: found.start()] + f" Default {value}{found[2] or ''}.".replace(" ", UNBROKEN).replace(UNBROKEN, " ", 1)
+        said = f"Default {_number(found[1])}{found[2] or ''}.".replace(" ", UNBROKEN)
+        says = f"{says[: found.start()]} {said}"
     says = re.sub(r"\s*\(default: ([^()]+)\)\.?", r". Default \1.", says)  # a field's own words of it
     if action.required and action.option_strings:
         says += " Required."
@@ -201,6 +208,13 @@ def _entry(action: argparse.Action) -> list[str]:
     head = ", ".join(switch) if action.option_strings else _name(action)
     value = _value(action) if action.option_strings else ""
     return [f"  {head} {value}".rstrip(), *_wrapped(says, "      ")]
+
+
+def _number(text: str) -> str:
+    """Returns a default as its bounds are written; a word as it is."""
+    if re.fullmatch(r"-?\d{5,}", text):
+        return f"{int(text):,}"
+    return f"{float(text):.4g}" if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
 def _wrapped(text: str, indent: str) -> list[str]:

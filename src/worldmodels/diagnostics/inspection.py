@@ -30,10 +30,12 @@ from worldmodels.runs.layout import (
     PPO_LOG,
     SHARD,
     STARTED,
+    TIMINGS,
     VAE,
     WEIGHTS,
 )
 from worldmodels.runs.run import STAGES, VERBS, Run, read_done
+from worldmodels.runs.timings import stage_seconds
 from worldmodels.runtime.progress import format_seconds
 
 Facts = dict[str, Any]
@@ -84,11 +86,14 @@ def _run(path: Path) -> Facts:
     run = Run.open(path)
     stages: Facts = {}
     health: list[str] = []
+    took = stage_seconds(run) if (path / TIMINGS).exists() else {}
     for stage in STAGES:
         folder = run.stage_path(stage)
         done = run.done(stage)
         state = "finished" if done is not None else "begun" if (folder / STARTED).exists() else "missing"
         stages[stage] = {"state": state, "bytes": _size(folder) if folder.exists() else 0}
+        if stage in took:
+            stages[stage]["took"] = format_seconds(took[stage])
         if done is not None:
             stages[stage] |= {key: value for key, value in done.items() if key not in ("outputs", "fingerprint")}
             health += _changed(folder, done["outputs"])

@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from worldmodels.base.files import written_beside
 
 matplotlib.use("Agg")
-matplotlib.rcParams["svg.hashsalt"] = "worldmodels"
+
+DPI = 120
 
 
 def save(figure: Figure, path: Path) -> Path:
     """Writes a figure as .png or .svg, whichever ``path`` ends in."""
     kind = path.suffix.removeprefix(".")
     with written_beside(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=120, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(temporary, format=kind, dpi=DPI, bbox_inches="tight", metadata={"Date": None} if kind == "svg" else None)
     return path

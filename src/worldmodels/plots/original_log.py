@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError
+from worldmodels.plots import style
 
 ENDING = ".hist.json"
 
@@ -29,18 +30,19 @@ def draw_original_log(log: Path) -> Figure:
     rows = _numbers(log, files.read_json(log), 9)
     scored = log.with_name(f"{log.name.removesuffix(ENDING)}.hist_best.json")
     scores = _numbers(scored, [_scoring(row) for row in _rows(scored)], 3) if scored.exists() else np.zeros((0, 3))
-    figure = Figure(figsize=(12, 4.5))
+    figure = style.figure(12, 5.8)
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, label, column, unit in ((left, "generation", 0, 1.0), (right, "hours", 1, 3600.0)):
         x = rows[:, column] / unit
-        axis.fill_between(x, rows[:, 3], rows[:, 4], alpha=0.2, label="population, min to max")
-        axis.plot(x, rows[:, 2], label="population, mean")
-        axis.plot(scores[:, column] / unit, scores[:, 2], "o-", label="the search's mean, scored")
+        axis.fill_between(
+            x, rows[:, 3], rows[:, 4], alpha=0.25, linewidth=0, color=style.SKY, label="population, least to most"
+        )
+        axis.plot(x, rows[:, 2], color=style.SKY, label="population, mean")
+        axis.plot(scores[:, column] / unit, scores[:, 2], "o-", color=style.ORIGINAL, label="the search's mean, scored")
         axis.set_xlabel(label)
     left.set_ylabel("return")
     figure.suptitle(f"{log.name.removesuffix(ENDING)}: the original's log")
-    right.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    figure.tight_layout()
+    style.legend_below(figure, 3)
     return figure
 
 

@@ -6,8 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from worldmodels.plots import style
 from worldmodels.plots.figures import save
 
 
@@ -17,47 +16,67 @@ def _half_interval(row: dict[str, Any]) -> float:
 
 
 def draw_temperatures(result: dict[str, Any], path: Path) -> None:
-    """Draws each row's mean in reality against its mean in the dream, the paper's points beside ours."""
-    figure = Figure(figsize=(6, 5))
+    """Draws each temperature's mean in the dream and in reality on a row of its own, the paper's beside ours."""
+    rows = result["rows"]
+    figure = style.figure(9, 1.9 + 0.85 * len(rows))
     axis = figure.subplots()
-    for row in result["rows"]:
-        x, y = row["dream"], row["real"]
-        axis.errorbar(x["mean"], y["mean"], xerr=_half_interval(x), yerr=_half_interval(y), fmt="o", color="C0")
-        axis.annotate(row["label"], (x["mean"], y["mean"]), xytext=(6, 6), textcoords="offset points", color="C0", fontsize=8)
-        if row["paper_dream"] and row["paper_real"]:
-            axis.plot(row["paper_dream"][0], row["paper_real"][0], "x", color="C1")
-            axis.annotate(
-                row["label"],
-                (row["paper_dream"][0], row["paper_real"][0]),
-                xytext=(6, -10),
-                textcoords="offset points",
-                color="C1",
-                fontsize=8,
-            )
-    axis.plot([], [], "o", color="C0", label="ours, with 95% intervals of the means")
-    if any(row["paper_dream"] for row in result["rows"]):
-        axis.plot([], [], "x", color="C1", label="paper")
-    highest = max(axis.get_xlim()[1], axis.get_ylim()[1])
-    axis.plot([0, highest], [0, highest], color="grey", linewidth=0.8, label="a true dream")
-    axis.axhline(result["random"]["mean"], color="grey", linestyle=":", label="random policy")
-    axis.set(xlabel="return in the dream it was evolved in", ylabel="return in the real environment", title=result["task"])
-    axis.legend(fontsize=8)
+    for index, row in enumerate(rows):
+        for shift, colour, who, dream, real in (
+            (-0.16, style.OURS, "ours", row["dream"], row["real"]),
+            (0.16, style.ORIGINAL, "paper", _published(row["paper_dream"]), _published(row["paper_real"])),
+        ):
+            if dream is None or real is None:
+                continue
+            y = index + shift
+            axis.plot([dream["mean"], real["mean"]], [y, y], color=colour, linewidth=1, alpha=0.6)
+            for where, found, face in (("dream", dream, "white"), ("real", real, colour)):
+                label = f"{who}, {'in the dream it learned in' if where == 'dream' else 'in the real environment'}"
+                axis.errorbar(
+                    found["mean"],
+                    y,
+                    xerr=_half_interval(found),
+                    fmt="o" if who == "ours" else "D",
+                    color=colour,
+                    markerfacecolor=face,
+                    capsize=3,
+                    label=label if label not in axis.get_legend_handles_labels()[1] else None,
+                )
+    axis.axvline(result["random"]["mean"], color=style.RANDOM, linestyle=":", label="random policy, real environment")
+    axis.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.set(xlabel="return, with our 95% intervals of the means", xlim=(0, None))
+    axis.grid(axis="y", visible=False)
+    axis.set_title(f"{style.called(result['task'])}: what C scores by its dream's temperature τ")
+    style.legend_below(figure, 2)
     save(figure, path)
+
+
+def _published(score: list[float] | None) -> dict[str, Any] | None:
+    """Returns the paper's mean as a row of ours, without an interval."""
+    return score and {"mean": score[0], "ci95": None}  # type: ignore[return-value]
 
 
 def draw_ablation(result: dict[str, Any], path: Path) -> None:
     """Draws each row's mean in reality as a bar, the paper's beside it."""
-    figure = Figure(figsize=(7, 4))
+    rows = result["rows"]
+    paper = any(row["paper_real"] for row in rows)
+    figure = style.figure(9, 2.1 + 0.85 * len(rows))
     axis = figure.subplots()
-    for index, row in enumerate(result["rows"]):
-        axis.bar(index - 0.2, row["real"]["mean"], 0.4, yerr=_half_interval(row["real"]), color="C0", capsize=3)
+    height = 0.38 if paper else 0.6
+    ours, theirs = "ours, with the 95% interval of the mean", "paper"
+    for index, row in enumerate(rows):
+        y, mean = index - (height / 2 if paper else 0), row["real"]["mean"]
+        axis.barh(y, mean, height, xerr=_half_interval(row["real"]), color=style.OURS, capsize=4, label=ours)
         if row["paper_real"]:
-            axis.bar(index + 0.2, row["paper_real"][0], 0.4, color="C1")
-    axis.bar(0, 0, color="C0", label="ours, with 95% intervals of the means")
-    if any(row["paper_real"] for row in result["rows"]):
-        axis.bar(0, 0, color="C1", label="paper")
-    axis.axhline(result["random"]["mean"], color="grey", linestyle=":", label="random policy")
-    axis.set_xticks(range(len(result["rows"])), [row["label"] for row in result["rows"]])
-    axis.set(ylabel="return in the real environment", title=result["task"])
-    axis.legend(fontsize=8, loc="upper left")
+            axis.barh(
+                y + height, row["paper_real"][0], height, color=style.ORIGINAL, hatch="//", edgecolor="white", label=theirs
+            )
+    axis.axvline(0, color=style.BLACK, linewidth=0.8)
+    axis.axvline(result["random"]["mean"], color=style.RANDOM, linestyle=":", label="random policy")
+    axis.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)
+    axis.set(xlabel="return in the real environment")
+    axis.set_title(f"{style.called(result['task'])}: what C scores by what it sees")
+    style.legend_below(figure, 3)
     save(figure, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Literal
 
 PLAIN_SECONDS = 10.0
@@ -74,13 +75,14 @@ class Progress:
         measured = now - when
         return 0.0 if measured < max(MEASURED_SECONDS, when - self._start) else (self._done - done) / measured
 
-    def finish(self, message: str) -> None:
-        """Ends the line with what came of it and the time it took."""
+    def finish(self, message: str, made: Path | None = None) -> None:
+        """Ends the line with what came of it, the time it took, and where it lies."""
         if loudness == "quiet":
             return
         took = format_seconds(time.monotonic() - self._start)
         start = "\r\x1b[2K" if self._live else ""
-        self._say(f"{start}{self.label}: {message} in {took}", "\n")
+        where = f", {made}" if made is not None else ""
+        self._say(f"{start}{self.label}: {message} in {took}{where}", "\n")
 
     def _say(self, text: str, end: str) -> None:
         try:

@@ -60,7 +60,7 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: L
     path = run.stage_path("controller") / BEST
     save_model(run.path / MODEL, world_model, config.inputs, load_tensors(path)["solution"], config.temperature)
     run.finish("controller", {"controller": sha256_of(path)}, score=best)
-    evolution.progress.finish(f"{evolution.num_generations} generations, best mean scored {best:.1f}")
+    evolution.progress.finish(f"{evolution.num_generations} generations, best mean scored {best:.1f}", run.path / MODEL)
 
 
 class _Evolution:

@@ -105,7 +105,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
                 save_tensors(_ppo_path(run, done), {"solution": net.solution()})
             if done % CHECKPOINT_ITERATIONS == 0 or interrupt.requested():
                 save_tensors(folder / PPO_STATE, net.state_dict() | adam.moments(), {"iteration": str(done)})
-    progress.finish(f"{last:,} iterations")
+    progress.finish(f"{last:,} iterations", run.stage_path("controller"))
 
 
 def _restore(path: Path, config: ControllerConfig, net: ppo.ActorCritic, adam: DenseAdam) -> int:

@@ -275,7 +275,7 @@ def finish_collection(run: Run, paths: Sequence[Path], progress: Progress) -> No
         num_frames=sum(lengths),
         mean_length=sum(lengths) / len(lengths),
     )
-    progress.finish(f"{len(lengths):,} episodes, {sum(lengths):,} frames")
+    progress.finish(f"{len(lengths):,} episodes, {sum(lengths):,} frames", run.stage_path("collect"))
 
 
 def play_driven(

@@ -83,7 +83,7 @@ def run(config: EncodeConfig, run: Run) -> None:
     _write_initial_latents(folder)
     LatentStore(folder)
     run.finish("encode", {f"latents/{name}": sha256_of(folder / f"{name}.npy") for name in shapes})
-    progress.finish(f"{num_all:,} frames")
+    progress.finish(f"{num_all:,} frames", folder)
 
 
 def _shapes(latent_size: int, action_size: int, store: EpisodeStore, first_mirrored: int) -> dict[str, tuple[int, ...]]:

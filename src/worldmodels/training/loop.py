@@ -186,7 +186,7 @@ def train(
     # A kill between the state and the weights leaves older weights beside the last state.
     save_tensors(folder / WEIGHTS, parameters)
     trainee.model.eval()
-    progress.finish(f"{config.num_steps:,} steps")
+    progress.finish(f"{config.num_steps:,} steps", folder)
 
 
 def _validate(folder: Path, stage: str, trainee: Trainee, board: SummaryWriter, step: int) -> dict[str, float]:

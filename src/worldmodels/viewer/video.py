@@ -12,14 +12,17 @@ from numpy.typing import NDArray
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.config import PlayConfig, VideoConfig
+from worldmodels.diagnostics.dreams import EVERY_STEPS, most_eventful
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.encoder import check_ending, encoding
-from worldmodels.viewer.panels import Panels, to_array
+from worldmodels.viewer.panels import GAP, TEXT, Panels, to_array
 from worldmodels.viewer.session import Session
 
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.
 GIF_EVERY_STEPS = 2
+#: A dream whose seed is not given is filmed from where so many frames, `EVERY_STEPS` apart, change the most.
+OPENING_FRAMES = 10
 
 
 def write_video(settings: VideoConfig, target: str, out: Path) -> None:
@@ -34,6 +37,7 @@ def write_video(settings: VideoConfig, target: str, out: Path) -> None:
 
 def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
     """Records ``settings.steps`` steps, or until the first episode is over."""
+    seed, not_shown = _opening(agent, settings)
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
     progress = Progress("video", settings.steps, "steps")
     with contextlib.ExitStack() as opened:
@@ -43,11 +47,13 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
             play = PlayConfig(
                 world=settings.world,
                 player="agent",
-                seed=settings.seed + i,
+                seed=seed + i,
                 temperature=settings.temperature,
                 device=settings.device,
             )
             sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
+        while sessions[0].episode.steps < not_shown and not sessions[0].episode.over:
+            sessions[0].step()
         panels = [Panels(session) for session in sessions]
         first = _tiled(panels, settings.grid)
         with encoding(out, (first.shape[1], first.shape[0]), agent.task.play.render_fps / every) as encoder:
@@ -65,11 +71,27 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
     progress.finish(f"{out}")
 
 
+def _opening(agent: Agent, settings: VideoConfig) -> tuple[int, int]:
+    """Returns the first episode's seed and how many steps of it are played before the film begins: what is asked for, else 0,
+    and of dreams the one that shows most, from where it does."""
+    if settings.seed is not None:
+        return settings.seed, 0
+    if settings.world == "real" or not agent.can_dream:
+        return 0, 0
+    dream = most_eventful(agent, settings.temperature or agent.temperature)
+    return dream.seed, dream.liveliest(OPENING_FRAMES) * EVERY_STEPS if settings.grid == 1 else 0
+
+
 def _tiled(panels: list[Panels], grid: int) -> NDArray[np.uint8]:
-    """Returns one session's panels, or of several only their worlds' own pictures, as square as can be."""
+    """Returns one session's panels, or of several only their worlds' own pictures, as square as can be, with gaps between."""
     if grid == 1:
         return to_array(panels[0].draw())
     tiles = [to_array(panel.draw_world()) for panel in panels]
-    columns = math.ceil(math.sqrt(grid))
-    tiles += [np.zeros_like(tiles[0])] * (-grid % columns)
-    return np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
+    rows, columns, _ = tiles[0].shape
+    across = math.ceil(math.sqrt(grid))
+    down = math.ceil(grid / across)
+    sheet = np.full((down * (rows + GAP) - GAP, across * (columns + GAP) - GAP, 3), TEXT, np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // across * (rows + GAP), i % across * (columns + GAP)
+        sheet[y : y + rows, x : x + columns] = tile
+    return sheet

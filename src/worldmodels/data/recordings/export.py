@@ -30,7 +30,7 @@ def export_minari(run: Path, out: Path) -> tuple[int, int]:
     progress = Progress("export", len(store.lengths), "episodes")
     said = f"Episodes of {found.task}, 64×64 frames. The last observation of each is the one before it."
     write_dataset(out, _episodes(store, progress), action_size, said)
-    progress.finish(f"{len(store.lengths):,} episodes, {store.num_frames:,} frames")
+    progress.finish(f"{len(store.lengths):,} episodes, {store.num_frames:,} frames", out)
     return len(store.lengths), store.num_frames
 
 
