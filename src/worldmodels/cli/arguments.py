@@ -195,6 +195,23 @@ class ExportWebArgs:
 
 
 @dataclass(frozen=True)
+class PushArgs:
+    """Write an agent to the Hugging Face Hub, with its page, its scores and a replay (docs/hub.md)."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest finished round) or a
+    model's folder."""
+    repo: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="USER/REPO")]
+    """The repository, which is made if it is not there."""
+    private: bool = False
+    """Only you see it (a new repository only)."""
+    revision: str | None = None
+    """The branch to write to (default: main), which is made if it is not there."""
+    json: Path | None = None
+    """Also write what was done to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
 class PlotArgs:
     """Draw a run: curves, reconstructions, open-loop dreams, latent traversals, score histograms. PNG and SVG."""
 

@@ -28,6 +28,7 @@ from worldmodels.cli.arguments import (
     IterateArgs,
     PlayArgs,
     PlotArgs,
+    PushArgs,
     ReproduceArgs,
     RunArgs,
     TableArgs,
@@ -277,6 +278,17 @@ def _export_web(args: Sequence[str]) -> None:
     print(f"{parsed.out}: 'python -m http.server --directory {shlex.quote(str(parsed.out))}' serves it")
 
 
+def _push(args: Sequence[str]) -> None:
+    parsed = parse(PushArgs, "push", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.hub.push import push
+
+    done = push(parsed.target, parsed.repo, parsed.private, parsed.revision)
+    write_result(parsed.json, done)
+    print(f'push: finished {done["url"]}; wm.load("{done["target"]}") loads it')
+
+
 def _plot(args: Sequence[str]) -> None:
     parsed = parse(PlotArgs, "plot", args)
     with loading():
@@ -395,6 +407,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "video": ("write a video of the agent, without a display", _video),
     "plot": ("draw a run", _plot),
     "export": ("write a page that dreams in a browser, or a run's episodes as a Minari dataset", _export),
+    "push": ("write an agent to the Hugging Face Hub", _push),
     "clean": ("free what only training needs of a finished run", _clean),
     "inspect": ("say what a file or folder is, and how far a run is", _inspect),
     "tasks": ("list what can be learned", _tasks),
@@ -415,6 +428,7 @@ KINDS: dict[str, type] = {
     "plot": PlotArgs,
     "export web": ExportWebArgs,
     "export minari": ExportMinariArgs,
+    "push": PushArgs,
     "clean": CleanArgs,
     "inspect": InspectArgs,
     "tasks": TasksArgs,
