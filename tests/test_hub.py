@@ -21,6 +21,8 @@ from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
+from worldmodels.runs import task_file
+from worldmodels.runs.recorded import RecordedTask
 
 SCORE = {"world": "real", "agent": "trained", "num_episodes": 20, "mean": 12.5, "std": 3.25, "temperature": None, "seed": 0}
 SCORES = {
@@ -28,6 +30,12 @@ SCORES = {
     "real": SCORE,
     "dream": {**SCORE, "world": "dream", "temperature": 1.0},
 }
+
+
+def random_agent(folder, task):
+    world_model = random_world_model(get_task(task))
+    solution = torch.zeros(num_parameters(world_model.sizes, "zh", world_model.spec.controller_bias))
+    save_model(folder, world_model, "zh", solution, 0.7)
 
 
 @contextlib.contextmanager
@@ -51,9 +59,7 @@ def library(**variables):
 def agent_folder(tmp_path_factory):
     """A model's folder with scores beside it, as `worldmodels push` would get it."""
     folder = tmp_path_factory.mktemp("agent")
-    world_model = random_world_model(get_task("toy"))
-    solution = torch.zeros(num_parameters(world_model.sizes, "zh", world_model.spec.controller_bias))
-    save_model(folder, world_model, "zh", solution, 0.7)
+    random_agent(folder, "toy")
     files.write_json(folder / "evaluation.json", SCORES)
     (folder / "MODEL_CARD.md").write_text("# How it was made\n")
     (folder / "weights.pkl").write_bytes(b"cos\nsystem\n")
@@ -85,13 +91,13 @@ def test_what_is_pushed(hub, agent_folder):
     assert (card.data.library_name, card.data.pipeline_tag) == ("worldmodels", "reinforcement-learning")
     assert card.data.model_name == "toy-agent"
     assert [(each.dataset_type, each.metric_value) for each in card.data.eval_results] == [
-        ("worldmodels/Toy-v0", "12.50 +/- 3.25")
+        ("worldmodels-toy/MovingDot-v0", "12.50 +/- 3.25")
     ]
     assert 'wm.load("hf://me/toy-agent")' in card.text
-    assert "| agent, in its dream, τ 1 | `worldmodels/ToyDream-v0` | 12.5 ± 3.2 | 20 |" in card.text
+    assert f"| agent, in its dream, τ 1 | `{get_task('toy').gym_id('Dream')}` | 12.5 ± 3.2 | 20 |" in card.text
     assert files.sha256_of(agent_folder / "rnn.safetensors") in card.text
     entry = parse_eval_result_entries(yaml.safe_load(found[".eval_results/worldmodels.yaml"]))[0]
-    assert (entry.dataset_id, entry.task_id, entry.value) == ("worldmodels/Toy-v0", "real", 12.5)
+    assert (entry.dataset_id, entry.task_id, entry.value) == ("worldmodels-toy/MovingDot-v0", "real", 12.5)
 
 
 def test_what_is_loaded_is_what_was_pushed(hub, agent_folder):
@@ -127,13 +133,18 @@ def test_a_runs_own_scores(hub, toy_run):
     assert wm.load("hf://me/toy-run").sha256 == wm.load(toy_run).sha256
 
 
-def test_an_agent_without_scores_is_scored(hub, agent_folder, tmp_path):
-    folder = shutil.copytree(agent_folder, tmp_path / "agent")
-    (folder / "evaluation.json").unlink()
-    assert main(["push", str(folder), "me/unscored"]) == 0
-    found = json.loads(hub.files("me/unscored")["evaluation.json"])["real"]
-    assert (found["num_episodes"], found["sha256"]) == (10, dict(wm.load(folder).sha256))
-    assert json.loads(hub.files("me/unscored")["results.json"])["mean_reward"] == found["mean"]
+def test_an_agent_without_scores_is_scored(hub, tmp_path):
+    """Here of recordings alone, so that it is scored and filmed in its dream."""
+    task = task_file.note(RecordedTask("drive", (-1.0,), (1.0,), False, 20, False))
+    random_agent(tmp_path, task.name)
+    assert main(["push", str(tmp_path), "me/unscored"]) == 0
+    found = hub.files("me/unscored")
+    score = json.loads(found["evaluation.json"])["dream"]
+    assert (score["num_episodes"], score["sha256"]) == (10, dict(wm.load(tmp_path).sha256))
+    assert json.loads(found["results.json"])["mean_reward"] == score["mean"]
+    entry = yaml.safe_load(found[".eval_results/worldmodels.yaml"])[0]
+    assert entry["dataset"] == {"id": f"worldmodels/Recorded-{task.name}-Dream-v0", "task_id": "dream"}
+    assert wm.load("hf://me/unscored").task.name == task.name
 
 
 def test_every_command_takes_it(hub, tmp_path, monkeypatch, capsys):

@@ -18,6 +18,7 @@ from worldmodels.config import (
     Device,
     EvaluateConfig,
     FidelityConfig,
+    LogKind,
     PlayConfig,
     VideoConfig,
 )
@@ -67,6 +68,8 @@ class ReproduceArgs:
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    log: LogKind = "tensorboard"
+    """Where the curves are shown meanwhile: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
     json: Path | None = None
     """Also write the summary to this file; - is standard output."""
 
@@ -93,6 +96,8 @@ class IterateArgs:
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    log: LogKind = "tensorboard"
+    """Where the curves are shown meanwhile: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
     json: Path | None = None
     """Also write the rounds' scores to this file; - is standard output."""
 

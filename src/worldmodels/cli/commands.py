@@ -62,7 +62,7 @@ def _tasks(args: Sequence[str]) -> None:
 def _reproduce(args: Sequence[str]) -> None:
     parsed = parse(ReproduceArgs, "reproduce", args)
     check_json(parsed.json)
-    place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
+    place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     task = chosen_task(parsed.task, parsed.of)
     write_result(parsed.json, api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place))
 
@@ -221,7 +221,7 @@ def _iterate(args: Sequence[str]) -> None:
     task = chosen_task(parsed.task, parsed.of)
     get_task(task).preset(parsed.scale, parsed.recipe)
     path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}{of_recipe(parsed.recipe)}"
-    place = {"backend": parsed.backend, "address": parsed.address}
+    place = {"backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     with RunLock(path):
         result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, recipe=parsed.recipe, **place)
     write_result(parsed.json, result)
