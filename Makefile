@@ -4,6 +4,7 @@
 #   make figures                       whatever has gone stale of the pictures and notebooks
 #   make test
 #   make demo [SERVE=0]
+#   make release-check
 TASK ?= take-cover
 SCALE ?= smoke
 RUN ?= runs/$(TASK)-$(SCALE)
@@ -14,7 +15,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: demo page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
+.PHONY: release-check demo page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -94,6 +95,10 @@ endif
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
+
+# What a release needs: one version everywhere, links, a wheel and a source distribution that twine takes.
+release-check: install-dev page
+	$(BIN)/python -m tools.release_check
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

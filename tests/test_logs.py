@@ -85,7 +85,7 @@ def test_the_run_is_the_same_and_the_log_has_its_numbers(toy_run, begun, tmp_pat
         shown = rows[row["step"]]
         measured = {name: value for name, value in row.items() if name not in ("step", "time", "learning_rate")}
         assert {name: shown[f"vae/{name}"] for name in measured} == measured
-    assert "vae/reconstructions" in rows[max(rows)]
+    assert any(name.startswith("vae/reconstructions") for name in rows[max(rows)])
     wanted = "no key of wandb; 'wandb sync " if kind == "wandb" else "'trackio show --project worldmodels-toy' shows run-vae-"
     assert wanted in said.err
 
@@ -96,15 +96,15 @@ def test_a_killed_training_goes_on_with_its_log(begun, tmp_path, kind):
     # Without the service of wandb that this process may have begun.
     env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     env |= {"WANDB_MODE": "offline", "TRACKIO_DIR": str(tmp_path / "trackio")}
-    command = ["train-vae", "--run", begun, "--log", kind, "--num-steps", 400, "--validate-every-steps", 400]
-    command += ["--checkpoint-every-steps", 50]
+    command = ["train-vae", "--run", begun, "--log", kind, "--num-steps", 60, "--validate-every-steps", 60]
+    command += ["--checkpoint-every-steps", 5, "--batch-size", 4]
     process = subprocess.Popen([sys.executable, "-m", "worldmodels", *map(str, command)], env=env, stderr=subprocess.DEVNULL)
     end = time.monotonic() + 100
     while not (log.exists() and read_jsonl(log)) and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert 0 < len(read_jsonl(log)) < 8
+    assert 0 < len(read_jsonl(log)) < 12
     done = run_cli(*command, env=env)
     assert done.returncode == 0, done.stderr
     names, rows = wandb_log(begun) if kind == "wandb" else trackio_log(tmp_path / "trackio", "worldmodels-toy")

@@ -20,6 +20,7 @@ PAGES = (
     ROOT / "docs/cluster.md",
     ROOT / "docs/paper_tables.md",
     ROOT / "docs/games.md",
+    ROOT / "docs/install.md",
 )
 
 
