@@ -1,7 +1,8 @@
-"""How large an installation is, and what of it which dependency brings: ``python -m tools.package_sizes SITE --json FILE``.
+"""How large an installation is, and what of it which dependency brings: ``python -m tools.package_sizes SITE CUDA_SITE``.
 
-SITE is the folder site-packages of an environment that holds the wheel and its dependencies and nothing else (docs/install.md
-has the commands). A dependency's ``alone`` is what would go with it: itself and all that only it needs.
+SITE is the folder site-packages of an environment that holds the wheel, torch's CPU build and the other dependencies, CUDA_SITE
+that of one that holds pip's default torch for Linux; both hold nothing else. It writes results/package.json. A dependency's
+``alone_bytes`` is what would go with it: itself and all that only it needs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from worldmodels.base import files
 
 OWN = "worldmodels-vmc"
+OUT = Path(__file__).resolve().parent.parent / "results" / "package.json"
 
 
 def _plain(name: str) -> str:
@@ -27,10 +29,10 @@ def _needs(distribution: metadata.Distribution) -> list[str]:
     return [_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in found]
 
 
-def _reached(needs: dict[str, list[str]], without: str = "") -> set[str]:
-    """Returns what the package needs, directly or not, if one dependency were not there."""
+def _reached(needs: dict[str, list[str]], without: str = "", start: str = OWN) -> set[str]:
+    """Returns what a package needs, directly or not, if one dependency were not there."""
     found: set[str] = set()
-    left = [OWN]
+    left = [start]
     while left:
         name = left.pop()
         if name in needs and name not in found and name != without:
@@ -39,14 +41,20 @@ def _reached(needs: dict[str, list[str]], without: str = "") -> set[str]:
     return found
 
 
-def sizes(site: Path) -> dict[str, Any]:
-    """Returns the sizes in bytes of all that is installed in a folder, and of each direct dependency."""
+def _installed(site: Path) -> tuple[dict[str, metadata.Distribution], dict[str, list[str]], dict[str, int]]:
+    """Returns what is installed in a folder, and of each what it needs and its size in bytes."""
     found = {_plain(each.metadata["Name"]): each for each in metadata.distributions(path=[str(site)])}
     needs = {name: _needs(each) for name, each in found.items()}
     size = {}
     for name, each in found.items():
         paths = [Path(str(each.locate_file(path))) for path in each.files or ()]
         size[name] = sum(path.stat().st_size for path in paths if path.is_file())
+    return found, needs, size
+
+
+def sizes(site: Path, cuda_site: Path) -> dict[str, Any]:
+    """Returns the sizes in bytes of all that is installed in a folder, of each direct dependency, and of torch with CUDA."""
+    found, needs, size = _installed(site)
     everything = _reached(needs)
     rows = []
     for name in sorted(set(needs[OWN]) & everything):
@@ -56,15 +64,18 @@ def sizes(site: Path) -> dict[str, Any]:
         rows.append({**row, "alone_bytes": sum(size[each] for each in alone)})
     rows.sort(key=lambda row: -row["alone_bytes"])
     total = sum(size[name] for name in everything)
-    return {"total_bytes": total, "own_bytes": size[OWN], "torch": found["torch"].version, "dependencies": rows}
+    cuda, cuda_needs, cuda_size = _installed(cuda_site)
+    # All of CUDA's libraries, also those that torch names as the extras of another package.
+    brought = _reached(cuda_needs, start="torch") | {name for name in cuda if name.startswith(("nvidia-", "cuda-", "triton"))}
+    torch = {"version": cuda["torch"].version, "bytes": sum(cuda_size[name] for name in brought)}
+    own = {"total_bytes": total, "own_bytes": size[OWN], "torch": found["torch"].version}
+    return {**own, "torch_with_cuda": torch, "dependencies": rows}
 
 
 def main() -> int:
     """Writes the sizes."""
-    site, flag, out = sys.argv[1:]
-    if flag != "--json":
-        raise SystemExit("python -m tools.package_sizes SITE --json FILE")
-    files.write_json(Path(out), sizes(Path(site)))
+    site, cuda_site = sys.argv[1:]
+    files.write_json(OUT, sizes(Path(site), Path(cuda_site)))
     return 0
 
 

@@ -139,6 +139,27 @@ def memory_table(task: str) -> str:
     return "\n".join(lines)
 
 
+def package_sizes() -> str:
+    """The table of what an installation's parts take, of docs/install.md: the ones of 10 MB and more."""
+    found = read_result("package.json")
+    total, cuda = found["total_bytes"], found["torch_with_cuda"]
+    torch = next(row for row in found["dependencies"] if row["name"] == "torch")
+    lines = ["| | with what only it needs | of all |", "| --- | --: | --: |"]
+    for row in found["dependencies"]:
+        if row["alone_bytes"] >= 1e7:
+            share = row["alone_bytes"] / total
+            lines.append(f"| {row['name']} {row['version']} | {row['alone_bytes'] / 1e6:,.0f} MB | {share:.0%} |")
+    lines.append(
+        f"| worldmodels itself, with both agents | {found['own_bytes'] / 1e6:,.0f} MB | {found['own_bytes'] / total:.0%} |"
+    )
+    lines.append(f"| **all, with torch's CPU build** | {total / 1e6:,.0f} MB | |")
+    with_cuda = total - torch["alone_bytes"] + cuda["bytes"]
+    lines.append(
+        f"| **all, with pip's default torch for Linux** ({cuda['version']}, with CUDA) | {with_cuda / 1e6:,.0f} MB | |"
+    )
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
@@ -149,6 +170,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "temperature table": lambda: paper_table("take-cover/temperature"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "HealthGathering memory": lambda: memory_table("health-gathering"),
+    "package sizes": package_sizes,
     "ablation table": lambda: paper_table("car-racing/ablation"),
 }
 BLOCKS |= speed_tables.BLOCKS
