@@ -5,6 +5,7 @@
 #   make test
 #   make demo [SERVE=0]
 #   make docs [SERVE=0]
+#   make release-check
 TASK ?= take-cover
 SCALE ?= smoke
 RUN ?= runs/$(TASK)-$(SCALE)
@@ -15,7 +16,7 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 
-.PHONY: demo docs page node reproduce shipped figures test lint faults bench scaling install install-dev look clean
+.PHONY: demo docs page node reproduce shipped figures test lint faults bench scaling release-check install install-dev look clean
 
 reproduce: install
 	$(BIN)/worldmodels reproduce $(TASK) --scale $(SCALE) --run "$(RUN)" --seed $(SEED)
@@ -100,6 +101,10 @@ endif
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
+
+# What a release needs: one version everywhere, links, a wheel and a source distribution that twine takes.
+release-check: install-dev page
+	$(BIN)/python -m tools.release_check
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

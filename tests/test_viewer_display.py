@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import ImageGrab
 
-pytestmark = pytest.mark.skipif(
+needs_display = pytest.mark.skipif(
     shutil.which("Xvfb") is None or shutil.which("xdotool") is None, reason="needs Xvfb and xdotool (Debian: xvfb, xdotool)"
 )
+pytestmark = needs_display
 PATIENCE_SECONDS = 120
 
 

@@ -222,6 +222,27 @@ def sb3_table() -> str:
     )
 
 
+def package_sizes() -> str:
+    """The table of what an installation's parts take, of docs/install.md: the ones of 10 MB and more."""
+    found = read_result("package.json")
+    total, cuda = found["total_bytes"], found["torch_with_cuda"]
+    torch = next(row for row in found["dependencies"] if row["name"] == "torch")
+    lines = ["| | with what only it needs | of all |", "| --- | --: | --: |"]
+    for row in found["dependencies"]:
+        if row["alone_bytes"] >= 1e7:
+            share = row["alone_bytes"] / total
+            lines.append(f"| {row['name']} {row['version']} | {row['alone_bytes'] / 1e6:,.0f} MB | {share:.0%} |")
+    lines.append(
+        f"| worldmodels itself, with both agents | {found['own_bytes'] / 1e6:,.0f} MB | {found['own_bytes'] / total:.0%} |"
+    )
+    lines.append(f"| **all, with torch's CPU build** | {total / 1e6:,.0f} MB | |")
+    with_cuda = total - torch["alone_bytes"] + cuda["bytes"]
+    lines.append(
+        f"| **all, with pip's default torch for Linux** ({cuda['version']}, with CUDA) | {with_cuda / 1e6:,.0f} MB | |"
+    )
+    return "\n".join(lines)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover scores": lambda: scores_table("take-cover"),
     "CarRacing scores": lambda: scores_table("car-racing"),
@@ -233,6 +254,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
+    "package sizes": package_sizes,
     "ablation table": lambda: paper_table("car-racing/ablation"),
     "TakeCover zoo": lambda: zoo_table("take-cover"),
     "CarRacing zoo": lambda: zoo_table("car-racing"),

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldmodels.base.errors import UserError
-from worldmodels.config import BEST_RECIPE, Backend, CollectConfig, Device, EvaluateConfig, World, check_seed, of_recipe
+from worldmodels.config import (
+    BEST_RECIPE,
+    Backend,
+    CollectConfig,
+    Device,
+    EvaluateConfig,
+    LogKind,
+    World,
+    check_seed,
+    of_recipe,
+)
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.runtime.interrupt import loading
 
@@ -237,6 +247,7 @@ def reproduce(
     device: Device = "auto",
     backend: Backend = "local",
     address: str = "",
+    log: LogKind = "tensorboard",
 ) -> dict[str, Any]:
     """Makes the whole experiment: collects, trains V, encodes, trains M, evolves C, and scores it, with pictures and a video.
 
@@ -251,6 +262,7 @@ def reproduce(
         recipe: whose settings of the scale: ``"best"``, or ``"original"``, the paper's and its code's.
         device: where V, M and the dream compute; auto is the GPU if there is one.
         backend: who plays the real environment, ``"local"`` or ``"ray"``; ``address`` is the Ray cluster's.
+        log: where the curves are shown meanwhile: ``"tensorboard"``, ``"wandb"`` or ``"trackio"``.
 
     Returns:
         ``task``, ``scale``, ``seed``, ``evaluations`` (each a result of `evaluate` without its episodes), ``files`` and
@@ -273,6 +285,7 @@ def reproduce(
     spec = _registered(task)
     spec.preset(scale, recipe)
     with loading():
+        from worldmodels.boards.board import check_board
         from worldmodels.envs.sizing import preset_of
         from worldmodels.experiments.reproduce import reproduce
         from worldmodels.models.precision import pick_device
@@ -280,10 +293,11 @@ def reproduce(
         from worldmodels.runs.run import Run
 
     pick_device(device)
+    check_board(log)
     path = _folder(run, spec, scale, recipe)
     with RunLock(path):
         found = Run.open_or_create(path, spec.name, scale, seed, preset_of(spec, scale, path, recipe), recipe=recipe)
-        placed = found.preset.on(device=device, backend=backend, address=address)
+        placed = found.preset.on(device=device, backend=backend, address=address, log=log)
         return reproduce(dataclasses.replace(found, preset=placed))
 
 

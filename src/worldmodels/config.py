@@ -39,6 +39,8 @@ EndTarget = Literal["own", "deaths", "hits"]
 #: How the end head ends a dream. "own": hits are drawn, deaths are compared.
 DreamEnd = Literal["own", "compared", "drawn"]
 Device = Literal["auto", "cpu", "cuda"]
+#: Where a training shows its curves.
+LogKind = Literal["tensorboard", "wandb", "trackio"]
 
 
 #: How a task's frames are made where nobody asks for another way, and the recipe where nobody asks for another.
@@ -366,6 +368,8 @@ class GradientConfig(Config):
     Threads that are left over share a slice's operations; small slices take longer. A GPU takes the batch whole."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
+    log: LogKind = field(default="tensorboard", metadata=PLACE)
+    """Where the curves are shown while it trains: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
 
 
 #: V's decoder has 1,024 numbers after its first layer: one for each of the latents, and one for what is always added.
@@ -578,6 +582,8 @@ class ControllerConfig(Config):
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
+    log: LogKind = field(default="tensorboard", metadata=PLACE)
+    """Where the curve is shown while it is evolved: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
     place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
     """Who plays the real environment."""
 
@@ -737,7 +743,7 @@ class Preset(Config):
         return dataclasses.replace(self, vae=dataclasses.replace(self.vae, latent_size=latent_size), rnn=rnn)
 
     def on(self, **place: str) -> Self:
-        """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, in every stage that has such a setting.
+        """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, ``log``, in every stage that has them.
 
         Raises:
             UserError: they do not go together.

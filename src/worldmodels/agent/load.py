@@ -33,13 +33,15 @@ def load(target: str | Path, finished: bool = True) -> Agent:
 
     Args:
         target: a task's name (the agent that is shipped for it), a run's folder, the folder of `worldmodels iterate` (its
-            newest finished round), a model's folder, or a folder of the original's files (`agent.original`).
+            newest finished round), a model's folder, ``hf://user/repo`` or ``hf://user/repo@revision`` (an agent on the
+            Hugging Face Hub), or a folder of the original's files (`agent.original`).
         finished: False takes a run that is half-trained, too, each part as far as it has come: without C
             (``agent.solution`` is None), or without M (``agent.can_dream`` is false).
 
     Raises:
         UserError: there is no such thing, or its training is not finished.
         BadFileError: a part is damaged.
+        EnvironmentFailure: the Hub does not answer.
 
     Example:
         >>> import worldmodels as wm
@@ -54,7 +56,7 @@ def load(target: str | Path, finished: bool = True) -> Agent:
     if not (path / CONFIG).exists() and (original := original_folder(path)) is not None:
         return load_original(original)
     if finished:
-        return load_model(model_folder(target))
+        return load_model(model_folder(str(path)))
     return load_model(path) if is_model(path) else _so_far(Run.open(path))
 
 

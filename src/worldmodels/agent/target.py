@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from worldmodels.agent import hub
 from worldmodels.base import files
 from worldmodels.base.errors import UserError, nearest
 from worldmodels.envs import plugins
@@ -19,11 +20,14 @@ def target_path(target: str) -> Path:
     """Returns the path that ``target`` means, the same for every command.
 
     A task's name means the folder of the agent that is shipped for it, where there is one, the folder of `worldmodels iterate`
-    the newest of its rounds that has a finished controller (the newest of all if none has), anything else itself.
+    the newest of its rounds that has a finished controller (the newest of all if none has), ``hf://user/repo`` what is loaded
+    of the Hub (see `hub.downloaded` for the errors), anything else itself.
 
     Raises:
         UserError: there is no such path or shipped agent.
     """
+    if hub.is_address(target):
+        return hub.downloaded(target)
     found, path = tasks(), Path(target)
     if target in found and (SHIPPED / target).is_dir():
         return SHIPPED / target
@@ -51,6 +55,14 @@ def _newest_round(path: Path) -> Path | None:
     rounds.sort(key=lambda folder: int(folder.name[len("round-") :]))
     finished = [folder for folder in rounds if (folder / "controller" / DONE).exists()]
     return finished[-1] if finished else rounds[-1] if rounds else None
+
+
+def pictures_folder(target: str, path: Path) -> Path:
+    """Returns where pictures of ``target``, found at ``path``, go unless told otherwise: into a run or a model of the user's
+    own; of what is shipped or on the Hub into a folder here."""
+    if path.is_relative_to(SHIPPED) or hub.is_address(target):
+        return Path(f"{target.rstrip('/').rsplit('/', 1)[-1]}-plots")
+    return path / "plots"
 
 
 def is_model(path: Path) -> bool:

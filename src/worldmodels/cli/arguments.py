@@ -18,6 +18,7 @@ from worldmodels.config import (
     Device,
     EvaluateConfig,
     FidelityConfig,
+    LogKind,
     PlayConfig,
     VideoConfig,
     WatchConfig,
@@ -68,6 +69,8 @@ class ReproduceArgs:
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    log: LogKind = "tensorboard"
+    """Where the curves are shown meanwhile: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
     json: Path | None = None
     """Also write the summary to this file; - is standard output."""
 
@@ -94,6 +97,8 @@ class IterateArgs:
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
     address: str = ""
     """Of the Ray cluster, HOST:PORT; empty: the one that this machine belongs to, else one of this command's own."""
+    log: LogKind = "tensorboard"
+    """Where the curves are shown meanwhile: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
     json: Path | None = None
     """Also write the rounds' scores to this file; - is standard output."""
 
@@ -210,6 +215,23 @@ class ExportWebArgs:
     finished rounds) or models' folders."""
     out: Path
     """The folder to write; any static host can serve it."""
+
+
+@dataclass(frozen=True)
+class PushArgs:
+    """Write an agent to the Hugging Face Hub, with its page, its scores and a replay (docs/hub.md)."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest finished round) or a
+    model's folder."""
+    repo: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="USER/REPO")]
+    """The repository, which is made if it is not there."""
+    private: bool = False
+    """Only you see it (a new repository only)."""
+    revision: str | None = None
+    """The branch to write to (default: main), which is made if it is not there."""
+    json: Path | None = None
+    """Also write what was done to this file; - is standard output."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from worldmodels.cli.arguments import (
     IterateArgs,
     PlayArgs,
     PlotArgs,
+    PushArgs,
     ReproduceArgs,
     RunArgs,
     TableArgs,
@@ -62,7 +63,7 @@ def _tasks(args: Sequence[str]) -> None:
 def _reproduce(args: Sequence[str]) -> None:
     parsed = parse(ReproduceArgs, "reproduce", args)
     check_json(parsed.json)
-    place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address}
+    place = {"device": parsed.device, "backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     task = chosen_task(parsed.task, parsed.of)
     done = api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place)
     write_result(parsed.json, done)
@@ -225,7 +226,7 @@ def _iterate(args: Sequence[str]) -> None:
     task = chosen_task(parsed.task, parsed.of)
     get_task(task).preset(parsed.scale, parsed.recipe)
     path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}{of_recipe(parsed.recipe)}"
-    place = {"backend": parsed.backend, "address": parsed.address}
+    place = {"backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     with RunLock(path):
         result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, recipe=parsed.recipe, **place)
     write_result(parsed.json, result)
@@ -280,6 +281,17 @@ def _export_web(args: Sequence[str]) -> None:
 
     export_web(parsed.targets, parsed.out)
     print(f"{parsed.out}: 'python -m http.server --directory {shlex.quote(str(parsed.out))}' serves it")
+
+
+def _push(args: Sequence[str]) -> None:
+    parsed = parse(PushArgs, "push", args)
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.hub.push import push
+
+    done = push(parsed.target, parsed.repo, parsed.private, parsed.revision)
+    write_result(parsed.json, done)
+    print(f'push: finished {done["url"]}; wm.load("{done["target"]}") loads it')
 
 
 def _plot(args: Sequence[str]) -> None:
@@ -400,6 +412,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "video": ("write a video of the agent, without a display", _video),
     "plot": ("draw a run: pictures, one of all, and a page", _plot),
     "export": ("write a page that dreams, or episodes as a Minari dataset", _export),
+    "push": ("write an agent to the Hugging Face Hub", _push),
     "clean": ("free what only training needs of a finished run", _clean),
     "inspect": ("say what a file or folder is, and how far a run is", _inspect),
     "tasks": ("list what can be learned", _tasks),
@@ -420,6 +433,7 @@ KINDS: dict[str, type] = {
     "plot": PlotArgs,
     "export web": ExportWebArgs,
     "export minari": ExportMinariArgs,
+    "push": PushArgs,
     "clean": CleanArgs,
     "inspect": InspectArgs,
     "tasks": TasksArgs,

@@ -113,6 +113,9 @@ TOLD = {
     "plot": Told(("plot runs/mine", "plot car-racing --out pictures"), ("--out",)),
     "export web": Told(("export web car-racing take-cover --out site", "export web runs/mine --out site"), ("--out",)),
     "export minari": Told(("export minari runs/mine mine-v0", "export minari runs/mine mine-v0 --json -"), ("--json",)),
+    "push": Told(
+        ("push runs/mine user/my-agent", "push take-cover user/take-cover --private"), ("--private", "--revision", "--json")
+    ),
     "clean": Told(("clean runs/mine", "clean runs/mine --yes"), ("--yes", "--json")),
     "inspect": Told(("inspect runs/mine", "inspect take-cover --json facts.json"), ("--json",)),
     "tasks": Told(("tasks", "tasks --json -"), ("--json",)),

@@ -17,7 +17,8 @@ from typing import Any
 
 from worldmodels.base import files
 from worldmodels.base.logs import read_jsonl
-from worldmodels.config import BEST_RECIPE, Backend, check_rounds, check_seed
+from worldmodels.boards.board import check_board
+from worldmodels.config import BEST_RECIPE, Backend, LogKind, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import Task, get_task
@@ -46,14 +47,16 @@ def iterate(
     backend: Backend = "local",
     address: str = "",
     recipe: str = BEST_RECIPE,
+    log: LogKind = "tensorboard",
 ) -> dict[str, Any]:
-    """Runs what is missing of ``rounds`` rounds, with a backend; returns what ``rounds.json`` holds.
+    """Runs what is missing of ``rounds`` rounds, with a backend and a log; returns what ``rounds.json`` holds.
 
     Raises:
         UserError: a senseless number of rounds or seed, or a folder that holds another run.
     """
     check_rounds(rounds)
     check_seed(seed, rounds)
+    check_board(log)
     spec = get_task(task)
     rows: list[dict[str, Any]] = []
     previous = None
@@ -61,7 +64,7 @@ def iterate(
         folder = path / f"round-{number}"
         run = open_round(spec, folder, scale, seed + number, previous, recipe)
         print(f"round {number}: {folder}", flush=True)
-        placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
+        placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address, log=log))
         rows.append(_row(number, run, reproduce(placed)))
         previous = folder
         result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.published.solved_at, "rounds": rows}

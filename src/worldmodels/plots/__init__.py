@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.agent.original import original_folder
-from worldmodels.agent.target import SHIPPED, is_model, target_path
+from worldmodels.agent.target import is_model, pictures_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.plots.evolution import draw_curve, draw_scores
@@ -56,14 +56,15 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
 
     Args:
         target: see `target_path`; also a folder with the original's training logs, which are curves of their own.
-        out: the folder to draw into; None: ``plots`` in the run's or model's, and of a shipped model ``TASK-plots`` here.
+        out: the folder to draw into; None: ``plots`` in the run's or model's, and of a shipped model ``TASK-plots`` here,
+            of one on the Hub ``REPO-plots``.
 
     Raises:
         UserError: there is neither a run nor a model, or nothing to draw yet, or ``out`` is no folder.
     """
     path = target_path(target)
     if out is None:
-        out = Path(f"{target}-plots") if path.is_relative_to(SHIPPED) else path / "plots"
+        out = pictures_folder(target, path)
     files.check_folder(out)
     drawn: dict[str, Figure] = {}
     shown = None

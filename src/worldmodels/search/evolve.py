@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels.agent.files import save_model
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.files import sha256_of
 from worldmodels.base.logs import MetricsLog, rows_so_far
 from worldmodels.base.tensors import load_tensors, save_tensors
+from worldmodels.boards.board import open_board
 from worldmodels.config import ControllerConfig, World
 from worldmodels.data.latents import LatentStore
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import WorldModel
-from worldmodels.runs.layout import BEST, HISTORY, MODEL, SCORES, TENSORBOARD
+from worldmodels.runs.layout import BEST, HISTORY, MODEL, SCORES
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
@@ -85,7 +86,7 @@ class _Evolution:
         self._score_log = MetricsLog(self._folder / SCORES, "generation", len(rows))
         self._last_steps = rows[-1].get("steps", 0) if rows else 0
         self._steps = sum(row.get("steps", 0) for row in rows)
-        self._board = SummaryWriter(str(run.path / TENSORBOARD / "controller"), purge_step=len(rows))
+        self._board = open_board(config.log, run, "controller", len(rows), config)
         if config.max_steps:
             self.progress = Progress("train-controller", config.max_steps, "steps", min(self._steps, config.max_steps))
         else:
@@ -95,13 +96,13 @@ class _Evolution:
 
     def to_the_end(self) -> float:
         """Evolves to the last generation; returns the best score of a mean, whose weights are in `BEST`."""
-        while True:
-            if self._is_due(self._search.generation):
-                self._score_mean()
-            if self._over():
-                break
-            self._advance()
-        self._board.close()
+        with contextlib.closing(self._board):
+            while True:
+                if self._is_due(self._search.generation):
+                    self._score_mean()
+                if self._over():
+                    break
+                self._advance()
         return self._best.score
 
     @property
@@ -132,7 +133,7 @@ class _Evolution:
         if self._best.take(self._search, mean):
             save_tensors(self._folder / BEST, {"solution": torch.from_numpy(scored).float()})
         self._score_log.write(generation=generation, mean=mean, std=std, episodes=config.score_episodes)
-        self._board.add_scalar("controller/score", mean, generation)
+        self._board.scalars({"score": mean}, generation)
 
     def _advance(self) -> None:
         """Plays one generation and notes it."""
@@ -156,8 +157,7 @@ class _Evolution:
         if broken := len(fitness) - len(finite):
             row["num_not_finite"] = broken
         self._log.write(**row, fitness=[float(f) for f in fitness])
-        for name in ("mean", "min", "max", "sigma"):
-            self._board.add_scalar(f"controller/{name}", row[name], self._search.generation)
+        self._board.scalars({name: row[name] for name in ("mean", "min", "max", "sigma")}, self._search.generation)
         so_far = f", best mean scored {self._best.score:.1f}" if np.isfinite(self._best.score) else ""
         done = min(self._steps, self._config.max_steps) if self._config.max_steps else self._search.generation
         self.progress.update(done, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")

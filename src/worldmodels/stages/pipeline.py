@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worldmodels.base.errors import BadFileError, UserError
-from worldmodels.config import BEST_RECIPE, Config, check_seed
+from worldmodels.boards.board import check_board
+from worldmodels.config import BEST_RECIPE, Config, ControllerConfig, GradientConfig, check_seed
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import get_task
 from worldmodels.runs.layout import STARTED
@@ -74,6 +75,8 @@ def make_stage(
     check_seed(seed)
     if settings is not None:
         settings.validate()
+        if isinstance(settings, GradientConfig | ControllerConfig):
+            check_board(settings.log)
     with RunLock(path):
         preset = preset_of(get_task(task), scale, path, recipe)
         run = Run.open_or_create(path, task, scale, seed, preset, previous, recipe)

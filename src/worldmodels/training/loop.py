@@ -7,6 +7,7 @@ moments, the step, and whatever the stage carries from step to step.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,18 +19,18 @@ import torch
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.files import written_beside
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_module, load_tensors, save_tensors
+from worldmodels.boards.board import Board, open_board
 from worldmodels.config import GradientConfig
 from worldmodels.envs.task import get_task
 from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.models.precision import compute_dtype, device_of
 from worldmodels.models.sizes import run_sizes
-from worldmodels.runs.layout import METRICS, TENSORBOARD, TRAINING_STATE, WEIGHTS
+from worldmodels.runs.layout import METRICS, TRAINING_STATE, WEIGHTS
 from worldmodels.runs.run import VERBS, Run
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
@@ -54,7 +55,7 @@ class Trainee(Protocol):
         """Returns measurements on held-out data."""
 
     def pictures(self) -> dict[str, NDArray[np.uint8]]:
-        """Returns pictures for TensorBoard, uint8 [rows, columns, 3] by name; called after `validate`."""
+        """Returns pictures for the board, uint8 [rows, columns, 3] by name; called after `validate`."""
 
     def warning(self, measured: Mapping[str, float]) -> str | None:
         """Returns what is badly wrong with a validation's measurements, if anything; the pictures will show it."""
@@ -151,11 +152,11 @@ def train(
     if state_path.exists():
         step = _restore(state_path, trainee, optimizer, parameters, sums)
     log = MetricsLog(folder / METRICS, "step", step)
-    board = SummaryWriter(str(run.path / TENSORBOARD / stage), purge_step=step)
+    board = open_board(config.log, run, stage, step, config)
     progress = Progress(VERBS[stage], config.num_steps * unit_per_step, unit, step * unit_per_step)
     generator = torch.Generator()
     trainee.model.train()
-    with interrupt.deferred():
+    with contextlib.closing(board), interrupt.deferred():
         while step < config.num_steps:
             generator.manual_seed(run.derive_seed(f"{stage}/noise", step))
             slices = trainee.slices(step, generator)
@@ -176,27 +177,25 @@ def train(
                 if validate:
                     row |= _validate(folder, stage, trainee, board, step)
                 log.write(step=step, learning_rate=learning_rate(config, step - 1), **row)
-                for name, measured in row.items():
-                    board.add_scalar(f"{stage}/{name}", measured, step)
+                board.scalars(row, step)
             if save or stop:
                 _save(folder, trainee, optimizer, parameters, step, sums)
             if stop:
                 break  # the end of `deferred` raises
-    board.close()
     # A kill between the state and the weights leaves older weights beside the last state.
     save_tensors(folder / WEIGHTS, parameters)
     trainee.model.eval()
     progress.finish(f"{config.num_steps:,} steps", folder)
 
 
-def _validate(folder: Path, stage: str, trainee: Trainee, board: SummaryWriter, step: int) -> dict[str, float]:
+def _validate(folder: Path, stage: str, trainee: Trainee, board: Board, step: int) -> dict[str, float]:
     """Returns the measurements on held-out data, shows the pictures, and says what is badly wrong."""
     trainee.model.eval()
     measured = trainee.validate()
     pictures = trainee.pictures()
     warning = trainee.warning(measured)
     for name, picture in pictures.items():
-        board.add_image(f"{stage}/{name}", picture, step, dataformats="HWC")
+        board.picture(name, picture, step)
         if warning is not None:
             path = folder / f"{name}-{step}.png"
             with written_beside(path) as temporary:

@@ -16,11 +16,14 @@ from worldmodels.diagnostics.dreams import EVERY_STEPS, most_eventful
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.encoder import check_ending, encoding
-from worldmodels.viewer.panels import GAP, TEXT, Panels, to_array
+from worldmodels.viewer.look import TEXT
+from worldmodels.viewer.panels import Panels, to_array
 from worldmodels.viewer.session import Session
 
 #: A GIF shows every second step: it has no better clock than hundredths of a second, and is large as it is.
 GIF_EVERY_STEPS = 2
+#: Pixels between the tiles of a grid.
+GAP = 8
 #: A dream whose seed is not given is filmed from where so many frames, `EVERY_STEPS` apart, change the most.
 OPENING_FRAMES = 10
 

@@ -85,7 +85,8 @@ def open_source(target: str) -> Source:
         UserError: there is nothing there, or not even a V yet.
         BadFileError: a part is damaged.
     """
-    agent, path = load(target, finished=False), target_path(target)
+    path = target_path(target)
+    agent = load(path, finished=False)
     run = None if is_model(path) else Run.open(path)
     if run is None:
         earlier, way = _another_way(path, agent)

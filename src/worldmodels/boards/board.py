@@ -1,0 +1,70 @@
+"""What every board does, which there are, and how one is opened. A board shows; nothing is ever read back from it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
+from worldmodels.config import Config, LogKind
+from worldmodels.runs.run import Run
+
+
+class Board(Protocol):
+    """The curves and pictures of one stage of a run."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Shows numbers by name at a step; steps never fall."""
+
+    def picture(self, name: str, picture: NDArray[np.uint8], step: int) -> None:
+        """Shows a picture, uint8 [rows, columns, 3]."""
+
+    def close(self) -> None:
+        """Writes what is still to be written."""
+
+
+def check_board(kind: LogKind) -> None:
+    """Raises `UserError` where the package of a board is not installed: before any work."""
+    if find_spec(kind) is None:
+        raise UserError(f'--log {kind} needs {kind}, which is not installed: pip install "worldmodels-vmc[{kind}]" brings it')
+
+
+def open_board(kind: LogKind, run: Run, stage: str, step: int, settings: Config) -> Board:
+    """Opens a stage's board. A stage that goes on from a ``step`` goes on with its board.
+
+    Raises:
+        UserError: the package is not installed.
+        EnvironmentFailure: it refuses.
+    """
+    check_board(kind)
+    if kind == "wandb":
+        from worldmodels.boards.wandb import WandbBoard
+
+        return WandbBoard(run, stage, settings)
+    if kind == "trackio":
+        from worldmodels.boards.trackio import TrackioBoard
+
+        return TrackioBoard(run, stage, settings)
+    from worldmodels.boards.tensorboard import TensorBoard
+
+    return TensorBoard(run, stage, step)
+
+
+def kept_id(folder: Path, stage: str) -> str:
+    """Returns what a stage's curves are called elsewhere, the same whenever the stage goes on: kept in a file of the run."""
+    path = folder / f"{stage}.id"
+    if not path.exists():
+        files.write_bytes(path, uuid.uuid4().hex[:12].encode())
+    return path.read_text(encoding="ascii").strip()
+
+
+def facts(run: Run, settings: Config) -> dict[str, object]:
+    """Returns what a board says of a run: its task, scale, recipe and seed, and the stage's settings."""
+    return {"task": run.task, "scale": run.scale, "recipe": run.recipe, "seed": run.seed, **settings.to_dict()}

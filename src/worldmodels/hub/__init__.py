@@ -1,0 +1,1 @@
+"""Agents for others: what `worldmodels push` writes to the Hugging Face Hub."""
