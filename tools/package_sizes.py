@@ -56,7 +56,7 @@ def sizes(site: Path, cuda_site: Path) -> dict[str, Any]:
     """Returns the sizes in bytes of all that is installed in a folder, of each direct dependency, and of torch with CUDA."""
     found, needs, size = _installed(site)
     everything = _reached(needs)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in sorted(set(needs[OWN]) & everything):
         alone = everything - _reached(needs, without=name)
         brings = sorted(alone - {name}, key=lambda each: -size[each])

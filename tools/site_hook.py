@@ -15,7 +15,6 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -32,8 +31,6 @@ ADDRESS = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 FENCED = re.compile(r"^( *)(```+).*?^\1\2 *$", re.M | re.S)
 #: Pages that the navigation names.
 ALWAYS = ("CHANGELOG.md", "CONTRIBUTING.md")
-#: Pages of the navigation that not every checkout has.
-OPTIONAL = ("playing.md", "hub.md", "repository/CHANGELOG.md")
 NOT_SEARCHED = "---\nsearch:\n  exclude: true\nhide: [toc]\n---\n"
 DEMO = "<!-- the demo page -->"
 
@@ -102,23 +99,6 @@ def folder_page(path: str) -> str:
     names = sorted(entry.name for entry in (ROOT / path).iterdir() if entry.is_file())
     rows = "\n".join(f"- [{name}]({name})" for name in names)
     return f"{NOT_SEARCHED}# {path}/\n\n{rows}\n"
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Leaves out of the navigation what this checkout does not have."""
-
-    def kept(entries: list[Any]) -> list[Any]:
-        found: list[Any] = []
-        for entry in entries:
-            page = next(iter(entry.values())) if isinstance(entry, dict) else entry
-            if isinstance(page, list):
-                found.append({next(iter(entry)): kept(page)})
-            elif page not in OPTIONAL or (ROOT / source(page)).exists():
-                found.append(entry)
-        return found
-
-    config.nav = kept(config.nav or [])
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

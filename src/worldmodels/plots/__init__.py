@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.agent.original import original_folder
-from worldmodels.agent.target import is_model, pictures_folder, target_path
+from worldmodels.agent.target import SHIPPED, is_model, pictures_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.plots.evolution import draw_curve, draw_scores
