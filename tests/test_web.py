@@ -818,8 +818,10 @@ def test_an_older_site_is_replaced_where_it_is_and_what_is_not_its_own_stays(toy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "site"]
 
 
-def site_of(folder, names):
-    with replaced(folder, files_of(folder)) as new:
+def site_of(folder, names, meanwhile=None):
+    with replaced(folder) as new:
+        if meanwhile:
+            meanwhile()
         for name in names:
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_text(f"new {name}")
@@ -860,14 +862,97 @@ def test_an_export_that_fails_leaves_the_older_site_whole(tmp_path, monkeypatch)
     assert not (tmp_path / "another").exists()
 
 
+def test_two_exports_at_once_do_not_disturb_each_other(tmp_path):
+    """The second is refused, in a new folder and in an older site, and the first one's files stay."""
+    place = tmp_path / "site"
+    code = (
+        "import sys; from pathlib import Path; from worldmodels.web.site import replaced\n"
+        "with replaced(Path(sys.argv[1])): pass"
+    )
+    for turn in (1, 2):
+        with replaced(place) as new:
+            (new / "index.html").write_text(f"{turn}")
+            second = subprocess.run([sys.executable, "-c", code, str(place)], check=False, capture_output=True, text=True)
+            assert second.stderr.endswith("; wait for it, or name another folder\n")
+            assert f"UserError: {place}: in use by process {os.getpid()} on" in second.stderr
+        assert content(place)["index.html"] == f"{turn}"
+        assert sorted(content(place)) == ["index.html", "site.json"]
+
+
+@pytest.mark.parametrize("at", ["half\0", "d"], ids=["before the exchange", "in the exchange"])
+def test_an_export_that_fails_removes_only_its_own(tmp_path, monkeypatch, at):
+    """What others put into the new folder meanwhile stays; with nothing in them, it and the folders that it lies in go."""
+    rename = Path.rename
+
+    def refuses(self, target):
+        if self.name == "d":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuses)
+    place = tmp_path / "new" / "site"
+    with pytest.raises((OSError, ValueError), match=r"null byte|No space"):
+        site_of(place, ["a/index.html", at])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises((OSError, ValueError), match=r"null byte|No space"):
+        site_of(place, ["a/index.html", at], lambda: (place / "letter.txt").write_text("mine"))
+    assert content(place) == {"letter.txt": "mine"}
+    assert [path.name for path in place.iterdir()] == ["letter.txt"]
+
+
+def test_what_is_not_a_file_of_the_site_is_refused_by_name(tmp_path):
+    """A folder where a listed file was, and a link to elsewhere in place of the site's folder."""
+    place, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    site_of(place, ["index.html", "a/1", "b/2"])
+    shutil.move(place / "a", elsewhere)
+    (place / "a").symlink_to(elsewhere)
+    for names in (["index.html"], ["index.html", "a/1"], ["index.html", "a/new"]):
+        with pytest.raises(UserError, match=r"site/a: is a link"):
+            site_of(place, names)
+    assert content(elsewhere) == {"1": "new a/1"}
+    (place / "a").unlink()
+    (place / "index.html").unlink()
+    (place / "index.html").mkdir()
+    (place / "index.html" / "letter.txt").write_text("mine")
+    before = content(place)
+    for names in ([], ["index.html"]):
+        with pytest.raises(UserError, match=r"index\.html: is not the page's"):
+            site_of(place, names)
+    assert content(place) == before
+    shutil.rmtree(place / "index.html")
+
+    def linked():
+        shutil.rmtree(place / "b")
+        (place / "b").symlink_to(elsewhere)
+
+    with pytest.raises(UserError, match=r"site/b: is a link"):
+        site_of(place, ["index.html", "b/2"], linked)
+    assert content(elsewhere) == {"1": "new a/1"}
+
+
+def test_a_disk_that_refuses_is_one_sentence(toy_run, tmp_path):
+    """Said once, not for each of the page's files; nothing is left."""
+    code = (
+        "import resource, sys; from worldmodels.cli import main; import worldmodels.web.export\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "sys.exit(main(['export', 'web', *sys.argv[1:]]))"
+    )
+    command = [sys.executable, "-c", code, str(toy_run), "--out", str(tmp_path / "new" / "site")]
+    made = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert made.returncode == 4
+    assert re.fullmatch(r"worldmodels: .*/new/site: cannot be written \(File too large\)", made.stderr.splitlines()[-1])
+    assert made.stderr.count("File too large") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_killed_export_is_made_good_by_the_next(tmp_path):
     place = tmp_path / "site"
     code = (
-        "import os, sys; from pathlib import Path; from worldmodels.web.site import files_of, replaced\n"
+        "import os, sys; from pathlib import Path; from worldmodels.web.site import replaced\n"
         "place = Path(sys.argv[1]); rename = Path.rename\n"
         "def dies(self, target): os._exit(9) if self.name == 'z' else rename(self, target)\n"
         "Path.rename = dies\n"
-        "with replaced(place, files_of(place)) as new: [(new / name).touch() for name in ('a', 'index.html', 'z')]\n"
+        "with replaced(place) as new: [(new / name).touch() for name in ('a', 'index.html', 'z')]\n"
     )
     for _ in range(2):
         assert subprocess.run([sys.executable, "-c", code, str(place)], check=False).returncode == 9
@@ -940,18 +1025,25 @@ def test_senseless_exports_are_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").touch()
     (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
     for words, sentence in [
         (["wev", "car-racing", "--out", "site"], "did you mean 'web'"),
         (["web", "--out", "site"], "name a task"),
         (["web", "car-racing", "--out", "full"], "holds other things"),
         (["web", "car-racing", "--out", "file"], "is a file"),
+        (["web", "car-racing", "--out", "loop"], "loop: cannot be opened (Too many levels of symbolic links)"),
+        (["web", "car-racing", "--out", "loop/site"], "loop/site: cannot be opened (Too many levels of symbolic links)"),
         (["web", "", "--out", "site"], "a name is empty"),
+        (["web", "car-racing", "--out", ""], "--out is empty"),
+        (["web", "car-racing", "--out", "  "], "--out is empty"),
+        (["web", "car-racing", "--out=  "], "--out is empty"),
         (["web", "car-racin", "--out", "site"], "did you mean 'car-racing'"),
     ]:
         monkeypatch.chdir(tmp_path)
         assert main(["export", *words]) == 2, words
-        assert sentence in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "index.html"]
+        *_, told = capsys.readouterr().err.splitlines()
+        assert sentence in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "index.html", "loop"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="make")
