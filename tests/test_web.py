@@ -506,6 +506,9 @@ def test_v_looks_at_a_picture_of_ones_own(browser, address):
         assert (pixels(page, "see", 2) != drawn).any()
         page.locator("#see input[type=file]").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"no"})
         page.wait_for_function("document.querySelector('#see .message').textContent.includes('not a picture')")
+        assert "a.png is not a picture" in page.inner_text("#see .message")
+        assert "still your picture mine.png" in page.inner_text("#see .message")
+        assert page.inner_text("#see figcaption >> nth=0") == "your picture mine.png"
         assert told.complaints == []
 
 
@@ -654,20 +657,24 @@ def test_no_shipped_agent_cheats_and_the_page_says_so(browser, address):
 
 
 AGAIN = "Load the page again"
+EXPORT = "Export the page again, or copy it again"
 BROKEN = [
     ({"assets/page-*.js": None}, "", rf"The demos cannot be shown: the file assets/page-\S+\.js is missing.*{AGAIN}"),
     ({"assets/page-*.js": b"import{t as e}from'./dream"}, "", r"the file assets/page-\S+\.js is missing, damaged"),
     ({"assets/page-*.js": b""}, "", "a file of this page is missing, damaged"),
-    ({"assets/dream-*.js": None}, "", "the file assets/.* is missing, damaged"),
+    ({"assets/dream-*.js": None}, "", r"the file assets/dream-\S+\.js is missing, damaged"),
+    ({"assets/page-*.css": None}, "", rf"The file assets/page-\S+\.css is missing or damaged.*{EXPORT}"),
+    ({"assets/page-*.css": b"html{margin:0}kbd{bord"}, "", r"The file assets/page-\S+\.css is missing or damaged"),
     ({"decoder.onnx.gz": b"\x1f\x8b\x08\x00cut off"}, "", "The file car-racing/decoder.onnx.gz is damaged or was cut off"),
     ({"step.onnx.gz": b"not a network"}, "", "The network car-racing/step.onnx.gz cannot be opened"),
     ({"numbers.bin.gz": None}, "", r"is missing \(the server answered 404\)"),
+    ({"numbers.bin.gz": b"short"}, "", f"The file car-racing/numbers.bin.gz is damaged or was cut off. {EXPORT}"),
     ({"worlds.json": b"{"}, "", "The file worlds.json is not readable"),
     ({"worlds.json": b'{"format": 99}'}, "", "not of this page's format"),
     ({"worlds.json": b'{"format": 1, "worlds": [{"id": 3}]}'}, "", "worlds.json is damaged at worlds.0.id"),
     ({"worlds.json": b'{"format": 1, "worlds": [null]}'}, "", "worlds.json is damaged at worlds.0"),
     ({"runtime.wasm.gz": None}, "", "The file runtime.wasm.gz is missing"),
-    ({"runtime.wasm.gz": b"\0asm"}, "", "The file runtime.wasm.gz cannot be started"),
+    ({"runtime.wasm.gz": b"\0asm"}, "", f"^The file runtime.wasm.gz cannot be started. {EXPORT}.$"),
     ({"runtime.js": None}, "", "The file runtime.js is missing"),
     ({"runtime.js": b"export default ("}, "", "The file runtime.js is damaged"),
     ({}, "WebAssembly.validate = () => false", "no WebAssembly with SIMD"),
@@ -681,6 +688,55 @@ def test_what_goes_wrong_is_a_sentence(browser, address, broken, script, sentenc
     with opened(browser, f"{address}?demo=drive", broken, script) as told:
         told.page.wait_for_selector(".told")
         assert re.search(sentence, told.page.inner_text(".told"))
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["episode.webp", "episode.bin.gz"])
+def test_a_damaged_recording_is_named_with_its_folder(browser, address, name):
+    with opened(browser, f"{address}?demo=see&world=take-cover", {name: b"short"}) as told:
+        told.page.wait_for_selector(".told")
+        assert re.search(f"take-cover/{name} is damaged.*{EXPORT}", told.page.inner_text(".told"))
+
+
+@needs_browser
+def test_names_from_files_are_text(browser, site, address):
+    """A task's key and what a score or a controller is called may hold anything."""
+    evil = "<img src=x onerror='window.ran = 1'>"
+    found = json.loads((site / "worlds.json").read_text())
+    world = found["worlds"][0]
+    world |= {"task": evil, "summary": evil, "keys": {evil: [1, 0, 0]}, "no_dream": ""}
+    world["candidates"][0]["name"] = evil
+    with opened(browser, address, {"worlds.json": json.dumps(found).encode()}) as told:
+        page = told.page
+        for demo in ("drive", "learn"):
+            begun(page, demo)
+        assert f"The keys are {evil}." in page.inner_text("#drive .words")
+        assert page.locator("#drive .words b").first.inner_text() == "Press a key, or put a finger on the picture"
+        assert evil in page.inner_text("#learn .wide")
+        assert page.locator("#demos img").count() == 0
+        assert page.evaluate("window.ran") is None
+
+
+@needs_browser
+@pytest.mark.parametrize(("demo", "tau", "wanted"), [("dodge", 1e9, "3"), ("learn", -3, "0.1")])
+def test_a_link_beyond_a_range_gets_the_ranges_end(browser, address, demo, tau, wanted):
+    with opened(browser, f"{address}?demo={demo}&tau={tau}", script=CLIPBOARD) as told:
+        begun(told.page, demo)
+        told.page.get_by_role("button", name="Copy the link").click()
+        told.page.wait_for_function("window.copied")
+        assert parse_qs(urlsplit(told.page.evaluate("window.copied")).query)["tau"] == [wanted]
+        assert told.complaints == []
+
+
+@needs_browser
+def test_a_links_latents_beyond_the_sliders_get_their_ends(browser, address):
+    z = ",".join(["1e9", "-50", *["0"] * 30])
+    with opened(browser, f"{address}?demo=see&z={z}", script=CLIPBOARD) as told:
+        begun(told.page, "see")
+        told.page.get_by_role("button", name="Copy the link").click()
+        told.page.wait_for_function("window.copied")
+        (found,) = parse_qs(urlsplit(told.page.evaluate("window.copied")).query)["z"]
+        assert found.split(",")[:3] == ["4", "-4", "0"]
 
 
 @needs_browser
