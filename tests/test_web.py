@@ -506,6 +506,9 @@ def test_v_looks_at_a_picture_of_ones_own(browser, address):
         assert (pixels(page, "see", 2) != drawn).any()
         page.locator("#see input[type=file]").set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": b"no"})
         page.wait_for_function("document.querySelector('#see .message').textContent.includes('not a picture')")
+        assert "a.png is not a picture" in page.inner_text("#see .message")
+        assert "still your picture mine.png" in page.inner_text("#see .message")
+        assert page.inner_text("#see figcaption >> nth=0") == "your picture mine.png"
         assert told.complaints == []
 
 
@@ -654,20 +657,24 @@ def test_no_shipped_agent_cheats_and_the_page_says_so(browser, address):
 
 
 AGAIN = "Load the page again"
+EXPORT = "Export the page again, or copy it again"
 BROKEN = [
     ({"assets/page-*.js": None}, "", rf"The demos cannot be shown: the file assets/page-\S+\.js is missing.*{AGAIN}"),
     ({"assets/page-*.js": b"import{t as e}from'./dream"}, "", r"the file assets/page-\S+\.js is missing, damaged"),
     ({"assets/page-*.js": b""}, "", "a file of this page is missing, damaged"),
-    ({"assets/dream-*.js": None}, "", "the file assets/.* is missing, damaged"),
+    ({"assets/dream-*.js": None}, "", r"the file assets/dream-\S+\.js is missing, damaged"),
+    ({"assets/page-*.css": None}, "", rf"The file assets/page-\S+\.css is missing or damaged.*{EXPORT}"),
+    ({"assets/page-*.css": b"html{margin:0}kbd{bord"}, "", r"The file assets/page-\S+\.css is missing or damaged"),
     ({"decoder.onnx.gz": b"\x1f\x8b\x08\x00cut off"}, "", "The file car-racing/decoder.onnx.gz is damaged or was cut off"),
     ({"step.onnx.gz": b"not a network"}, "", "The network car-racing/step.onnx.gz cannot be opened"),
     ({"numbers.bin.gz": None}, "", r"is missing \(the server answered 404\)"),
+    ({"numbers.bin.gz": b"short"}, "", f"The file car-racing/numbers.bin.gz is damaged or was cut off. {EXPORT}"),
     ({"worlds.json": b"{"}, "", "The file worlds.json is not readable"),
     ({"worlds.json": b'{"format": 99}'}, "", "not of this page's format"),
     ({"worlds.json": b'{"format": 1, "worlds": [{"id": 3}]}'}, "", "worlds.json is damaged at worlds.0.id"),
     ({"worlds.json": b'{"format": 1, "worlds": [null]}'}, "", "worlds.json is damaged at worlds.0"),
     ({"runtime.wasm.gz": None}, "", "The file runtime.wasm.gz is missing"),
-    ({"runtime.wasm.gz": b"\0asm"}, "", "The file runtime.wasm.gz cannot be started"),
+    ({"runtime.wasm.gz": b"\0asm"}, "", f"^The file runtime.wasm.gz cannot be started. {EXPORT}.$"),
     ({"runtime.js": None}, "", "The file runtime.js is missing"),
     ({"runtime.js": b"export default ("}, "", "The file runtime.js is damaged"),
     ({}, "WebAssembly.validate = () => false", "no WebAssembly with SIMD"),
@@ -681,6 +688,55 @@ def test_what_goes_wrong_is_a_sentence(browser, address, broken, script, sentenc
     with opened(browser, f"{address}?demo=drive", broken, script) as told:
         told.page.wait_for_selector(".told")
         assert re.search(sentence, told.page.inner_text(".told"))
+
+
+@needs_browser
+@pytest.mark.parametrize("name", ["episode.webp", "episode.bin.gz"])
+def test_a_damaged_recording_is_named_with_its_folder(browser, address, name):
+    with opened(browser, f"{address}?demo=see&world=take-cover", {name: b"short"}) as told:
+        told.page.wait_for_selector(".told")
+        assert re.search(f"take-cover/{name} is damaged.*{EXPORT}", told.page.inner_text(".told"))
+
+
+@needs_browser
+def test_names_from_files_are_text(browser, site, address):
+    """A task's key and what a score or a controller is called may hold anything."""
+    evil = "<img src=x onerror='window.ran = 1'>"
+    found = json.loads((site / "worlds.json").read_text())
+    world = found["worlds"][0]
+    world |= {"task": evil, "summary": evil, "keys": {evil: [1, 0, 0]}, "no_dream": ""}
+    world["candidates"][0]["name"] = evil
+    with opened(browser, address, {"worlds.json": json.dumps(found).encode()}) as told:
+        page = told.page
+        for demo in ("drive", "learn"):
+            begun(page, demo)
+        assert f"The keys are {evil}." in page.inner_text("#drive .words")
+        assert page.locator("#drive .words b").first.inner_text() == "Press a key, or put a finger on the picture"
+        assert evil in page.inner_text("#learn .wide")
+        assert page.locator("#demos img").count() == 0
+        assert page.evaluate("window.ran") is None
+
+
+@needs_browser
+@pytest.mark.parametrize(("demo", "tau", "wanted"), [("dodge", 1e9, "3"), ("learn", -3, "0.1")])
+def test_a_link_beyond_a_range_gets_the_ranges_end(browser, address, demo, tau, wanted):
+    with opened(browser, f"{address}?demo={demo}&tau={tau}", script=CLIPBOARD) as told:
+        begun(told.page, demo)
+        told.page.get_by_role("button", name="Copy the link").click()
+        told.page.wait_for_function("window.copied")
+        assert parse_qs(urlsplit(told.page.evaluate("window.copied")).query)["tau"] == [wanted]
+        assert told.complaints == []
+
+
+@needs_browser
+def test_a_links_latents_beyond_the_sliders_get_their_ends(browser, address):
+    z = ",".join(["1e9", "-50", *["0"] * 30])
+    with opened(browser, f"{address}?demo=see&z={z}", script=CLIPBOARD) as told:
+        begun(told.page, "see")
+        told.page.get_by_role("button", name="Copy the link").click()
+        told.page.wait_for_function("window.copied")
+        (found,) = parse_qs(urlsplit(told.page.evaluate("window.copied")).query)["z"]
+        assert found.split(",")[:3] == ["4", "-4", "0"]
 
 
 @needs_browser
@@ -818,8 +874,10 @@ def test_an_older_site_is_replaced_where_it_is_and_what_is_not_its_own_stays(toy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "site"]
 
 
-def site_of(folder, names):
-    with replaced(folder, files_of(folder)) as new:
+def site_of(folder, names, meanwhile=None):
+    with replaced(folder) as new:
+        if meanwhile:
+            meanwhile()
         for name in names:
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).write_text(f"new {name}")
@@ -860,14 +918,97 @@ def test_an_export_that_fails_leaves_the_older_site_whole(tmp_path, monkeypatch)
     assert not (tmp_path / "another").exists()
 
 
+def test_two_exports_at_once_do_not_disturb_each_other(tmp_path):
+    """The second is refused, in a new folder and in an older site, and the first one's files stay."""
+    place = tmp_path / "site"
+    code = (
+        "import sys; from pathlib import Path; from worldmodels.web.site import replaced\n"
+        "with replaced(Path(sys.argv[1])): pass"
+    )
+    for turn in (1, 2):
+        with replaced(place) as new:
+            (new / "index.html").write_text(f"{turn}")
+            second = subprocess.run([sys.executable, "-c", code, str(place)], check=False, capture_output=True, text=True)
+            assert second.stderr.endswith("; wait for it, or name another folder\n")
+            assert f"UserError: {place}: in use by process {os.getpid()} on" in second.stderr
+        assert content(place)["index.html"] == f"{turn}"
+        assert sorted(content(place)) == ["index.html", "site.json"]
+
+
+@pytest.mark.parametrize("at", ["half\0", "d"], ids=["before the exchange", "in the exchange"])
+def test_an_export_that_fails_removes_only_its_own(tmp_path, monkeypatch, at):
+    """What others put into the new folder meanwhile stays; with nothing in them, it and the folders that it lies in go."""
+    rename = Path.rename
+
+    def refuses(self, target):
+        if self.name == "d":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuses)
+    place = tmp_path / "new" / "site"
+    with pytest.raises((OSError, ValueError), match=r"null byte|No space"):
+        site_of(place, ["a/index.html", at])
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises((OSError, ValueError), match=r"null byte|No space"):
+        site_of(place, ["a/index.html", at], lambda: (place / "letter.txt").write_text("mine"))
+    assert content(place) == {"letter.txt": "mine"}
+    assert [path.name for path in place.iterdir()] == ["letter.txt"]
+
+
+def test_what_is_not_a_file_of_the_site_is_refused_by_name(tmp_path):
+    """A folder where a listed file was, and a link to elsewhere in place of the site's folder."""
+    place, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    site_of(place, ["index.html", "a/1", "b/2"])
+    shutil.move(place / "a", elsewhere)
+    (place / "a").symlink_to(elsewhere)
+    for names in (["index.html"], ["index.html", "a/1"], ["index.html", "a/new"]):
+        with pytest.raises(UserError, match=r"site/a: is a link"):
+            site_of(place, names)
+    assert content(elsewhere) == {"1": "new a/1"}
+    (place / "a").unlink()
+    (place / "index.html").unlink()
+    (place / "index.html").mkdir()
+    (place / "index.html" / "letter.txt").write_text("mine")
+    before = content(place)
+    for names in ([], ["index.html"]):
+        with pytest.raises(UserError, match=r"index\.html: is not the page's"):
+            site_of(place, names)
+    assert content(place) == before
+    shutil.rmtree(place / "index.html")
+
+    def linked():
+        shutil.rmtree(place / "b")
+        (place / "b").symlink_to(elsewhere)
+
+    with pytest.raises(UserError, match=r"site/b: is a link"):
+        site_of(place, ["index.html", "b/2"], linked)
+    assert content(elsewhere) == {"1": "new a/1"}
+
+
+def test_a_disk_that_refuses_is_one_sentence(toy_run, tmp_path):
+    """Said once, not for each of the page's files; nothing is left."""
+    code = (
+        "import resource, sys; from worldmodels.cli import main; import worldmodels.web.export\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "sys.exit(main(['export', 'web', *sys.argv[1:]]))"
+    )
+    command = [sys.executable, "-c", code, str(toy_run), "--out", str(tmp_path / "new" / "site")]
+    made = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert made.returncode == 4
+    assert re.fullmatch(r"worldmodels: .*/new/site: cannot be written \(File too large\)", made.stderr.splitlines()[-1])
+    assert made.stderr.count("File too large") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_killed_export_is_made_good_by_the_next(tmp_path):
     place = tmp_path / "site"
     code = (
-        "import os, sys; from pathlib import Path; from worldmodels.web.site import files_of, replaced\n"
+        "import os, sys; from pathlib import Path; from worldmodels.web.site import replaced\n"
         "place = Path(sys.argv[1]); rename = Path.rename\n"
         "def dies(self, target): os._exit(9) if self.name == 'z' else rename(self, target)\n"
         "Path.rename = dies\n"
-        "with replaced(place, files_of(place)) as new: [(new / name).touch() for name in ('a', 'index.html', 'z')]\n"
+        "with replaced(place) as new: [(new / name).touch() for name in ('a', 'index.html', 'z')]\n"
     )
     for _ in range(2):
         assert subprocess.run([sys.executable, "-c", code, str(place)], check=False).returncode == 9
@@ -940,18 +1081,25 @@ def test_senseless_exports_are_refused(tmp_path, monkeypatch, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").touch()
     (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
     for words, sentence in [
         (["wev", "car-racing", "--out", "site"], "did you mean 'web'"),
         (["web", "--out", "site"], "name a task"),
         (["web", "car-racing", "--out", "full"], "holds other things"),
         (["web", "car-racing", "--out", "file"], "is a file"),
+        (["web", "car-racing", "--out", "loop"], "loop: cannot be opened (Too many levels of symbolic links)"),
+        (["web", "car-racing", "--out", "loop/site"], "loop/site: cannot be opened (Too many levels of symbolic links)"),
         (["web", "", "--out", "site"], "a name is empty"),
+        (["web", "car-racing", "--out", ""], "--out is empty"),
+        (["web", "car-racing", "--out", "  "], "--out is empty"),
+        (["web", "car-racing", "--out=  "], "--out is empty"),
         (["web", "car-racin", "--out", "site"], "did you mean 'car-racing'"),
     ]:
         monkeypatch.chdir(tmp_path)
         assert main(["export", *words]) == 2, words
-        assert sentence in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "index.html"]
+        *_, told = capsys.readouterr().err.splitlines()
+        assert sentence in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "index.html", "loop"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="make")

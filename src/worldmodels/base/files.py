@@ -94,12 +94,18 @@ def _pour(source: Path, path: Path) -> None:
 
 
 def check_folder(path: Path) -> None:
-    """Raises `UserError` where a file is in the place of a folder: ``path`` itself, or one that it lies in."""
+    """Raises `UserError` where no folder can be: ``path``, or one that it lies in, is a file or a link that leads to itself, or
+    may not be entered."""
     for place in (path, *path.absolute().parents):
-        if place.exists():
-            if not place.is_dir():
-                raise UserError(f"{place}: is a file; name a folder")
-            return
+        try:
+            mode = place.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise UserError(f"{path}: cannot be opened ({error.strerror}); name another folder") from error
+        if not stat.S_ISDIR(mode):
+            raise UserError(f"{place}: is a file; name a folder")
+        return
 
 
 def check_output(path: Path) -> None:

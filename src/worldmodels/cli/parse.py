@@ -64,10 +64,10 @@ def parse(kind: Any, verb: str, args: Sequence[str], sentence: str = "") -> Any:
 
 
 def _refuse_empty(args: Sequence[str]) -> None:
-    """Raises `UserError` for an empty name of a target, a folder or a file, such as an unset variable of a script leaves: as a
-    path it would be the working folder."""
+    """Raises `UserError` for an empty or blank name of a target, a folder or a file, such as an unset variable of a script
+    leaves: an empty path would be the working folder."""
     for flag, value in [*pairwise(("", *args)), *(arg.split("=", 1) for arg in args if arg.startswith("--") and "=" in arg)]:
-        if not value and (flag in PLACES or not flag.startswith("--")):
+        if not value.strip() and (flag in PLACES or not flag.startswith("--")):
             raise UserError(f"{flag or 'a name'} is empty; name it, or '.' for the folder that you are in")
 
 

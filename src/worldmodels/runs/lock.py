@@ -1,4 +1,4 @@
-"""Who works in a run's folder: one command at a time."""
+"""Who works in a folder, such as a run's: one command at a time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from worldmodels.base.errors import EnvironmentFailure, UserError
 
 
 class RunLock:
-    """Holds a run's folder for one process, and makes it where there is none. The kernel releases it whenever the process ends,
+    """Holds a folder for one process, and makes it where there is none. The kernel releases it whenever the process ends,
     so it is never stale. At the end the lock's file is removed, and so is a folder that was made for it and holds nothing."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path / ".lock"
+    def __init__(self, path: Path, name: str = ".lock", otherwise: str = "use another --run") -> None:
+        """``name`` is the lock's file in the folder; ``otherwise`` says what to do but wait where the folder is held."""
+        self.path = path / name
+        self._otherwise = otherwise
         self._made: list[Path] = []
 
     def __enter__(self) -> RunLock:
@@ -47,7 +49,7 @@ class RunLock:
             self._file.seek(0)
             owner = self._file.read().strip() or "another process"
             self._file.close()
-            raise UserError(f"{folder}: in use by {owner}; wait for it, or use another --run") from None
+            raise UserError(f"{folder}: in use by {owner}; wait for it, or {self._otherwise}") from None
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
                 return True

@@ -56,12 +56,12 @@ def export_web(targets: Sequence[str], out: Path) -> Path:
         raise UserError("export web: a name is empty; name a task, a run or a model ('.' is the folder that you are in)")
     built.check_built()
     check_packages()
-    old = files_of(out)
-    sources = [open_source(target) for target in targets]
-    progress = Progress("export web", len(sources), "worlds")
     try:
-        with replaced(out.resolve(), old) as folder:
-            shutil.copytree(built.STATIC, folder, ignore=shutil.ignore_patterns(built.HASH), dirs_exist_ok=True)
+        files_of(out)
+        sources = [open_source(target) for target in targets]
+        progress = Progress("export web", len(sources), "worlds")
+        with replaced(out.resolve()) as folder:
+            _copy_page(folder)
             names = _names([source.agent.task.name for source in sources])
             worlds: list[dict[str, Any]] = []
             for name, source in zip(names, sources, strict=True):
@@ -72,6 +72,15 @@ def export_web(targets: Sequence[str], out: Path) -> Path:
     except OSError as error:
         raise EnvironmentFailure(f"{out}: cannot be written ({error.strerror or error})") from error
     return out
+
+
+def _copy_page(folder: Path) -> None:
+    # Not `shutil.copytree`: of a full disk it tells once for each file.
+    for path in sorted(built.STATIC.rglob("*")):
+        if path.is_file() and path.name != built.HASH:
+            target = folder / path.relative_to(built.STATIC)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
 
 
 def _names(tasks: list[str]) -> list[str]:

@@ -62,11 +62,11 @@ export interface Place {
   type: "float16" | "float32";
 }
 
-/** Returns an array of a file of numbers, as float32. */
-export function arrayOf(bytes: Uint8Array<ArrayBuffer>, place: Place): Float32Array {
+/** Returns an array of a file of numbers, as float32; `url` names the file. */
+export function arrayOf(bytes: Uint8Array<ArrayBuffer>, place: Place, url: URL): Float32Array {
   const size = place.shape.reduce((product, side) => product * side, 1);
   const width = place.type === "float16" ? 2 : 4;
-  if (place.offset + size * width > bytes.length) throw new Told(`A file of numbers is too short. ${AGAIN}`);
+  if (place.offset + size * width > bytes.length) throw new Told(`The file ${nameOf(url)} is damaged or was cut off. ${AGAIN}`);
   const data = bytes.slice(place.offset, place.offset + size * width).buffer;
   return place.type === "float32" ? new Float32Array(data) : Float32Array.from(new Uint16Array(data), fromHalf);
 }

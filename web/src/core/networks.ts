@@ -62,7 +62,7 @@ export class Graph {
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       // The library starts its runtime with the first network.
-      if (why.includes("no available backend")) throw new Told(`The file runtime.wasm.gz cannot be started (${why}). ${AGAIN}`);
+      if (why.includes("no available backend")) throw new Told(`The file runtime.wasm.gz cannot be started. ${AGAIN}`);
       throw new Told(`The network ${nameOf(url)} cannot be opened (${why}). ${AGAIN}`);
     }
   }

@@ -151,8 +151,8 @@ export class World {
       step ? Graph.load(root, at(step)) : null,
     ]);
     const { mu, logvar } = facts.arrays;
-    const none = new Float32Array(0);
-    return new World(facts, root, v, m, numbers, mu ? arrayOf(numbers, mu) : none, logvar ? arrayOf(numbers, logvar) : none);
+    const array = (place?: Place): Float32Array => (place ? arrayOf(numbers, place, at(facts.numbers)) : new Float32Array(0));
+    return new World(facts, root, v, m, numbers, array(mu), array(logvar));
   }
 
   url(name: string): URL {
@@ -162,7 +162,7 @@ export class World {
   /** Returns a controller: the number of a candidate (the last is the agent), or the one that cheats. */
   controller(which: number | "cheater" = this.facts.candidates.length - 1): Controller | null {
     const place = this.facts.arrays[which === "cheater" ? "cheater" : `solution${which}`];
-    return place ? new Controller(this.sizes(), arrayOf(this.numbers, place)) : null;
+    return place ? new Controller(this.sizes(), arrayOf(this.numbers, place, this.url(this.facts.numbers))) : null;
   }
 
   private sizes(): ControllerSizes {

@@ -5,7 +5,7 @@ import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
 import { cardOf, Speed } from "./facts";
 import { Tape } from "./gif";
-import { linkButton, within } from "./link";
+import { linkButton, TAUS, tauOf, within } from "./link";
 import { playIn } from "./loop";
 import type { Demo } from "./main";
 import { GIF_SECONDS } from "./stage";
@@ -26,7 +26,7 @@ export const beside: Demo = {
     const episode = await recorded(world);
     const { latent, action } = facts;
     // What M remembers at each moment: it follows the game, told what V saw and what was done.
-    const follower = new Dream(world, [link.tau ?? facts.temperature]);
+    const follower = new Dream(world, [tauOf(link, facts.temperature)]);
     follower.reset([1]);
     const moments: Slot[] = [];
     let health = FULL_HEALTH;
@@ -42,7 +42,7 @@ export const beside: Demo = {
 
     const real = new Screen("The real game");
     const dreamt = new Screen("The dream");
-    const dream = new Dream(world, [link.tau ?? facts.temperature]);
+    const dream = new Dream(world, [tauOf(link, facts.temperature)]);
     const speed = new Speed();
     const tape = new Tape(GIF_SECONDS);
     const message = el("p.message", { role: "status" });
@@ -122,7 +122,7 @@ export const beside: Demo = {
     );
     const tau = slider(
       "Temperature",
-      { min: 0.1, max: 2, step: 0.05, value: dream.temperatures[0] },
+      { min: TAUS[0], max: TAUS[1], step: 0.05, value: dream.temperatures[0] },
       (value) => value.toFixed(2),
       (value) => (dream.temperatures[0] = value),
     );

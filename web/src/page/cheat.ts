@@ -1,7 +1,10 @@
 /** Demo 6: the controller that found a hole in the dream, where the run has one. */
 
+import { tauOf } from "./link";
 import type { Demo } from "./main";
 import { Stage } from "./stage";
+
+const TAUS: readonly [number, number] = [0.1, 1.5];
 
 export const cheat: Demo = {
   id: "cheat",
@@ -17,9 +20,9 @@ export const cheat: Demo = {
       world,
       seed: link.seed ?? 1,
       slots: [
-        { caption: "the agent that cheats", tau: link.tau ?? world.facts.cheater_temperature!, who: "agent", agent: world.controller("cheater") },
+        { caption: "the agent that cheats", tau: tauOf(link, world.facts.cheater_temperature!, TAUS), who: "agent", agent: world.controller("cheater") },
       ],
-      taus: [0.1, 1.5],
+      taus: TAUS,
     });
     place.append(stage.element);
     return () => stage.remove();

@@ -1,6 +1,6 @@
 /** The recorded real episode: its frames, what V drew of each, and the actions. */
 
-import { arrayOf, bytesOf, planesOf, Told } from "../core/files";
+import { AGAIN, arrayOf, bytesOf, nameOf, planesOf, Told } from "../core/files";
 import type { World } from "../core/world";
 
 export interface Recorded {
@@ -24,18 +24,20 @@ export function recorded(world: World): Promise<Recorded> {
 async function load(world: World): Promise<Recorded> {
   const facts = world.facts.episode!;
   const [picture, numbers] = await Promise.all([bytesOf(world.url(facts.frames)), planesOf(world.url(facts.numbers))]);
+  const damaged = new Told(`The picture ${nameOf(world.url(facts.frames))} is damaged. ${AGAIN}`);
   let bitmap: ImageBitmap;
   try {
     bitmap = await createImageBitmap(new Blob([picture], { type: "image/webp" }));
   } catch {
-    throw new Told(`The picture ${facts.frames} is damaged. Export the page again, or copy it again.`);
+    throw damaged;
   }
+  if (bitmap.width !== facts.columns * 64 || bitmap.height !== Math.ceil((facts.steps + 1) / facts.columns) * 64) throw damaged;
   const canvas = document.createElement("canvas");
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
   const context = canvas.getContext("2d", { willReadFrequently: true })!;
   context.drawImage(bitmap, 0, 0);
-  const array = (name: keyof typeof facts.arrays): Float32Array => arrayOf(numbers, facts.arrays[name]);
+  const array = (name: keyof typeof facts.arrays): Float32Array => arrayOf(numbers, facts.arrays[name], world.url(facts.numbers));
   return {
     steps: facts.steps,
     frame: (index) => {

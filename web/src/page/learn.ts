@@ -2,7 +2,7 @@
 
 import type { CurvePoint, WorldFacts } from "../core/world";
 import { choice, el, number } from "./dom";
-import { within } from "./link";
+import { tauOf, within } from "./link";
 import type { Demo } from "./main";
 import { Stage } from "./stage";
 
@@ -71,7 +71,7 @@ export const learn: Demo = {
       demo: "learn",
       world,
       seed: link.seed ?? 5,
-      slots: [{ caption: facts.candidates[chosen].name, tau: link.tau ?? facts.temperature, who: "agent", agent: world.controller(chosen) }],
+      slots: [{ caption: facts.candidates[chosen].name, tau: tauOf(link, facts.temperature), who: "agent", agent: world.controller(chosen) }],
       link: () => ({ controller: chosen }),
     });
     const caption = stage.element.querySelector("figcaption .name")!;

@@ -35,9 +35,22 @@ export function readLink(): Link {
   };
 }
 
+/** The lowest and highest temperature to choose where a demo names no others. */
+export const TAUS: readonly [number, number] = [0.1, 2];
+
+/** Returns a number, or the end of the range that it is beyond. */
+export function clamped(value: number, low: number, high: number): number {
+  return Math.min(Math.max(value, low), high);
+}
+
 /** Returns a link's number, if it has one of these; a fraction is rounded. */
 export function within(value: number | undefined, low: number, high: number): number | undefined {
-  return value === undefined ? undefined : Math.min(Math.max(Math.round(value), low), high);
+  return value === undefined ? undefined : clamped(Math.round(value), low, high);
+}
+
+/** Returns a link's temperature, within what may be chosen, and `own` where it has none: it may lie outside. */
+export function tauOf(link: Link, own: number, [low, high] = TAUS): number {
+  return link.tau === undefined ? own : clamped(link.tau, Math.min(low, own), Math.max(high, own));
 }
 
 export function addressOf(link: Link): string {

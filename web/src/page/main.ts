@@ -8,6 +8,7 @@ declare global {
 }
 
 import "./style.css";
+import { AGAIN, nameOf } from "../core/files";
 import { start } from "../core/networks";
 import { loadFacts, World, type WorldFacts } from "../core/world";
 import { beside } from "./beside";
@@ -25,7 +26,7 @@ import { sentence } from "./told";
 export interface Demo {
   id: string;
   heading: (facts: WorldFacts) => string;
-  /** Paragraphs in plain words, HTML. */
+  /** Paragraphs in plain words; `<b>…</b>` is bold, and whatever else a file's names hold is text. */
   words: (facts: WorldFacts) => string[];
   fits: (facts: WorldFacts) => boolean;
   /** Why nothing fits, in a sentence; none: the section is left out. */
@@ -48,6 +49,10 @@ function told(error: unknown): HTMLElement {
   return el("p.told", { role: "alert" }, sentence(error));
 }
 
+function paragraph(text: string): HTMLElement {
+  return el("p", {}, ...text.split(/<\/?b>/).map((part, i) => (i % 2 ? el("b", {}, part) : part)));
+}
+
 function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTMLElement | null {
   const fitting = all.filter(demo.fits);
   const reason = fitting.length ? "" : demo.without?.(all);
@@ -61,7 +66,7 @@ function build(demo: Demo, position: number, all: WorldFacts[], link: Link): HTM
   const heading = el("a", { href: `?demo=${demo.id}`, title: "This demo by itself" });
   const describe = (facts: WorldFacts): void => {
     heading.textContent = demo.heading(facts);
-    words.innerHTML = demo.words(facts).map((text) => `<p>${text}</p>`).join("");
+    words.replaceChildren(...demo.words(facts).map(paragraph));
   };
   let remove: (() => void) | undefined;
   let turn = 0;
@@ -122,9 +127,20 @@ function keepThePage(): void {
   addEventListener("drop", (event) => event.preventDefault());
 }
 
+/** Says that the page's style is missing or cut: its last rule sets a property. */
+function checkStyle(): void {
+  if (getComputedStyle(document.documentElement).getPropertyValue("--style-is-whole")) return;
+  const link = document.querySelector<HTMLLinkElement>("link[rel=stylesheet]");
+  const name = link ? `The file ${nameOf(new URL(link.href))}` : "A file of this page";
+  document.getElementById("demos")!.before(
+    el("p.told", { role: "alert" }, `${name} is missing or damaged, so the page does not look as it should. ${AGAIN}`),
+  );
+}
+
 async function main(): Promise<void> {
   window.pageRuns = true;
   keepThePage();
+  checkStyle();
   const demos = document.getElementById("demos")!;
   try {
     void start(root).catch(() => undefined);

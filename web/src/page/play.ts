@@ -2,6 +2,7 @@
 
 import type { WorldFacts } from "../core/world";
 import { number } from "./dom";
+import { TAUS, tauOf } from "./link";
 import type { Demo } from "./main";
 import { Stage } from "./stage";
 
@@ -11,6 +12,7 @@ const noDream = (wanted: (facts: WorldFacts) => boolean) => (all: WorldFacts[]) 
 };
 /** The car has words of its own; whatever else is played in a dream has the same ones. */
 const drives = (facts: WorldFacts): boolean => facts.task === "car-racing";
+const DODGE_TAUS: readonly [number, number] = [0.1, 3];
 const SIGNS: Record<string, string> = { left: "←", right: "→", up: "↑", down: "↓" };
 const keyNames = (facts: WorldFacts): string => Object.keys(facts.keys).map((name) => SIGNS[name] ?? name).join(", ");
 const hurts = (facts: WorldFacts): boolean => facts.hit_damages.length > 0;
@@ -35,8 +37,8 @@ export const drive: Demo = {
       demo: "drive",
       world,
       seed: link.seed ?? 7,
-      slots: [{ caption: "", tau: link.tau ?? world.facts.temperature, who: "agent", agent }],
-      taus: [0.1, 2],
+      slots: [{ caption: "", tau: tauOf(link, world.facts.temperature), who: "agent", agent }],
+      taus: TAUS,
       playable: Object.keys(world.facts.keys).length > 0,
       takeOver: "here",
     });
@@ -57,7 +59,7 @@ export const dodge: Demo = {
   without: noDream(hurts),
   async fill(section, place, world, link) {
     const agent = world.controller();
-    const tau = link.tau ?? world.facts.temperature;
+    const tau = tauOf(link, world.facts.temperature, DODGE_TAUS);
     let best = 0;
     const stage = new Stage(section, {
       demo: "dodge",
@@ -67,7 +69,7 @@ export const dodge: Demo = {
         { caption: "", tau, who: "agent", agent },
         { caption: "the agent", tau, who: "agent", agent },
       ],
-      taus: [0.1, 3],
+      taus: DODGE_TAUS,
       playable: Object.keys(world.facts.keys).length > 0,
       takeOver: "again",
       layout: "duel",

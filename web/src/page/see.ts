@@ -5,7 +5,7 @@ import { Random } from "../core/random";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
 import { BACKEND, cardOf } from "./facts";
-import { linkButton, within } from "./link";
+import { clamped, linkButton, within } from "./link";
 import type { Demo } from "./main";
 import { attempt } from "./told";
 
@@ -98,10 +98,10 @@ export const see: Demo = {
     };
 
     const drop = el<HTMLInputElement>("input", { type: "file", accept: "image/*", class: "visually-hidden", id: `file-${facts.id}` });
-    const readFile = async (file: Blob | undefined): Promise<void> => {
+    const readFile = async (file: File | undefined): Promise<void> => {
       if (!file) return;
       const bitmap = await createImageBitmap(file).catch(() => {
-        throw new Told("That file is not a picture that this browser can read.");
+        throw new Told(`${file.name} is not a picture that this browser can read. What is shown is still ${named.textContent}.`);
       });
       const side = Math.min(bitmap.width, bitmap.height);
       const canvas = el<HTMLCanvasElement>("canvas", { width: 64, height: 64 });
@@ -109,7 +109,7 @@ export const see: Demo = {
       context.imageSmoothingQuality = "high";
       context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 64, 64);
       note.textContent = "Your picture, as V makes it out. It stays on your device.";
-      named.textContent = "your picture";
+      named.textContent = `your picture ${file.name}`;
       await look(context.getImageData(0, 0, 64, 64).data);
     };
     const read = (list: FileList | undefined | null): void => void attempt(note, () => readFile(list?.[0]));
@@ -176,7 +176,7 @@ export const see: Demo = {
       ),
     );
     await look(episode.frame(at));
-    if (link.z?.length === facts.latent) take(Float32Array.from(link.z), "the link's latents");
+    if (link.z?.length === facts.latent) take(Float32Array.from(link.z, (value) => clamped(value, -REACH, REACH)), "the link's latents");
     section.dataset.begun = "yes";
     return () => undefined;
   },

@@ -35,7 +35,7 @@ export interface StageOptions {
   seed: number;
   slots: Setting[];
   /** The lowest and highest temperature of the slider; none: there is no slider. */
-  taus?: [number, number];
+  taus?: readonly [number, number];
   /** Whether a person may play the first slot. */
   playable?: boolean;
   /** What a person's first key does: take over where the dream is, or begin the episode again beside the agent. */
@@ -254,7 +254,7 @@ export class Stage implements Playing {
     );
   }
 
-  private temperatureSlider([min, max]: [number, number]): HTMLElement {
+  private temperatureSlider([min, max]: readonly [number, number]): HTMLElement {
     const { element } = slider(
       "Temperature",
       { min, max, step: 0.05, value: this.options.slots[0].tau },
