@@ -95,5 +95,8 @@ export const number = (value: number, digits = 0): string =>
   // No "-0".
   (Number(value.toFixed(digits)) || 0).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
+/** `1 step`, `2 steps`. */
+export const count = (value: number, noun: string): string => `${number(value)} ${noun}${number(value) === "1" ? "" : "s"}`;
+
 /** `car-racing` → `Car racing`. */
 export const title = (id: string): string => (id.charAt(0).toUpperCase() + id.slice(1)).replaceAll("-", " ");

@@ -3,17 +3,18 @@
 import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
 import type { Controller } from "../core/controller";
 import type { World, WorldFacts } from "../core/world";
-import { button, el, number, Screen, slider, title } from "./dom";
+import { button, count, el, Screen, slider, title } from "./dom";
 import { cardOf, Speed } from "./facts";
 import { Tape } from "./gif";
 import { Keys, type Presses } from "./keys";
 import { linkButton, type Link } from "./link";
-import { isCurrent, playIn, type Playing } from "./loop";
+import { playIn, type Playing } from "./loop";
+import { isMeant, press, type Shortcuts } from "./shortcuts";
 import { attempt, sentence } from "./told";
 import { listenToFingers, onPicture } from "./touch";
 
 /** Seconds that a press of "back" takes away, and that a GIF holds. */
-const BACK_SECONDS = 1;
+export const BACK_SECONDS = 1;
 export const GIF_SECONDS = 10;
 /** Seconds that an ended episode stays on the screen before the next begins by itself. */
 const REST_SECONDS = 3;
@@ -47,7 +48,7 @@ export interface StageOptions {
   ended?: (slots: Slot[], seed: number) => string;
 }
 
-export class Stage implements Playing {
+export class Stage implements Playing, Shortcuts {
   readonly element: HTMLElement;
   paused = matchMedia("(prefers-reduced-motion: reduce)").matches;
   private readonly dream: Dream;
@@ -200,9 +201,12 @@ export class Stage implements Playing {
     }
   }
 
+  private result(slot: Slot): string {
+    return this.facts.reward_head ? count(slot.score, "point") : count(slot.steps, "step");
+  }
+
   private endedText(slot: Slot): string {
-    const result = this.facts.reward_head ? `${number(slot.score)} points` : `${number(slot.steps)} steps`;
-    return `${slot.over === "ended" ? "The dream ended" : "Time is up"} after ${result}.`;
+    return `${slot.over === "ended" ? "The dream ended" : "Time is up"} after ${this.result(slot)}.`;
   }
 
   private async show(): Promise<void> {
@@ -224,7 +228,7 @@ export class Stage implements Playing {
 
   private showHud(slot: Slot, i: number): void {
     const hud = this.huds[i];
-    hud.text.textContent = this.facts.reward_head ? `${number(slot.score)} points` : `${number(slot.steps)} steps`;
+    hud.text.textContent = this.result(slot);
     if (hud.health) hud.health.style.width = `${Math.max(0, slot.health) / FULL_HEALTH * 100}%`;
     hud.figure.classList.toggle("hit", slot.damage > 0);
     hud.figure.classList.toggle("over", !!slot.over);
@@ -271,7 +275,7 @@ export class Stage implements Playing {
     return el("p.facts", {}, this.speed.element, this.seedText, ...cardOf(this.facts));
   }
 
-  private pause(): void {
+  pause(): void {
     this.paused = !this.paused;
     this.showPaused();
   }
@@ -280,7 +284,7 @@ export class Stage implements Playing {
     this.pauseButton.textContent = this.paused ? "Go on" : "Pause";
   }
 
-  private rewind(): void {
+  rewind(): void {
     void this.do(async () => {
       const back = Math.min(Math.round(BACK_SECONDS * this.fps()), this.past.length);
       if (!back) return;
@@ -339,27 +343,20 @@ export class Stage implements Playing {
   }
 
   private readonly keyDown = (event: KeyboardEvent): void => {
-    if (!isCurrent(this.section) || !this.element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target as HTMLElement;
-    const elsewhere = target !== document.body && !this.frame.contains(target);
-    // A slider and a button have keys of their own.
-    if (elsewhere && (target.matches("input, textarea, select, [role=radio]") || event.key === " " || event.key === "Enter")) return;
+    if (!isMeant(event, this.section, this.element, this.frame)) return;
     const name = this.options.playable ? this.keys.nameOf(event) : undefined;
-    const vertical = name === "up" || name === "down";
-    const mine = this.options.slots[0].who === "you" || this.frame.contains(target);
-    if (name && (!vertical || mine)) {
+    if (name && (this.isSeen() || (name !== "up" && name !== "down"))) {
       event.preventDefault();
       this.keys.down.add(name);
       if (!event.repeat) this.takeOver();
-    } else if (event.key === " ") {
-      event.preventDefault();
-      this.pause();
-    } else if (event.key === "Backspace") {
-      event.preventDefault();
-      this.rewind();
-    } else if (event.key === "n" || event.key === "N") this.another();
-    else if ((event.key === "m" || event.key === "M") && this.options.playable) this.switchPlayer();
+    } else if (!press(event, this) && (event.key === "m" || event.key === "M") && this.options.playable) this.switchPlayer();
   };
+
+  /** Whether the pictures' middle is in the window: until then ↑ and ↓ scroll the page. */
+  private isSeen(): boolean {
+    const { top, bottom } = this.frame.getBoundingClientRect();
+    return top + bottom > 0 && top + bottom < 2 * innerHeight;
+  }
 
   private readonly keyUp = (event: KeyboardEvent): void => {
     const name = this.keys.nameOf(event);
