@@ -10,7 +10,7 @@ import { playIn } from "./loop";
 import type { Demo } from "./main";
 import { isMeant, press, type Shortcuts } from "./shortcuts";
 import { BACK_SECONDS, GIF_SECONDS } from "./stage";
-import { attempt, sentence } from "./told";
+import { attempt, SAVED, say, sentence } from "./told";
 
 /** Seconds that both pictures stay as they are at the recording's end. */
 const REST_SECONDS = 3;
@@ -61,12 +61,14 @@ export const beside: Demo = {
     let past: Slot[] = [];
     let branch = 0;
     let rested = 0;
+    let told = "";
     /** Seconds that were played, also before the last jump: the tape's clock. */
     let played = 0;
     const begin = (): void => {
       t = from;
       past = [];
       rested = 0;
+      told = "";
       dream.goOn([moments[from]], [turn]);
       message.textContent = "";
       seed.textContent = `the dream's dice: seed ${turn}`;
@@ -101,13 +103,15 @@ export const beside: Demo = {
             begin();
           } else {
             const most = Math.min(steps, episode.steps - t);
-            await speed.steps(most, async () => {
+            const goOn = async (): Promise<void> => {
               for (let i = 0; i < most; i++, t++) {
                 past.push(copySlot(dream.slots[0]));
                 await dream.step([episode.actions.subarray(t * action, (t + 1) * action)]);
               }
-            });
-            message.textContent = ended();
+            };
+            await (dream.slots[0].over ? goOn() : speed.steps(most, goOn));
+            const text = ended();
+            if (text !== told) message.textContent = told = text;
           }
           await show();
           speed.tell(facts.fps);
@@ -145,6 +149,7 @@ export const beside: Demo = {
         dream.goOn([past[past.length - back]], [turn + 1_000_003 * branch]);
         past.length -= back;
         rested = 0;
+        told = "";
         played = Math.max(played - back / facts.fps, 0);
         message.textContent = "";
         await show();
@@ -157,7 +162,10 @@ export const beside: Demo = {
       turn += 1;
       anew();
     };
-    const saveGif = async (): Promise<void> => void (await tape.save(`beside-${facts.id}-${turn}.gif`));
+    const saveGif = async (): Promise<void> => {
+      await tape.save(`beside-${facts.id}-${turn}.gif`);
+      say(message, SAVED);
+    };
     const moment = slider(
       "Dream on from",
       { min: 0, max: episode.steps - 1, step: 1, value: from },
@@ -192,7 +200,7 @@ export const beside: Demo = {
           button("From that moment again", "Dream on from there again, with the same dice", anew),
           button("With other dice", "Dream on from there, another way (N)", another),
           button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF, the game beside the dream`, () => void attempt(message, saveGif)),
-          linkButton(() => ({ demo: "beside", world: facts.id, seed: turn, tau: dream.temperatures[0], at: from }), message),
+          linkButton(() => ({ demo: "beside", world: facts.id, seed: turn, tau: dream.temperatures[0], at: from }), message, "A link to this dream: the moment, the dice's seed and the temperature"),
         ),
         message,
         el("p.facts", {}, speed.element, seed, el("span", {}, `the recorded game was played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"} (game ${facts.episode!.seed})`), ...cardOf(facts)),

@@ -35,9 +35,10 @@ export function slider(
   const element = el("label.slider", {}, el("span", {}, label), input, output);
   return {
     element,
+    /** Also what lies beyond the slider's ends is shown as it is. */
     set(to: number) {
       input.value = String(to);
-      output.textContent = show(input.valueAsNumber);
+      output.textContent = show(to);
     },
   };
 }

@@ -13,6 +13,7 @@ import { loadFacts, World, type WorldFacts } from "../core/world";
 import { beside } from "./beside";
 import { cheat } from "./cheat";
 import { choice, el, title } from "./dom";
+import { giveFocusBack } from "./focus";
 import { learn } from "./learn";
 import { readLink, type Link } from "./link";
 import { playIn, startLoop, watch } from "./loop";
@@ -125,6 +126,7 @@ function keepThePage(): void {
 async function main(): Promise<void> {
   window.pageRuns = true;
   keepThePage();
+  giveFocusBack();
   const demos = document.getElementById("demos")!;
   try {
     void start(root).catch(() => undefined);

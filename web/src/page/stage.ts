@@ -10,7 +10,7 @@ import { Keys, type Presses } from "./keys";
 import { linkButton, type Link } from "./link";
 import { playIn, type Playing } from "./loop";
 import { isMeant, press, type Shortcuts } from "./shortcuts";
-import { attempt, sentence } from "./told";
+import { attempt, SAVED, say, sentence } from "./told";
 import { listenToFingers, onPicture } from "./touch";
 
 /** Seconds that a press of "back" takes away, and that a GIF holds. */
@@ -84,7 +84,7 @@ export class Stage implements Playing, Shortcuts {
     this.frame = el(`div.screens.${options.layout ?? "one"}`, { tabindex: options.playable ? 0 : undefined }, ...figures);
     if (options.playable) {
       this.frame.setAttribute("role", "application");
-      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. The keys of the game take over from the agent.`);
+      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. ${options.slots[0].agent ? "The keys of the game take over from the agent." : "The keys of the game play."}`);
       const picture = this.screens[0].canvas;
       const onFrame = (event: PointerEvent) => onPicture(event, picture.getBoundingClientRect(), this.keys.names);
       listenToFingers(this.frame, this.keys, onFrame, () => this.takeOver());
@@ -101,7 +101,7 @@ export class Stage implements Playing, Shortcuts {
     }
     tools.append(
       button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF`, () => void attempt(this.message, () => this.saveGif())),
-      linkButton(() => this.link(), this.message),
+      linkButton(() => this.link(), this.message, "A link to this beginning: seed and temperature"),
     );
     this.element = el("div.stage", {}, this.frame);
     if (options.playable && this.keys.names.length) this.element.append(this.pads());
@@ -327,14 +327,16 @@ export class Stage implements Playing, Shortcuts {
     const { who } = this.options.slots[0];
     this.section.dataset.who = who;
     if (!this.whoButton) return;
-    this.whoButton.textContent = who === "you" ? "Let the agent play" : "Let me play";
+    const agent = this.options.slots[0].agent;
+    this.whoButton.textContent = who !== "you" ? "Let me play" : agent ? "Let the agent play" : "Let go of the keys";
     if (!this.options.slots[0].caption || this.options.takeOver) {
-      this.huds[0].element.querySelector(".name")!.textContent = who === "you" ? "you" : "the agent";
+      this.huds[0].element.querySelector(".name")!.textContent = who === "you" ? "you" : agent ? "the agent" : "nobody plays";
     }
   }
 
   private async saveGif(): Promise<void> {
     this.section.dataset.gif = String(await this.tape.save(`dream-${this.facts.id}-${this.seed}.gif`));
+    say(this.message, SAVED);
   }
 
   private link(): Link {
@@ -378,6 +380,12 @@ export class Stage implements Playing, Shortcuts {
       return name ? { [name]: 1 } : undefined;
     };
     listenToFingers(pads, this.keys, under, () => this.takeOver());
+    const held = (): void => {
+      const fingers = [...this.keys.fingers.values()];
+      for (const pad of pads.querySelectorAll<HTMLElement>(".pad")) pad.classList.toggle("held", fingers.some((each) => each[pad.dataset.name!] === 1));
+    };
+    // After what these mean for the fingers: they have come up from the pads, or from the picture.
+    for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) this.element.addEventListener(kind, held);
     return pads;
   }
 
