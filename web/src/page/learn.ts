@@ -79,7 +79,7 @@ function aboutCurve(facts: WorldFacts): string {
   if (roundsOf(curve) < 2) return dot;
   const scored = new Set(curve.map((point) => point.round));
   const gaps = scored.size < roundsOf(curve) ? " Some rounds were not scored, and have no dot." : "";
-  return `${dot} A <b>round</b> is: the agent plays the real game, V and M learn from what it saw, and C learns on with them. Dots of one round are joined; between two rounds the line breaks.${gaps}`;
+  return `${dot} A <b>round</b> is: the agent (in the first round a random player) plays the real game, V and M learn from what it saw, and C learns on with them. Dots of one round are joined; between two rounds the line breaks.${gaps}`;
 }
 
 export const learn: Demo = {
