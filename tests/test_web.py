@@ -589,7 +589,9 @@ def test_every_section_has_a_link_that_shows_the_same_and_the_card(browser, addr
         page = told.page
         for demo in DEMOS:
             begun(page, demo)
-            assert re.search(r"over 1,000 episodes\s+V [0-9a-f]{8}, M [0-9a-f]{8}", page.inner_text(f"#{demo} .facts"))
+            assert re.search(
+                r"over 1,000 episodes\s+\(a mean ±.*\)\s+V [0-9a-f]{8}, M [0-9a-f]{8}", page.inner_text(f"#{demo} .facts")
+            )
             page.wait_for_function(
                 "demo => document.querySelector(`#${demo} .speed`).textContent.includes('WebAssembly')", arg=demo
             )
