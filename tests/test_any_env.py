@@ -367,7 +367,7 @@ def test_choices_are_never_mixed_and_a_persons_keys_choose(cart_pole, tmp_path):
     session = Session(wm.load(cart_pole), PlayConfig(world="dream"))
     for keys, action in (({"right"}, [0, 1]), ({"left"}, [1, 0]), (set(), [1, 0])):
         session.restart()  # this M's dreams end at once
-        session.step(frozenset(keys))
+        session.step(dict.fromkeys(keys, 1.0))
         assert session.action.tolist() == action
     session.close()
 

@@ -340,7 +340,8 @@ def test_a_clone_of_both_and_a_folder_of_neither_are_refused(clone, tmp_path, ca
 def test_its_logs_are_curves(clone, tmp_path):
     assert main(["plot", str(clone / "doomrnn"), "--out", str(tmp_path / "both")]) == 0
     names = {path.name for path in (tmp_path / "both").iterdir()}
-    assert names == {f"{name}.{kind}" for name in ("doomrnn.cma.16.64.hist", "traversals") for kind in ("png", "svg")}
+    drawn = {f"{name}.{kind}" for name in ("doomrnn.cma.16.64.hist", "traversals", "summary") for kind in ("png", "svg")}
+    assert names == {*drawn, "report.html"}
     logs = tmp_path / "logs"
     logs.mkdir()
     rows = [[t, 60 * t, 300.0 + t, 100.0, 500.0, 80.0, 0.1, 300.0, 500] for t in range(1, 51)]

@@ -64,8 +64,9 @@ def test_a_tasks_name_is_its_shipped_agent(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
     assert main(["plot", "car-racing"]) == 0
     said = capsys.readouterr()
-    assert said.out.split() == ["car-racing-plots/traversals.png", "car-racing-plots/traversals.svg"]
-    assert said.err == "car-racing: a model alone: losses, curves and frames are a run's, and are not drawn\n"
+    names = ["traversals.png", "traversals.svg", "summary.png", "summary.svg", "report.html"]
+    assert said.out.split() == [f"car-racing-plots/{name}" for name in names]
+    assert said.err.endswith("car-racing: a model alone: losses, curves and frames are a run's, and are not drawn\n")
     assert main(["fidelity", "car-racing"]) == 2
     assert "'worldmodels reproduce car-racing' makes one" in capsys.readouterr().err
     for verb, flags in (("inspect", []), ("plot", []), ("fidelity", []), ("video", ["--out", "x.mp4"]), ("evaluate", [])):

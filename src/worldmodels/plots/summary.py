@@ -58,7 +58,9 @@ def shown_run(run: Run, agent: Agent | None) -> Shown:
 def shown_model(agent: Agent, what: str) -> Shown:
     """Returns what there is of a model's folder: V, M and C, and the scores beside them."""
     scores = agent.card.get("evaluation", {})
-    return Shown(agent.task.name, what, None, agent, scores if isinstance(scores, Mapping) else {})
+    # A file from elsewhere may have the means alone.
+    scored = {name: row for name, row in scores.items() if "returns" in row} if isinstance(scores, Mapping) else {}
+    return Shown(agent.task.name, what, None, agent, scored)
 
 
 def draw_summary(shown: Shown) -> Figure | None:

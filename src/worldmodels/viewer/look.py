@@ -18,9 +18,19 @@ ACCENT, WARM, GOOD = (86, 180, 233), (230, 159, 0), (0, 158, 115)
 SMALLEST = 9
 
 
-@functools.cache
 def font(size: int, bold: bool = False) -> pygame.font.Font:
     """Returns DejaVu Sans, which Matplotlib brings along: it has Greek letters and arrows."""
+    found = _made(size, bold)
+    try:
+        found.get_height()
+    except pygame.error:  # an environment that was closed has ended pygame, and all fonts with it
+        _made.cache_clear()
+        found = _made(size, bold)
+    return found
+
+
+@functools.cache
+def _made(size: int, bold: bool) -> pygame.font.Font:
     pygame.font.init()
     found = importlib.util.find_spec("matplotlib")
     assert found is not None

@@ -8,8 +8,12 @@ import { Tape } from "./gif";
 import { linkButton, TAUS, tauOf, within } from "./link";
 import { playIn } from "./loop";
 import type { Demo } from "./main";
-import { GIF_SECONDS } from "./stage";
-import { attempt, sentence } from "./told";
+import { isMeant, press, type Shortcuts } from "./shortcuts";
+import { BACK_SECONDS, GIF_SECONDS } from "./stage";
+import { attempt, SAVED, say, sentence } from "./told";
+
+/** Seconds that both pictures stay as they are at the recording's end. */
+const REST_SECONDS = 3;
 
 export const beside: Demo = {
   id: "beside",
@@ -53,12 +57,21 @@ export const beside: Demo = {
     const caption = el("span.name", {}, "the dream");
     const since = el("span.score", {}, " ");
     const at = el("span.score", {}, " ");
+    const dreamtFigure = el("figure.screen", {}, dreamt.canvas, el("figcaption", {}, caption, since));
+    let past: Slot[] = [];
+    let branch = 0;
+    let rested = 0;
+    let told = "";
+    /** Seconds that were played, also before the last jump: the tape's clock. */
+    let played = 0;
     const begin = (): void => {
       t = from;
+      past = [];
+      rested = 0;
+      told = "";
       dream.goOn([moments[from]], [turn]);
-      tape.clear();
       message.textContent = "";
-      seed.textContent = `seed ${turn}`;
+      seed.textContent = `the dream's dice: seed ${turn}`;
     };
     const show = async (): Promise<void> => {
       const both = new Uint8Array(2 * 64 * 64 * 4);
@@ -66,7 +79,8 @@ export const beside: Demo = {
       both.set(await speed.frame(() => dream.decode()), both.length / 2);
       real.show(both.subarray(0, both.length / 2));
       dreamt.show(both.subarray(both.length / 2));
-      tape.add(t / facts.fps, both);
+      tape.add(played, both);
+      dreamtFigure.classList.toggle("over", !!dream.slots[0].over);
       at.textContent = `${(t / facts.fps).toFixed(1)} s`;
       since.textContent = `+ ${((t - from) / facts.fps).toFixed(1)} s`;
       section.dataset.steps = String(t);
@@ -82,20 +96,38 @@ export const beside: Demo = {
       paused: matchMedia("(prefers-reduced-motion: reduce)").matches,
       play: (steps: number) =>
         queue(async () => {
-          if (t >= episode.steps || dream.slots[0].over) begin();
-          else {
+          played += steps / facts.fps;
+          if (t >= episode.steps) {
+            rested += steps / facts.fps;
+            if (rested < REST_SECONDS) return;
+            begin();
+          } else {
             const most = Math.min(steps, episode.steps - t);
-            await speed.steps(most, async () => {
-              for (let i = 0; i < most && !dream.slots[0].over; i++, t++) {
+            const goOn = async (): Promise<void> => {
+              for (let i = 0; i < most; i++, t++) {
+                past.push(copySlot(dream.slots[0]));
                 await dream.step([episode.actions.subarray(t * action, (t + 1) * action)]);
               }
-            });
+            };
+            await (dream.slots[0].over ? goOn() : speed.steps(most, goOn));
+            const text = ended();
+            if (text !== told) message.textContent = told = text;
           }
           await show();
           speed.tell(facts.fps);
         }),
     };
-    const pause = button("Pause", "Pause or go on", () => rest(!playing.paused));
+    /** What has ended, in a sentence. */
+    const ended = (): string => {
+      const { over, steps } = dream.slots[0];
+      const seconds = `${((steps - from) / facts.fps).toFixed(1)} s`;
+      const hurt = facts.hit_damages.length > 0;
+      const dreamEnds = over !== "ended" ? "" : hurt ? `In the dream the player was hit, and died after ${seconds}.` : `The dream ended after ${seconds}.`;
+      if (t < episode.steps) return dreamEnds && `${dreamEnds} The real game goes on…`;
+      const died = hurt && moments[episode.steps].health <= 0;
+      return `${dreamEnds} ${died ? "In the real game the player died here." : "Here the recording ends."} In a moment both begin again at ${(from / facts.fps).toFixed(1)} s.`.trim();
+    };
+    const pause = button("Pause", "Pause or go on (Space)", () => rest(!playing.paused));
     const rest = (paused: boolean): void => {
       playing.paused = paused;
       pause.textContent = paused ? "Go on" : "Pause";
@@ -104,13 +136,36 @@ export const beside: Demo = {
     const again = (): void =>
       void queue(async () => {
         begin();
+        tape.clear();
+        await show();
+      });
+    const rewind = (): void =>
+      void queue(async () => {
+        const back = Math.min(Math.round(BACK_SECONDS * facts.fps), past.length);
+        if (!back) return;
+        t -= back;
+        branch += 1;
+        // Other dice than before.
+        dream.goOn([past[past.length - back]], [turn + 1_000_003 * branch]);
+        past.length -= back;
+        rested = 0;
+        told = "";
+        played = Math.max(played - back / facts.fps, 0);
+        message.textContent = "";
         await show();
       });
     const anew = (): void => {
       rest(false);
       again();
     };
-    const saveGif = async (): Promise<void> => void (await tape.save(`beside-${facts.id}-${turn}.gif`));
+    const another = (): void => {
+      turn += 1;
+      anew();
+    };
+    const saveGif = async (): Promise<void> => {
+      await tape.save(`beside-${facts.id}-${turn}.gif`);
+      say(message, SAVED);
+    };
     const moment = slider(
       "Dream on from",
       { min: 0, max: episode.steps - 1, step: 1, value: from },
@@ -134,7 +189,7 @@ export const beside: Demo = {
           "div.screens.duel",
           {},
           el("figure.screen", {}, real.canvas, el("figcaption", {}, el("span.name", {}, "the real game"), at)),
-          el("figure.screen", {}, dreamt.canvas, el("figcaption", {}, caption, since)),
+          dreamtFigure,
         ),
         moment.element,
         tau.element,
@@ -143,21 +198,21 @@ export const beside: Demo = {
           {},
           pause,
           button("From that moment again", "Dream on from there again, with the same dice", anew),
-          button("With other dice", "Dream on from there, another way", () => {
-            turn += 1;
-            anew();
-          }),
+          button("With other dice", "Dream on from there, another way (N)", another),
           button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF, the game beside the dream`, () => void attempt(message, saveGif)),
-          linkButton(() => ({ demo: "beside", world: facts.id, seed: turn, tau: dream.temperatures[0], at: from }), message),
+          linkButton(() => ({ demo: "beside", world: facts.id, seed: turn, tau: dream.temperatures[0], at: from }), message, "A link to this dream: the moment, the dice's seed and the temperature"),
         ),
         message,
-        el("p.facts", {}, speed.element, seed, el("span", {}, `the recorded game: seed ${facts.episode!.seed}, played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"}`), ...cardOf(facts)),
+        el("p.facts", {}, speed.element, seed, el("span", {}, `the recorded game was played by ${facts.episode!.who === "agent" ? "the agent" : "a random player"} (game ${facts.episode!.seed})`), ...cardOf(facts)),
       ),
     );
     begin();
     await show();
     section.dataset.begun = "yes";
     playIn(section, playing);
-    return () => undefined;
+    const keys: Shortcuts = { pause: () => rest(!playing.paused), rewind, another };
+    const keyDown = (event: KeyboardEvent): void => void (isMeant(event, section, place) && press(event, keys));
+    document.addEventListener("keydown", keyDown);
+    return () => document.removeEventListener("keydown", keyDown);
   },
 };

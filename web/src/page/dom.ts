@@ -35,9 +35,10 @@ export function slider(
   const element = el("label.slider", {}, el("span", {}, label), input, output);
   return {
     element,
+    /** Also what lies beyond the slider's ends is shown as it is. */
     set(to: number) {
       input.value = String(to);
-      output.textContent = show(input.valueAsNumber);
+      output.textContent = show(to);
     },
   };
 }
@@ -94,6 +95,9 @@ export class Screen {
 export const number = (value: number, digits = 0): string =>
   // No "-0".
   (Number(value.toFixed(digits)) || 0).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
+/** `1 step`, `2 steps`. */
+export const count = (value: number, noun: string): string => `${number(value)} ${noun}${number(value) === "1" ? "" : "s"}`;
 
 /** `car-racing` → `Car racing`. */
 export const title = (id: string): string => (id.charAt(0).toUpperCase() + id.slice(1)).replaceAll("-", " ");

@@ -1,7 +1,7 @@
 /** The line under a demo: how fast it is, on what, which seed, and the model's card. */
 
 import type { WorldFacts } from "../core/world";
-import { el, number } from "./dom";
+import { count, el, number } from "./dom";
 
 export const BACKEND = "WebAssembly SIMD on one thread";
 
@@ -39,12 +39,13 @@ export function cardOf(facts: WorldFacts): HTMLElement[] {
   const scores = facts.scores.map((score) => {
     const where = score.world === "real" ? "real game" : `dream at temperature ${score.temperature}`;
     const who = score.agent === "random" ? "a random player" : "the agent";
-    return `${who} in the ${where}: ${number(score.mean)} ± ${number(score.std)} over ${number(score.episodes)} episodes`;
+    return `${who} in the ${where}: ${number(score.mean)} ± ${number(score.std)} over ${count(score.episodes, "episode")}`;
   });
   const hashes = Object.entries({ V: "vae", M: "rnn", C: "controller" })
     .filter(([, part]) => facts.hashes[part])
     .map(([name, part]) => `${name} ${facts.hashes[part].slice(0, 8)}`);
   const found = scores.map((score) => el("span", {}, score));
-  if (hashes.length) found.push(el("span", { title: "the first digits of each part's SHA-256" }, hashes.join(", ")));
+  if (scores.length) found.push(el("span", {}, "(a mean ± how far single episodes usually lie from it)"));
+  if (hashes.length) found.push(el("span", {}, `${hashes.join(", ")} (their versions: the first digits of each file's SHA-256)`));
   return found;
 }

@@ -2,8 +2,8 @@
 
 import { Told } from "../core/files";
 
-/** Milliseconds between two of the GIF's pictures. */
-const DELAY = 60;
+/** Seconds between two of the GIF's pictures, at least; the last picture stays as long. */
+const DELAY = 0.06;
 const SIDE = 64;
 
 /** Keeps the last pictures, with their times in seconds of the dream: one screen, or several side by side. */
@@ -15,7 +15,7 @@ export class Tape {
   /** @param pixels RGBA [screens, 64, 64, 4]. */
   add(time: number, pixels: Uint8Array): void {
     const last = this.frames.at(-1);
-    if (last && time >= last.time && time - last.time < DELAY / 1000 - 0.001) return;
+    if (last && time >= last.time && time - last.time < DELAY - 0.001) return;
     // What was taken back has not happened.
     while (this.frames.length && this.frames.at(-1)!.time >= time) this.frames.pop();
     this.frames.push({ time, pixels: pixels.slice() });
@@ -45,7 +45,9 @@ export class Tape {
       sample.set(this.frames[which].pixels, i * size);
     }
     const palette = quantize(sample, 256);
-    for (const { pixels } of this.frames) {
+    // A GIF counts in hundredths of a second. Rounded times, not rounded delays: so the sum is right.
+    const begins = [...this.frames.map(({ time }) => time), this.frames.at(-1)!.time + DELAY].map((time) => Math.round(100 * time));
+    for (const [i, { pixels }] of this.frames.entries()) {
       const small = applyPalette(pixels, palette);
       const large = new Uint8Array(width * height);
       for (let y = 0; y < height; y++) {
@@ -55,7 +57,7 @@ export class Tape {
           large[y * width + x] = small[Math.floor(column / SIDE) * SIDE * SIDE + row + (column % SIDE)];
         }
       }
-      encoder.writeFrame(large, width, height, { palette, delay: DELAY });
+      encoder.writeFrame(large, width, height, { palette, delay: 10 * (begins[i + 1] - begins[i]) });
     }
     encoder.finish();
     return new Blob([encoder.bytes() as BlobPart], { type: "image/gif" });

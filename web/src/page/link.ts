@@ -1,7 +1,7 @@
 /** The address: which demo stands alone, and with which world, seed, temperature and choices it begins. */
 
 import { button } from "./dom";
-import { attempt } from "./told";
+import { attempt, say } from "./told";
 
 export interface Link {
   demo?: string;
@@ -59,17 +59,17 @@ export function addressOf(link: Link): string {
   return url.href;
 }
 
-/** A button that copies the address of what is seen; `message` says so. */
-export function linkButton(link: () => Link, message: HTMLElement): HTMLButtonElement {
+/** A button that copies the address of what is seen; `title` says what that address brings back, `message` that it is copied. */
+export function linkButton(link: () => Link, message: HTMLElement, title: string, alsoSay = (): string => ""): HTMLButtonElement {
   const copy = async (): Promise<void> => {
     const address = addressOf(link());
     try {
       await navigator.clipboard.writeText(address);
-      message.textContent = "The link is copied.";
+      say(message, `The link is copied.${alsoSay()}`);
     } catch {
       history.replaceState(null, "", address);
-      message.textContent = "The link is in the address bar.";
+      say(message, `The link is in the address bar.${alsoSay()}`);
     }
   };
-  return button("Copy the link", "An address that shows the same again", () => void attempt(message, copy));
+  return button("Copy the link", title, () => void attempt(message, copy));
 }

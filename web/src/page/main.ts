@@ -14,6 +14,7 @@ import { loadFacts, World, type WorldFacts } from "../core/world";
 import { beside } from "./beside";
 import { cheat } from "./cheat";
 import { choice, el, title } from "./dom";
+import { giveFocusBack } from "./focus";
 import { learn } from "./learn";
 import { readLink, type Link } from "./link";
 import { playIn, startLoop, watch } from "./loop";
@@ -141,6 +142,7 @@ async function main(): Promise<void> {
   window.pageRuns = true;
   keepThePage();
   checkStyle();
+  giveFocusBack();
   const demos = document.getElementById("demos")!;
   try {
     void start(root).catch(() => undefined);

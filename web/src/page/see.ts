@@ -26,11 +26,12 @@ export const see: Demo = {
   async fill(section, place, world, link) {
     const { facts } = world;
     const [episode] = await Promise.all([recorded(world), world.loadEncoder()]);
-    // Each draw has the next seed, so that the address tells the next one too.
+    // The next draw's; each draw has its own.
     let seed = link.seed ?? 1;
+    let own = false;
     const normals = (): Float32Array => {
       const random = new Random(seed);
-      seedText.textContent = `seed ${++seed}`;
+      seedText.textContent = `this draw: seed ${seed++}`;
       return mu.map(() => random.normal());
     };
     let at = within(link.at, 0, episode.steps) ?? Math.round(episode.steps / 2);
@@ -44,7 +45,7 @@ export const see: Demo = {
     let wanted = false;
     const what = el("span.name", {}, "from its latents");
     const speed = el("span.speed", {}, "…");
-    const seedText = el("span.seed", {}, `seed ${seed}`);
+    const seedText = el("span.seed", {}, "nothing is drawn by chance yet");
 
     const order = facts.latent_order;
     const sliders = order.map((latent, i) =>
@@ -110,6 +111,7 @@ export const see: Demo = {
       context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 64, 64);
       note.textContent = "Your picture, as V makes it out. It stays on your device.";
       named.textContent = `your picture ${file.name}`;
+      own = true;
       await look(context.getImageData(0, 0, 64, 64).data);
     };
     const read = (list: FileList | undefined | null): void => void attempt(note, () => readFile(list?.[0]));
@@ -133,6 +135,7 @@ export const see: Demo = {
       (value) => `${(value / facts.fps).toFixed(1)} s`,
       (value) => {
         at = value;
+        own = false;
         note.textContent = "";
         named.textContent = "the real game";
         void attempt(note, () => look(episode.frame(value)));
@@ -167,7 +170,7 @@ export const see: Demo = {
           el("label.button", { for: drop.id, title: "Choose a picture of your own" }, "Your own picture"),
           drop,
           sliders.length > FIRST && more,
-          linkButton(() => ({ demo: "see", world: facts.id, seed, at, z: z.every((value, i) => value === mu[i]) ? undefined : [...z].map((value) => Number(value.toFixed(2))) }), note),
+          linkButton(() => ({ demo: "see", world: facts.id, seed, at, z: !own && z.every((value, i) => value === mu[i]) ? undefined : [...z].map((value) => Number(value.toFixed(2))) }), note, "A link to this moment of the game and to the sliders' latents", () => (own ? " Your picture is not in it: the link has only the latents." : "")),
         ),
         note,
         el("div.latents", {}, ...sliders.slice(0, FIRST).map((each) => each.element)),

@@ -3,17 +3,18 @@
 import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
 import type { Controller } from "../core/controller";
 import type { World, WorldFacts } from "../core/world";
-import { button, el, number, Screen, slider, title } from "./dom";
+import { button, count, el, Screen, slider, title } from "./dom";
 import { cardOf, Speed } from "./facts";
 import { Tape } from "./gif";
 import { Keys, type Presses } from "./keys";
 import { linkButton, type Link } from "./link";
-import { isCurrent, playIn, type Playing } from "./loop";
-import { attempt, sentence } from "./told";
+import { playIn, type Playing } from "./loop";
+import { isMeant, press, type Shortcuts } from "./shortcuts";
+import { attempt, SAVED, say, sentence } from "./told";
 import { listenToFingers, onPicture } from "./touch";
 
 /** Seconds that a press of "back" takes away, and that a GIF holds. */
-const BACK_SECONDS = 1;
+export const BACK_SECONDS = 1;
 export const GIF_SECONDS = 10;
 /** Seconds that an ended episode stays on the screen before the next begins by itself. */
 const REST_SECONDS = 3;
@@ -47,7 +48,7 @@ export interface StageOptions {
   ended?: (slots: Slot[], seed: number) => string;
 }
 
-export class Stage implements Playing {
+export class Stage implements Playing, Shortcuts {
   readonly element: HTMLElement;
   paused = matchMedia("(prefers-reduced-motion: reduce)").matches;
   private readonly dream: Dream;
@@ -83,7 +84,7 @@ export class Stage implements Playing {
     this.frame = el(`div.screens.${options.layout ?? "one"}`, { tabindex: options.playable ? 0 : undefined }, ...figures);
     if (options.playable) {
       this.frame.setAttribute("role", "application");
-      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. The keys of the game take over from the agent.`);
+      this.frame.setAttribute("aria-label", `The dream of ${title(facts.task)}. ${options.slots[0].agent ? "The keys of the game take over from the agent." : "The keys of the game play."}`);
       const picture = this.screens[0].canvas;
       const onFrame = (event: PointerEvent) => onPicture(event, picture.getBoundingClientRect(), this.keys.names);
       listenToFingers(this.frame, this.keys, onFrame, () => this.takeOver());
@@ -100,7 +101,7 @@ export class Stage implements Playing {
     }
     tools.append(
       button("Save a GIF", `The last ${GIF_SECONDS} seconds as a GIF`, () => void attempt(this.message, () => this.saveGif())),
-      linkButton(() => this.link(), this.message),
+      linkButton(() => this.link(), this.message, "A link to this beginning: seed and temperature"),
     );
     this.element = el("div.stage", {}, this.frame);
     if (options.playable && this.keys.names.length) this.element.append(this.pads());
@@ -200,9 +201,12 @@ export class Stage implements Playing {
     }
   }
 
+  private result(slot: Slot): string {
+    return this.facts.reward_head ? count(slot.score, "point") : count(slot.steps, "step");
+  }
+
   private endedText(slot: Slot): string {
-    const result = this.facts.reward_head ? `${number(slot.score)} points` : `${number(slot.steps)} steps`;
-    return `${slot.over === "ended" ? "The dream ended" : "Time is up"} after ${result}.`;
+    return `${slot.over === "ended" ? "The dream ended" : "Time is up"} after ${this.result(slot)}.`;
   }
 
   private async show(): Promise<void> {
@@ -224,7 +228,7 @@ export class Stage implements Playing {
 
   private showHud(slot: Slot, i: number): void {
     const hud = this.huds[i];
-    hud.text.textContent = this.facts.reward_head ? `${number(slot.score)} points` : `${number(slot.steps)} steps`;
+    hud.text.textContent = this.result(slot);
     if (hud.health) hud.health.style.width = `${Math.max(0, slot.health) / FULL_HEALTH * 100}%`;
     hud.figure.classList.toggle("hit", slot.damage > 0);
     hud.figure.classList.toggle("over", !!slot.over);
@@ -271,7 +275,7 @@ export class Stage implements Playing {
     return el("p.facts", {}, this.speed.element, this.seedText, ...cardOf(this.facts));
   }
 
-  private pause(): void {
+  pause(): void {
     this.paused = !this.paused;
     this.showPaused();
   }
@@ -280,7 +284,7 @@ export class Stage implements Playing {
     this.pauseButton.textContent = this.paused ? "Go on" : "Pause";
   }
 
-  private rewind(): void {
+  rewind(): void {
     void this.do(async () => {
       const back = Math.min(Math.round(BACK_SECONDS * this.fps()), this.past.length);
       if (!back) return;
@@ -323,14 +327,16 @@ export class Stage implements Playing {
     const { who } = this.options.slots[0];
     this.section.dataset.who = who;
     if (!this.whoButton) return;
-    this.whoButton.textContent = who === "you" ? "Let the agent play" : "Let me play";
+    const agent = this.options.slots[0].agent;
+    this.whoButton.textContent = who !== "you" ? "Let me play" : agent ? "Let the agent play" : "Let go of the keys";
     if (!this.options.slots[0].caption || this.options.takeOver) {
-      this.huds[0].element.querySelector(".name")!.textContent = who === "you" ? "you" : "the agent";
+      this.huds[0].element.querySelector(".name")!.textContent = who === "you" ? "you" : agent ? "the agent" : "nobody plays";
     }
   }
 
   private async saveGif(): Promise<void> {
     this.section.dataset.gif = String(await this.tape.save(`dream-${this.facts.id}-${this.seed}.gif`));
+    say(this.message, SAVED);
   }
 
   private link(): Link {
@@ -339,27 +345,20 @@ export class Stage implements Playing {
   }
 
   private readonly keyDown = (event: KeyboardEvent): void => {
-    if (!isCurrent(this.section) || !this.element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
-    const target = event.target as HTMLElement;
-    const elsewhere = target !== document.body && !this.frame.contains(target);
-    // A slider and a button have keys of their own.
-    if (elsewhere && (target.matches("input, textarea, select, [role=radio]") || event.key === " " || event.key === "Enter")) return;
+    if (!isMeant(event, this.section, this.element, this.frame)) return;
     const name = this.options.playable ? this.keys.nameOf(event) : undefined;
-    const vertical = name === "up" || name === "down";
-    const mine = this.options.slots[0].who === "you" || this.frame.contains(target);
-    if (name && (!vertical || mine)) {
+    if (name && (this.isSeen() || (name !== "up" && name !== "down"))) {
       event.preventDefault();
       this.keys.down.add(name);
       if (!event.repeat) this.takeOver();
-    } else if (event.key === " ") {
-      event.preventDefault();
-      this.pause();
-    } else if (event.key === "Backspace") {
-      event.preventDefault();
-      this.rewind();
-    } else if (event.key === "n" || event.key === "N") this.another();
-    else if ((event.key === "m" || event.key === "M") && this.options.playable) this.switchPlayer();
+    } else if (!press(event, this) && (event.key === "m" || event.key === "M") && this.options.playable) this.switchPlayer();
   };
+
+  /** Whether the pictures' middle is in the window: until then ↑ and ↓ scroll the page. */
+  private isSeen(): boolean {
+    const { top, bottom } = this.frame.getBoundingClientRect();
+    return top + bottom > 0 && top + bottom < 2 * innerHeight;
+  }
 
   private readonly keyUp = (event: KeyboardEvent): void => {
     const name = this.keys.nameOf(event);
@@ -381,6 +380,12 @@ export class Stage implements Playing {
       return name ? { [name]: 1 } : undefined;
     };
     listenToFingers(pads, this.keys, under, () => this.takeOver());
+    const held = (): void => {
+      const fingers = [...this.keys.fingers.values()];
+      for (const pad of pads.querySelectorAll<HTMLElement>(".pad")) pad.classList.toggle("held", fingers.some((each) => each[pad.dataset.name!] === 1));
+    };
+    // After what these mean for the fingers: they have come up from the pads, or from the picture.
+    for (const kind of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) this.element.addEventListener(kind, held);
     return pads;
   }
 

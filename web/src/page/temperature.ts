@@ -9,9 +9,9 @@ const TAUS = [0.1, 0.7, 1.15, 2];
 export const temperature: Demo = {
   id: "temperature",
   heading: () => "One beginning, four temperatures",
-  words: ({ hit_damages }) => [
-    "Four dreams begin with the same picture and the same dice, and the agent plays in all of them. Only the temperature differs: how much is left to chance.",
-    `At 0.1 nearly nothing is: the most likely picture follows each time, and little happens${hit_damages.length ? "; the monsters may forget to shoot" : ""}. At 1 there is as much chance as the network found in the real game. Above 1 the dream grows wild.`,
+  words: ({ hit_damages, candidates }) => [
+    `Four dreams begin with the same picture and the same dice${candidates.length ? ", and the agent plays in all of them" : ""}. Only the temperature differs: how much is left to chance.`,
+    `At 0.1 nearly nothing is: the most likely picture follows each time, and little happens${hit_damages.length ? "; the monsters may forget to shoot" : ""}. A temperature of 1, between the second picture and the third, would leave as much to chance as the network found in the real game. Above 1 the dream grows wild: see the last one.`,
     "An agent that trains in a calm dream learns tricks that fail in the real game. One that trains in a wild dream is ready for worse than the game has.",
   ],
   fits: (facts) => !facts.no_dream,
