@@ -115,6 +115,9 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "car-racing/progress.png": partial(save_result, "car-racing/progress.json", progress.draw),
     "take-cover/shipped/fidelity.png": partial(save_result, "take-cover/shipped/fidelity.json", draw_fidelity),
     "take-cover/temperature/table.png": partial(save_result, "take-cover/temperature/table.json", draw_temperatures),
+    "take-cover/temperature-original/table.png": partial(
+        save_result, "take-cover/temperature-original/table.json", draw_temperatures
+    ),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", draw_ablation),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", draw_ablation),
 }

@@ -251,6 +251,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "CarRacing environment": environment_table,
     "hours to 900": hours_to_the_papers_level,
     "temperature table": lambda: paper_table("take-cover/temperature"),
+    "cheating table": lambda: paper_table("take-cover/temperature-original"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
