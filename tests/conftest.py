@@ -32,6 +32,8 @@ from worldmodels.runtime.interrupt import SIGNALS  # noqa: E402
 #: What the signals do that a command takes over, when no command has been called here yet.
 DISPOSITIONS = {kind: signal.getsignal(kind) for kind in SIGNALS}
 
+#: Minutes on a built wheel that `make release-check` takes, and every other run of the tests leaves out.
+of_a_release = pytest.mark.skipif(not os.environ.get("RELEASE_TESTS"), reason="'make release-check' runs it")
 torch.set_num_threads(1)
 settings.register_profile("suite", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("suite")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import of_a_release
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,7 @@ def python(tmp_path_factory):
     return program
 
 
+@of_a_release
 def test_it_runs_from_top_to_bottom(wheel, python, tmp_path, monkeypatch):
     kernel = tmp_path / "jupyter" / "kernels" / "colab"
     kernel.mkdir(parents=True)

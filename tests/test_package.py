@@ -14,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import of_a_release
 from test_viewer_display import display, needs_display, press_key, screen_of, wait_for
 
 import worldmodels
@@ -104,7 +105,7 @@ def test_it_is_the_wheels_own_package(installed):
     assert Path(done.stdout.strip()).is_relative_to(program.parent.parent), done.stderr
 
 
-@pytest.mark.parametrize("task", ["take-cover", "car-racing"])
+@pytest.mark.parametrize("task", ["take-cover", pytest.param("car-racing", marks=of_a_release)])
 def test_it_plays_a_shipped_agent(installed, task):
     done = call(
         installed, "evaluate", task, "--episodes", "1", "--num-workers", "1", "--world", "real", "--json", "Ergebnis ö.json"
