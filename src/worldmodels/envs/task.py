@@ -92,8 +92,8 @@ class PlaySettings:
     key_ramp: float = 2.0
     """How far a person's action moves towards what the keys say in one step, each component."""
     ease: Callable[[Floats, Floats, gym.Env[Any, Any] | None], Floats] | None = None
-    """In place of ``key_ramp``: the action before, what the keys say and the environment (None in the dream) → the action,
-    float32 [A] each."""
+    """In the window, in place of ``key_ramp``, which the page in a browser takes: the action before, what the keys say and the
+    environment (None in the dream) → the action, float32 [A] each."""
     names: tuple[str, ...] = ()
     """What each component of the environment's action is, in a word or two, A in all; of chosen actions what each option is.
     Empty: numbers."""

@@ -58,6 +58,7 @@ register(
         ),
         play=PlaySettings(
             keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0), "down": (0.0, 0.0, 0.8)},
+            key_ramp=0.1,
             ease=eased,
             names=("steering", "gas", "brake"),
             render_fps=50,
