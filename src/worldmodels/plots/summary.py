@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from worldmodels.agent.agent import Agent
+from worldmodels.base.pictures import in_rows
 from worldmodels.base.types import Frame
 from worldmodels.diagnostics.dreams import EVERY_STEPS, most_eventful
 from worldmodels.diagnostics.statistics import score_text
@@ -156,12 +156,7 @@ def _draw_strip(axis: Axes, title: str, rows: list[tuple[str, Frame]], below: li
     """Draws rows of frames as one picture, which keeps their pixels square."""
     height, width = rows[0][1].shape[1:3]
     columns = max(SHEET_COLUMNS, len(rows[0][1]))
-    sheet = np.full((len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for line, (_, frames) in enumerate(rows):
-        for column, frame in enumerate(frames):
-            y, x = line * (height + GAP), column * (width + GAP)
-            sheet[y : y + height, x : x + width] = frame
-    axis.imshow(sheet, interpolation="nearest")
+    axis.imshow(in_rows([frames for _, frames in rows], columns, GAP, 255), interpolation="nearest")
     axis.set_anchor("NW")
     axis.set_title(title)
     axis.grid(visible=False)

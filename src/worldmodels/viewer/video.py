@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
+from worldmodels.base.pictures import in_rows
 from worldmodels.config import PlayConfig, VideoConfig
 from worldmodels.diagnostics.dreams import EVERY_STEPS, most_eventful
 from worldmodels.runtime.progress import Progress
@@ -90,11 +91,5 @@ def _tiled(panels: list[Panels], grid: int) -> NDArray[np.uint8]:
     if grid == 1:
         return to_array(panels[0].draw())
     tiles = [to_array(panel.draw_world()) for panel in panels]
-    rows, columns, _ = tiles[0].shape
     across = math.ceil(math.sqrt(grid))
-    down = math.ceil(grid / across)
-    sheet = np.full((down * (rows + GAP) - GAP, across * (columns + GAP) - GAP, 3), TEXT, np.uint8)
-    for i, tile in enumerate(tiles):
-        y, x = i // across * (rows + GAP), i % across * (columns + GAP)
-        sheet[y : y + rows, x : x + columns] = tile
-    return sheet
+    return in_rows([tiles[first : first + across] for first in range(0, grid, across)], across, GAP, TEXT)

@@ -24,6 +24,7 @@ from PIL import Image
 
 from worldmodels.base import files
 from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.pictures import in_rows
 from worldmodels.runtime.progress import Progress
 from worldmodels.web import built
 from worldmodels.web.facts import real_steps, task_facts
@@ -52,8 +53,6 @@ def export_web(targets: Sequence[str], out: Path) -> Path:
     """
     if not targets:
         raise UserError("export web: name a task, a run or a model")
-    if not all(target.strip() for target in targets):
-        raise UserError("export web: a name is empty; name a task, a run or a model ('.' is the folder that you are in)")
     built.check_built()
     check_packages()
     try:
@@ -127,12 +126,9 @@ def _write_world(folder: Path, name: str, source: Source) -> dict[str, Any]:
 
 def _write_episode(folder: Path, episode: RealEpisode) -> dict[str, Any]:
     """Writes a real episode: one picture of all frames, row by row, and a file of numbers."""
-    steps, side = len(episode.actions), episode.frames.shape[1]
-    rows = -(-(steps + 1) // COLUMNS)
-    sheet = np.zeros((rows * side, COLUMNS * side, 3), np.uint8)
-    for index, frame in enumerate(episode.frames):
-        row, column = divmod(index, COLUMNS)
-        sheet[row * side : (row + 1) * side, column * side : (column + 1) * side] = frame
+    steps = len(episode.actions)
+    frames = list(episode.frames)
+    sheet = in_rows([frames[first : first + COLUMNS] for first in range(0, len(frames), COLUMNS)], COLUMNS)
     picture = io.BytesIO()
     Image.fromarray(sheet).save(picture, "WEBP", quality=QUALITY, method=6)
     (folder / "episode.webp").write_bytes(picture.getvalue())
