@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
 import re
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import worldmodels
-from worldmodels.base import files
+from tools.pages import write_or_check
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
 INTRODUCTION = """# `import worldmodels as wm`
@@ -99,17 +98,5 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def main() -> int:
-    """Writes the page, or checks it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    if not parser.parse_args().check:
-        files.write_bytes(PAGE, page().encode())
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-        print(f"{PAGE}: is not what the docstrings say; run 'python -m tools.api_page'")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page()}, "tools.api_page", __doc__))

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import re
 import sys
 from pathlib import Path
 
-from worldmodels.base import files
+from tools.pages import write_or_check
 from worldmodels.cli import main as worldmodels
 from worldmodels.cli.commands import COMMANDS, EXPORTS
 from worldmodels.cli.help import COMMON
@@ -76,17 +75,5 @@ def page() -> str:
     return BLANK.join([INTRODUCTION.rstrip(), f"| | |\n| --- | --- |\n{index}", *map(section, verbs)]) + "\n"
 
 
-def main() -> int:
-    """Writes the page, or checks it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    if not parser.parse_args().check:
-        files.write_bytes(PAGE, page().encode())
-    elif not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page():
-        print(f"{PAGE}: is not what the commands say; run 'python -m tools.cli_page'")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check({PAGE: page()}, "tools.cli_page", __doc__))

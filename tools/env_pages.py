@@ -7,7 +7,6 @@ it.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 import sys
@@ -16,8 +15,8 @@ from pathlib import Path
 
 import gymnasium as gym
 
+from tools.pages import write_or_check
 from worldmodels.agent.gym_envs import SingleDreamEnv, SingleLatentEnv
-from worldmodels.base import files
 from worldmodels.envs.task import Task, tasks
 
 ROOT = Path(__file__).parent.parent
@@ -197,20 +196,5 @@ def pages() -> dict[Path, str]:
     return {FOLDER / "index.md": index(found)} | {FOLDER / f"{name}.md": page(task) for name, task in found.items()}
 
 
-def main() -> int:
-    """Writes the pages, or checks them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true")
-    check, stale = parser.parse_args().check, 0
-    for path, text in pages().items():
-        if not check:
-            path.parent.mkdir(exist_ok=True)
-            files.write_bytes(path, text.encode())
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            print(f"{path}: is not what the code says; run 'python -m tools.env_pages'")
-            stale = 1
-    return stale
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(pages(), "tools.env_pages", __doc__))
