@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).parent.parent
 PLUGIN = str(Path(__file__).parent / "plugin")
 # Worker processes are spawned and the command line is run as a program: both find the toy task through PYTHONPATH.
 sys.path.insert(0, PLUGIN)
@@ -102,6 +103,23 @@ def toy_world_model() -> WorldModel:
 @pytest.fixture(scope="session")
 def doom_world_model() -> WorldModel:
     return random_world_model(get_task("take-cover"))
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of the sources: a folder build/ from before would be in it."""
+    copy, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
+    for name in ("pyproject.toml", "LICENSE"):
+        shutil.copy2(ROOT / name, copy)
+    (copy / "docs").mkdir()
+    shutil.copy2(ROOT / "docs" / "package.md", copy / "docs")
+    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shutil.rmtree(copy)
+    [path] = out.glob("*.whl")
+    return path
 
 
 def run_cli(*args: object, cwd: Path | None = None, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

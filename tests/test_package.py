@@ -5,7 +5,6 @@ The environment has the wheel of its own and the dependencies of the tests, behi
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,23 +22,6 @@ ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "src" / "worldmodels" / "web" / "static"
 pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="an installed package has no sources")
 __all__ = ["display"]
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel of a copy of the sources: a folder build/ from before would be in it."""
-    copy, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("dist")
-    for name in ("pyproject.toml", "LICENSE"):
-        shutil.copy2(ROOT / name, copy)
-    (copy / "docs").mkdir()
-    shutil.copy2(ROOT / "docs" / "package.md", copy / "docs")
-    shutil.copytree(ROOT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    shutil.rmtree(copy)
-    [path] = out.glob("*.whl")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -933,6 +933,18 @@ def content(folder):
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
 
+def refuse_to_move(monkeypatch, name, error):
+    """From here on the disk refuses to move files of this name."""
+    rename = Path.rename
+
+    def refuses(self, target):
+        if self.name == name:
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuses)
+
+
 def test_an_export_that_fails_leaves_the_older_site_whole(tmp_path, monkeypatch):
     place = tmp_path / "site"
     site_of(place, ["index.html", "a/1", "b"])
@@ -948,14 +960,7 @@ def test_an_export_that_fails_leaves_the_older_site_whole(tmp_path, monkeypatch)
         site_of(place, ["index.html", "CNAME/x"])
     assert content(place) == before
     # The disk refuses in the midst of the exchange.
-    rename = Path.rename
-
-    def refuses(self, target):
-        if self.name == "d":
-            raise PermissionError(30, "Read-only file system")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuses)
+    refuse_to_move(monkeypatch, "d", PermissionError(30, "Read-only file system"))
     with pytest.raises(PermissionError):
         site_of(place, ["index.html", "a/2", "d"])
     assert content(place) == before
@@ -984,14 +989,7 @@ def test_two_exports_at_once_do_not_disturb_each_other(tmp_path):
 @pytest.mark.parametrize("at", ["half\0", "d"], ids=["before the exchange", "in the exchange"])
 def test_an_export_that_fails_removes_only_its_own(tmp_path, monkeypatch, at):
     """What others put into the new folder meanwhile stays; with nothing in them, it and the folders that it lies in go."""
-    rename = Path.rename
-
-    def refuses(self, target):
-        if self.name == "d":
-            raise OSError(28, "No space left on device")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", refuses)
+    refuse_to_move(monkeypatch, "d", OSError(28, "No space left on device"))
     place = tmp_path / "new" / "site"
     with pytest.raises((OSError, ValueError), match=r"null byte|No space"):
         site_of(place, ["a/index.html", at])
