@@ -31,14 +31,15 @@ SWITCHES: dict[str, tuple[str, ...]] = {
 
 
 def begun(run: Path, folder: Path) -> Path:
-    """Returns the folder of a row's run: the given one's files without M and what comes after it, linked, not copied."""
+    """Returns the folder of a row's run: the given one's stages before M, linked, not copied."""
     if not folder.exists():
         beside = folder.with_name(f".{folder.name}")
         shutil.rmtree(beside, ignore_errors=True)
-        leave_out = shutil.ignore_patterns("rnn", "controller", "model", "evaluation", "tensorboard", ".lock")
-        shutil.copytree(run, beside, ignore=leave_out, copy_function=os.link)
-        shutil.copy(beside / "config.json", beside / "own.json")  # the settings change, and must not in the given run
-        (beside / "own.json").replace(beside / "config.json")
+        for stage in ("episodes", "vae", "latents"):
+            shutil.copytree(run / stage, beside / stage, copy_function=os.link)
+        # What the row changes is its own.
+        for settings in run.glob("*.json"):
+            shutil.copy2(settings, beside)
         beside.rename(folder)
     return folder
 
