@@ -185,7 +185,7 @@ def collect(
         from worldmodels.stages.pipeline import make_stage
 
     before = None if previous is None else Path(previous)
-    return make_stage("collect", _folder(run, spec, scale, recipe), spec.name, scale, seed, before, settings, recipe)
+    return make_stage("collect", run_folder(run, spec.name, scale, recipe), spec.name, scale, seed, before, settings, recipe)
 
 
 def import_episodes(
@@ -294,7 +294,7 @@ def reproduce(
 
     pick_device(device)
     check_board(log)
-    path = _folder(run, spec, scale, recipe)
+    path = run_folder(run, spec.name, scale, recipe)
     with RunLock(path):
         found = Run.open_or_create(path, spec.name, scale, seed, preset_of(spec, scale, path, recipe), recipe=recipe)
         placed = found.preset.on(device=device, backend=backend, address=address, log=log)
@@ -309,5 +309,6 @@ def _registered(task: str | Task) -> Task:
     return found
 
 
-def _folder(run: str | Path | None, spec: Task, scale: str, recipe: str) -> Path:
-    return Path("runs") / f"{spec.name}-{scale}{of_recipe(recipe)}" if run is None else Path(run)
+def run_folder(run: str | Path | None, task: str, scale: str, recipe: str) -> Path:
+    """Returns the folder of a run: the one that is named, or the usual one."""
+    return Path("runs") / f"{task}-{scale}{of_recipe(recipe)}" if run is None else Path(run)

@@ -168,19 +168,6 @@ class TableArgs:
 
 
 @dataclass(frozen=True)
-class PlayArgs:
-    """Play in a window, or let the agent: reality or the dream. The window shows the keys before it begins."""
-
-    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
-    """A task's name (its shipped agent), a run's folder (also half-trained), the folder of `worldmodels iterate` (its
-    newest finished round) or a model's folder."""
-    settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
-    """Which world is opened, and who plays."""
-    record_episodes: Path | None = None
-    """Also write each episode that is played in reality into this folder, as 'worldmodels import' reads it."""
-
-
-@dataclass(frozen=True)
 class WatchArgs:
     """Watch the agent in a window: it plays, until you take over. The window shows the keys before it begins."""
 
@@ -191,6 +178,14 @@ class WatchArgs:
     """Which world is opened."""
     record_episodes: Path | None = None
     """Also write each episode that is played in reality into this folder, as 'worldmodels import' reads it."""
+
+
+@dataclass(frozen=True)
+class PlayArgs(WatchArgs):
+    """Play in a window, or let the agent: reality or the dream. The window shows the keys before it begins."""
+
+    settings: PlayConfig = PlayConfig()  # noqa: RUF009 (frozen)
+    """Which world is opened, and who plays."""
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _reproduce(args: Sequence[str]) -> None:
     task = chosen_task(parsed.task, parsed.of)
     done = api.reproduce(task, parsed.scale, parsed.run, parsed.seed, recipe=parsed.recipe, **place)
     write_result(parsed.json, done)
-    path = parsed.run or Path("runs") / f"{done['task']}-{parsed.scale}{of_recipe(parsed.recipe)}"
+    path = api.run_folder(parsed.run, done["task"], parsed.scale, parsed.recipe)
     print(f"reproduce: finished {path}; 'worldmodels plot {shlex.quote(str(path))}' draws it all on one page")
 
 

@@ -30,7 +30,6 @@ from worldmodels.runs.layout import (
     PPO_LOG,
     SHARD,
     STARTED,
-    TIMINGS,
     VAE,
     WEIGHTS,
 )
@@ -86,7 +85,7 @@ def _run(path: Path) -> Facts:
     run = Run.open(path)
     stages: Facts = {}
     health: list[str] = []
-    took = stage_seconds(run) if (path / TIMINGS).exists() else {}
+    took = stage_seconds(run)
     for stage in STAGES:
         folder = run.stage_path(stage)
         done = run.done(stage)

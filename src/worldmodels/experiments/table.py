@@ -121,8 +121,14 @@ def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: i
     generations = num_generations if num_generations or ppo_iterations else config.num_generations
     if max_steps and not num_generations:
         generations = UNLIMITED_GENERATIONS
-    config = dataclasses.replace(config, ppo_iterations=ppo_iterations, num_generations=generations, max_steps=max_steps)
-    return dataclasses.replace(config, num_components=0, sigma=sigma)
+    return dataclasses.replace(
+        config,
+        num_components=0,
+        sigma=sigma,
+        ppo_iterations=ppo_iterations,
+        num_generations=generations,
+        max_steps=max_steps,
+    )
 
 
 TABLES: dict[str, Callable[[Task, ControllerConfig], list[Row]]] = {

@@ -14,7 +14,7 @@ from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import get_task
 from worldmodels.plots.evolution import NAMES
 from worldmodels.plots.summary import Shown, headline
-from worldmodels.runs.layout import CONFIG, EVALUATION, FIDELITY_PICTURE, TIMINGS, VIDEO
+from worldmodels.runs.layout import CONFIG, EVALUATION, FIDELITY_PICTURE, VIDEO
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.runtime.progress import format_seconds
@@ -141,7 +141,7 @@ def _commands(shown: Shown) -> list[str]:
 
 
 def _stages(run: Run) -> list[tuple[str, str, str]]:
-    seconds = stage_seconds(run) if (run.path / TIMINGS).exists() else {}
+    seconds = stage_seconds(run)
     rows = []
     for stage, folder in STAGES.items():
         state = "finished" if run.done(stage) is not None else "begun" if (run.path / folder).exists() else "not begun"

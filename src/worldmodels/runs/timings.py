@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from worldmodels.base.logs import read_jsonl
+from worldmodels.base.logs import rows_so_far
 from worldmodels.runs.layout import TIMINGS
 from worldmodels.runs.run import Run
 
@@ -16,8 +16,8 @@ def note_time(run: Run, stage: str, seconds: float) -> None:
 
 
 def stage_seconds(run: Run) -> dict[str, float]:
-    """Returns the working time of every stage, all its beginnings together."""
+    """Returns the working time of every stage that has begun, all its beginnings together."""
     total: dict[str, float] = {}
-    for row in read_jsonl(run.path / TIMINGS, "seconds"):
+    for row in rows_so_far(run.path / TIMINGS, "seconds"):
         total[row["stage"]] = round(total.get(row["stage"], 0.0) + row["seconds"], 2)
     return total

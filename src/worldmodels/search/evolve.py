@@ -87,10 +87,8 @@ class _Evolution:
         self._last_steps = rows[-1].get("steps", 0) if rows else 0
         self._steps = sum(row.get("steps", 0) for row in rows)
         self._board = open_board(config.log, run, "controller", len(rows), config)
-        if config.max_steps:
-            self.progress = Progress("train-controller", config.max_steps, "steps", min(self._steps, config.max_steps))
-        else:
-            self.progress = Progress("train-controller", config.num_generations, "generations", len(rows))
+        unit = "steps" if config.max_steps else "generations"
+        self.progress = Progress("train-controller", config.max_steps or config.num_generations, unit, self._done)
         # Without the generations before it a score is of nothing: it is taken again.
         self._scored = {row["generation"] for row in scores if row["generation"] <= len(rows)}
 
@@ -109,6 +107,12 @@ class _Evolution:
     def num_generations(self) -> int:
         """Generations so far."""
         return self._search.generation
+
+    @property
+    def _done(self) -> int:
+        """How much of the search is done, in what its progress is counted in."""
+        limit = self._config.max_steps
+        return min(self._steps, limit) if limit else self._search.generation
 
     def _over(self) -> bool:
         config = self._config
@@ -159,8 +163,7 @@ class _Evolution:
         self._log.write(**row, fitness=[float(f) for f in fitness])
         self._board.scalars({name: row[name] for name in ("mean", "min", "max", "sigma")}, self._search.generation)
         so_far = f", best mean scored {self._best.score:.1f}" if np.isfinite(self._best.score) else ""
-        done = min(self._steps, self._config.max_steps) if self._config.max_steps else self._search.generation
-        self.progress.update(done, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
+        self.progress.update(self._done, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
 
     def _score_candidates(self, solutions: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
         """Scores a generation: all candidates meet the same seeds. Returns fitness float64 [P] and the steps played."""
