@@ -157,6 +157,7 @@ def test_a_wrong_request_is_refused(toy_world_model, request_, error):
 def test_without_seeds_episodes_differ(world, name):
     if name == "doom pixels":
         pytest.skip("the game's first screens are all alike")
+    world.np_random = np.random.default_rng(0)  # of a few first frames, chance gives two alike now and then
     obs, _ = world.reset()
     again, _ = world.reset()
     assert not np.array_equal(obs, again)
