@@ -40,6 +40,14 @@ settings.register_profile("suite", deadline=None, max_examples=25, derandomize=T
 settings.load_profile("suite")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Side by side, each process of the tests, and what it starts, has a core of its own: a command then takes one worker."""
+    if hasattr(config, "workerinput") and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        index = int(config.workerinput["workerid"].removeprefix("gw"))
+        os.sched_setaffinity(0, {cores[index % len(cores)]})
+
+
 @pytest.fixture(autouse=True)
 def _signals() -> Iterator[None]:
     """A command that is interrupted in this process ignores them from then on, and so would all processes of later tests."""

@@ -15,7 +15,7 @@ def shell(line, *words, cwd=None):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_results_are_kept_whatever_the_encoding(toy_run, tmp_path, encoding):
     """Of a τ, a ± and a file whose name is no text."""
     env = {**os.environ, "PYTHONIOENCODING": encoding}
@@ -58,7 +58,7 @@ def test_work_goes_on_when_nobody_listens(tmp_path):
     assert (tmp_path / "run" / "evaluation" / "results.json").exists()
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(toy_copy, tmp_path, closed):
     found = tmp_path / "x.json"
     done = shell(f'"$@" {closed}', "evaluate", toy_copy, "--episodes", "4", "--num-workers", "2", "--json", found)

@@ -110,8 +110,9 @@ def test_the_mouse_a_resized_window_and_full_screen(toy_run, tmp_path, display):
 
     def window_is(width, height):
         def found():
-            lit = np.argwhere(screen_of(display) > 0)  # the root window is black
-            return process.poll() is None and len(lit) and tuple(lit.max(0) + 1) == (height, width)
+            lit = screen_of(display) > 0  # the root window is black
+            rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
+            return process.poll() is None and len(rows) and (rows[-1] + 1, columns[-1] + 1) == (height, width)
 
         return found
 
