@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from benchmarks.stages.bench import describe_machine
 from worldmodels.base.files import write_json
 from worldmodels.cli import main as worldmodels
 from worldmodels.runs.run import Run
+from worldmodels.runs.shared import share_stages
 
 #: The rows: what each is called, and its flags of ``train-rnn``. The dropout rates are the original's examples.
 SWITCHES: dict[str, tuple[str, ...]] = {
@@ -30,17 +29,11 @@ SWITCHES: dict[str, tuple[str, ...]] = {
 }
 
 
-def begun(run: Path, folder: Path) -> Path:
-    """Returns the folder of a row's run: the given one's stages before M, linked, not copied."""
+def begun(run: Run, folder: Path) -> Path:
+    """Returns the folder of a row's run, with the given one's stages before M."""
     if not folder.exists():
-        beside = folder.with_name(f".{folder.name}")
-        shutil.rmtree(beside, ignore_errors=True)
-        for stage in ("episodes", "vae", "latents"):
-            shutil.copytree(run / stage, beside / stage, copy_function=os.link)
-        # What the row changes is its own.
-        for settings in run.glob("*.json"):
-            shutil.copy2(settings, beside)
-        beside.rename(folder)
+        before = None if run.previous is None else run.previous.path
+        share_stages(run, Run.plan(folder, run.task, run.scale, run.seed, run.preset, before, run.recipe), before="rnn")
     return folder
 
 
@@ -62,12 +55,11 @@ def main() -> None:
     parsed = parser.parse_args()
     folder = parsed.run.with_name(f"{parsed.run.name}-switches")
     folder.mkdir(exist_ok=True)
-    rows: list[dict[str, Any]] = []
+    run, rows = Run.open(parsed.run), list[dict[str, Any]]()
     for name, flags in SWITCHES.items():
-        found = trained(begun(parsed.run, folder / name.replace(" ", "-")), flags, parsed.num_steps)
+        found = trained(begun(run, folder / name.replace(" ", "-")), flags, parsed.num_steps)
         rows.append({"switch": name, "flags": " ".join(flags), **found})
         print(f"{name}: held-out nll {found['held_out_nll']:.4f}", flush=True)
-    run = Run.open(parsed.run)
     facts = {"task": run.task, "seed": run.seed, "num_episodes": run.preset.collect.num_episodes, "num_steps": parsed.num_steps}
     write_json(parsed.json, {**facts, "rows": rows, "machine": describe_machine("cpu")})
 

@@ -359,8 +359,8 @@ def test_cart_pole_through_every_stage_and_every_verb(cart_pole, tmp_path):
 def test_choices_are_never_mixed_and_a_persons_keys_choose(cart_pole, tmp_path):
     """The agent's data has a random choice in the place of its own now and then; no key is the first option."""
     asked = ["--previous", str(cart_pole), "--policy", "agent", "--max-noise", "1", "--seed", "1", "--scale", "smoke"]
-    named = ["--task", Run.open(cart_pole).task]
-    assert main(["collect", "--run", str(tmp_path / "next"), *named, *asked, *TINY["collect"]]) == 0
+    assert main(["collect", "--run", str(tmp_path / "next"), *asked, *TINY["collect"]]) == 0
+    assert Run.open(tmp_path / "next").task == Run.open(cart_pole).task
     shards = EpisodeStore(tmp_path / "next" / "episodes").shards
     done = np.concatenate([shard.steps()["action"] for shard in shards])
     assert set(map(tuple, done.tolist())) <= {(0.0, 1.0), (1.0, 0.0)}

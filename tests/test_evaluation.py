@@ -16,7 +16,7 @@ from worldmodels.cli.commands import COMMANDS
 from worldmodels.config import EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.experiments.report import print_table
-from worldmodels.plots.table import draw_ablation, draw_temperatures
+from worldmodels.experiments.table import DRAW
 from worldmodels.runtime.interrupt import KEEPS_ITS_WORK
 from worldmodels.stages.evaluate import Tally, evaluate
 from worldmodels.worlds.rollout import EpisodeResult
@@ -94,7 +94,7 @@ def test_what_shows_scores_shows_that_of_a_single_episode(toy_copy, tmp_path, ca
     shown = capsys.readouterr().out
     assert "None" not in shown.split("scores:")[1]
     row = {"label": "x", "dream": one, "real": one, "paper_dream": None, "paper_real": None}
-    for draw in (draw_temperatures, draw_ablation):
+    for draw in DRAW.values():
         draw({"rows": [row], "random": one, "task": "toy"}, tmp_path / "table.png")
         assert (tmp_path / "table.png").stat().st_size > 5000
 

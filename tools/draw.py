@@ -14,11 +14,11 @@ from benchmarks.stages.learning import BUSY
 from tools import made_by, progress
 from tools.keep_results import unpacked
 from tools.tables import read_result, shipped_scores
+from worldmodels.experiments.table import DRAW
 from worldmodels.plots import style
 from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.fidelity import draw as draw_fidelity
 from worldmodels.plots.figures import save
-from worldmodels.plots.table import draw_ablation, draw_temperatures
 from worldmodels.runs.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -114,12 +114,12 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "scaling.png": lambda path: save(draw_scaling(), path),
     "car-racing/progress.png": partial(save_result, "car-racing/progress.json", progress.draw),
     "take-cover/shipped/fidelity.png": partial(save_result, "take-cover/shipped/fidelity.json", draw_fidelity),
-    "take-cover/temperature/table.png": partial(save_result, "take-cover/temperature/table.json", draw_temperatures),
+    "take-cover/temperature/table.png": partial(save_result, "take-cover/temperature/table.json", DRAW["temperature"]),
     "take-cover/temperature-original/table.png": partial(
-        save_result, "take-cover/temperature-original/table.json", draw_temperatures
+        save_result, "take-cover/temperature-original/table.json", DRAW["temperature"]
     ),
-    "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", draw_ablation),
-    "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", draw_ablation),
+    "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
+    "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),
 }
 for task in COLOURS:
     PICTURES[f"{task}/shipped/scores.png"] = partial(save_shipped, task)

@@ -24,7 +24,7 @@ from worldmodels.config import (
     RNNConfig,
     VAEConfig,
 )
-from worldmodels.envs.task import DataSettings, Published, Task, register
+from worldmodels.envs.task import DataSettings, Departure, Published, Task, register
 
 MAX_STEPS = 40
 
@@ -126,6 +126,11 @@ WALLS = dataclasses.replace(
     mirrored_action=(-1.0,),
     controller_bias=False,
     presets={"smoke": dataclasses.replace(SMOKE, controller=PPO)},
+    departures=(
+        Departure("nothing", "what no scale has otherwise", ("encode",)),
+        Departure("hits", "M learns hits", ("rnn.end_target", "rnn.dream_end")),
+        Departure("search", "PPO", ("controller",)),
+    ),
     recipes={
         "original": {
             "smoke": dataclasses.replace(SMOKE, rnn=dataclasses.replace(SMOKE.rnn, end_target="deaths", dream_end="compared"))

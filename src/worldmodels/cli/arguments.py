@@ -32,7 +32,7 @@ class RunArgs:
     run: Path
     """The run's folder."""
     task: str = "take-cover"
-    """What to learn (a new run only); 'worldmodels tasks' lists what there is."""
+    """What to learn (a new run only), with --previous that run's; 'worldmodels tasks' lists what there is."""
     of: EnvArgs = EnvArgs()  # noqa: RUF009 (frozen)
     """Any environment in the place of a task (a new run only)."""
     scale: str = "laptop"
@@ -133,14 +133,14 @@ class FidelityArgs:
 
 @dataclass(frozen=True)
 class TableArgs:
-    """Make a table, such as the paper's: a controller a row, evolved on the same V and M. The same command again resumes."""
+    """Make a table, such as the paper's: a controller or a whole run a row. The same command again resumes."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
-    """temperature (of the dream that C is evolved in), ablation (what C sees) or optimizers (what searches, for equally many
-    steps)."""
+    """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
+    steps) or departures (runs from the recipe original to best, one more change in each)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
-    finished round) or a model's folder."""
+    finished round) or a model's folder. departures: of its task alone, with a V and an M a row."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper; a stage called by itself begins with
     laptop."""
@@ -155,6 +155,8 @@ class TableArgs:
     """End each row's evolution with the generation in which its candidates have played this many steps; 0: no limit."""
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
+    episodes: Annotated[int, Bounds(0, 10_000_000)] = 0
+    """Episodes of each row's scores; 0: as many as the scale has."""
     run: Path | None = None
     """The folder to work in (default: runs/table-TABLE-TASK-SCALE, or runs/table-TABLE-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0

@@ -41,7 +41,7 @@ from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.help import flags_of
 from worldmodels.cli.parse import check_json, parse, write_result
 from worldmodels.config import BEST_RECIPE, Config, PlayConfig, check_rounds, check_seed, of_recipe
-from worldmodels.runs.layout import CONFIG, ROUNDS, TABLE, TABLE_PICTURE
+from worldmodels.runs.layout import CONFIG, ROUNDS, TABLE, TABLE_PICTURE, TABLE_TEXT
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
 from worldmodels.runtime.interrupt import loading
@@ -98,7 +98,8 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
     def command(args: Sequence[str]) -> None:
         # The defaults depend on the run: what names it is looked up first, everything is parsed properly after.
         first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-        for flag, default in (("--run", None), ("--task", None), ("--scale", "laptop"), ("--recipe", BEST_RECIPE)):
+        defaults = {"--run": None, "--task": None, "--previous": None, "--scale": "laptop", "--recipe": BEST_RECIPE}
+        for flag, default in defaults.items():
             first.add_argument(flag, default=default, nargs="?")
         with contextlib.suppress(argparse.ArgumentError):
             known, _ = first.parse_known_args(list(args))
@@ -113,7 +114,12 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             base = RunArgs(run=existing, task=run.task, scale=run.scale, recipe=run.recipe, seed=run.seed)
             settings = getattr(run.preset, stage)
         else:
-            task = chosen_task(known.task or "", named) if named.env else known.task or RunArgs.task
+            if named.env:
+                task = chosen_task(known.task or "", named)
+            elif known.previous and not known.task:
+                task = Run.open(Path(known.previous)).task
+            else:
+                task = known.task or RunArgs.task
             base = RunArgs(run=tyro.MISSING, task=task, scale=known.scale, recipe=known.recipe)
             settings = getattr(preset_of(get_task(task), known.scale, Path(known.run or "."), known.recipe), stage)
         parsed = parse(_stage_kind(base, settings), verb, args, DOES[stage])
@@ -187,31 +193,28 @@ def _table(args: Sequence[str]) -> None:
     check_json(parsed.json)
     check_seed(parsed.seed)
     with loading():
-        from worldmodels.agent.load import load
-        from worldmodels.experiments.table import check_table, make_table, to_markdown
+        from worldmodels.agent.load import load, task_of
+        from worldmodels.experiments.departures import DEPARTURES, make_departures
+        from worldmodels.experiments.table import check_table, make_table
 
-    check_table(parsed.name)
-    agent = load(parsed.model)
-    spec = agent.task
+    check_table(parsed.name, (DEPARTURES,))
+    spec = task_of(parsed.model)
     spec.preset(parsed.scale, parsed.recipe)
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}{of_recipe(parsed.recipe)}"
+    place = {"episodes": parsed.episodes, "backend": parsed.backend, "address": parsed.address}
+    search = {name: getattr(parsed, name) for name in ("recipe", "num_generations", "ppo_iterations", "max_steps", "fast")}
+    if parsed.name == DEPARTURES:
+        unread = [f"--{name.replace('_', '-')}" for name, value in search.items() if value != getattr(TableArgs, name)]
+        if unread:
+            raise UserError(f"{', '.join(unread)}: not of this table, whose rows are the settings of both recipes at --scale")
     with RunLock(path):
-        result = make_table(
-            parsed.name,
-            agent,
-            path,
-            parsed.scale,
-            parsed.seed,
-            recipe=parsed.recipe,
-            num_generations=parsed.num_generations,
-            ppo_iterations=parsed.ppo_iterations,
-            max_steps=parsed.max_steps,
-            fast=parsed.fast,
-            backend=parsed.backend,
-            address=parsed.address,
-        )
+        if parsed.name == DEPARTURES:
+            result = make_departures(spec.name, path, parsed.scale, parsed.seed, **place)
+        else:
+            result = make_table(parsed.name, load(parsed.model), path, parsed.scale, parsed.seed, **search, **place)
     write_result(parsed.json, result)
-    print(to_markdown(result) + f"\ntable: finished {path / TABLE}, {path / TABLE_PICTURE}")
+    text = (path / TABLE_TEXT).read_text(encoding="utf-8")
+    print(f"{text}\ntable: finished {path / TABLE}, {path / TABLE_PICTURE}")
 
 
 def _iterate(args: Sequence[str]) -> None:

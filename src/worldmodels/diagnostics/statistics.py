@@ -24,6 +24,11 @@ def summarise(returns: NDArray[np.float64]) -> dict[str, Any]:
     return {"num_episodes": len(returns), "mean": mean, "std": std, "ci95": interval}
 
 
+def short_score(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a table keeps of an evaluation: what `summarise` gave."""
+    return {key: result[key] for key in ("num_episodes", "mean", "std", "ci95")}
+
+
 def score_text(row: Mapping[str, Any], places: int = 0) -> str:
     """Returns a result's mean and standard deviation in words; the mean alone of a single episode."""
     spread = "" if row["std"] is None else f" ± {row['std']:.{places}f}"

@@ -61,6 +61,18 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Departure:
+    """A change that lies between the recipe ``original`` and ``best``."""
+
+    name: str
+    """Of the row's folder."""
+    label: str
+    """What is changed, for the table."""
+    settings: tuple[str, ...]
+    """The settings that are changed: ``STAGE.NAME``, or ``STAGE`` for all of a stage."""
+
+
+@dataclass(frozen=True)
 class Frames:
     """A way of making V's frames that is not the task's own."""
 
@@ -180,6 +192,9 @@ class Task:
     """The scales, smoke, laptop and paper: the settings of every stage."""
     recipes: Mapping[str, Mapping[str, Preset]] = field(default_factory=dict)
     """Other settings of the same scales, by name, such as those of the original; ``presets`` are the recipe ``best``."""
+    departures: tuple[Departure, ...] = ()
+    """The changes from the recipe ``original`` to ``best``, in the order of ``worldmodels table departures``; with all of them
+    one is the other."""
     frames: Mapping[str, Frames] = field(default_factory=dict)
     """Other ways of making V's frames, by name."""
     frames_name: str = OWN_FRAMES

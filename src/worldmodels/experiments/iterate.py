@@ -19,7 +19,7 @@ from worldmodels.base import files
 from worldmodels.base.logs import read_jsonl
 from worldmodels.boards.board import check_board
 from worldmodels.config import BEST_RECIPE, Backend, LogKind, check_rounds, check_seed
-from worldmodels.diagnostics.statistics import score_text
+from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import Task, get_task
 from worldmodels.experiments.reproduce import reproduce
@@ -85,13 +85,9 @@ def _row(number: int, run: Run, summary: dict[str, Any]) -> dict[str, Any]:
         "frames": collected["num_frames"],
         "held_out_recon_loss": last["vae"]["held_out_recon_loss"],
         "held_out_nll": last["rnn"]["held_out_nll"],
-        **{name: {key: value[key] for key in ("num_episodes", "mean", "std", "ci95")} for name, value in _scores(summary)},
+        **{name: short_score(summary["evaluations"][name]) for name in ("random", "dream", "real")},
         "seconds": summary["seconds"]["total"],
     }
-
-
-def _scores(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [(name, summary["evaluations"][name]) for name in ("random", "dream", "real")]
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,13 @@ from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, EvaluateConfig, Optimizer
-from worldmodels.diagnostics.statistics import score_text
+from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.world_model import WorldModel
-from worldmodels.plots.table import draw_ablation, draw_temperatures
-from worldmodels.runs.layout import TABLE, TABLE_PICTURE
+from worldmodels.plots.table import draw_bars, draw_temperatures
+from worldmodels.runs.layout import TABLE, TABLE_PICTURE, TABLE_TEXT
 from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 from worldmodels.runs.timings import note_time, stage_seconds
@@ -136,13 +137,17 @@ TABLES: dict[str, Callable[[Task, ControllerConfig], list[Row]]] = {
     "ablation": ablation_rows,
     "optimizers": optimizer_rows,
 }
-DRAW = {"temperature": draw_temperatures, "ablation": draw_ablation, "optimizers": draw_ablation}
+DRAW: dict[str, Callable[[dict[str, Any], Path], None]] = {
+    "temperature": draw_temperatures,
+    "ablation": partial(draw_bars, title="what C scores by what it sees"),
+    "optimizers": partial(draw_bars, title="what C scores by what searches for it"),
+}
 
 
-def check_table(name: str) -> None:
-    """Raises `UserError` with the nearest match if there is no such table."""
-    if name not in TABLES:
-        raise UserError(f"there is no table '{name}'{nearest(name, TABLES)}")
+def check_table(name: str, others: tuple[str, ...] = ()) -> None:
+    """Raises `UserError` with the nearest match if there is no such table, here or among ``others``."""
+    if name not in (known := (*TABLES, *others)):
+        raise UserError(f"there is no table '{name}'{nearest(name, known)}")
 
 
 def make_table(
@@ -156,6 +161,7 @@ def make_table(
     ppo_iterations: int = 0,
     max_steps: int = 0,
     fast: bool = False,
+    episodes: int = 0,
     backend: Backend = "local",
     address: str = "",
 ) -> dict[str, Any]:
@@ -170,6 +176,7 @@ def make_table(
         ppo_iterations: of every row's PPO in the dream before its evolution, from dreamt moments.
         max_steps: of every row's evolution, which ends with the generation that reaches them; 0: no limit.
         fast: score on the environment that training uses.
+        episodes: of every row's scores; 0: as many as the scale has.
         backend: who plays the real environment; ``address`` is the Ray cluster's.
 
     Raises:
@@ -179,7 +186,7 @@ def make_table(
     preset = spec.preset(scale, recipe).on(backend=backend, address=address)
     config = row_search(preset.controller, num_generations, ppo_iterations, max_steps)
     config.validate()
-    asked = dataclasses.replace(preset.evaluate, fast=fast)
+    asked = dataclasses.replace(preset.evaluate, fast=fast, episodes=episodes or preset.evaluate.episodes)
     rows = TABLES[name](spec, config)
     if ppo_iterations:
         for row in rows:
@@ -197,12 +204,12 @@ def make_table(
         "env": chance["env"]["id"],
         "model": {part: digest for part, digest in agent.sha256.items() if part != "controller"},
         "versions": versions(),
-        "random": _short(chance),
+        "random": short_score(chance),
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
     make_once(path / TABLE, result, lambda table: files.write_json(table, result))
-    make_once(path / "table.md", result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
+    make_once(path / TABLE_TEXT, result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
     make_once(path / TABLE_PICTURE, result, lambda picture: DRAW[name](result, picture))
     return result
 
@@ -242,8 +249,8 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed:
         "label": row.label,
         "controller": row.config.to_dict(),
         "parameters": num_parameters(sizes, row.config.inputs, spec.controller_bias),
-        "dream": None if dream is None else _short(dream),
-        "real": _short(real),
+        "dream": None if dream is None else short_score(dream),
+        "real": short_score(real),
         "paper_dream": row.paper_dream,
         "paper_real": row.paper_real,
         "seconds": stage_seconds(run)["controller"],
@@ -254,10 +261,6 @@ def _with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
     """Returns the world model with an M of random weights in the trained one's place."""
     torch.manual_seed(derive_seed(seed, "controller/untrained"))
     return dataclasses.replace(world_model, rnn=MDNRNN(world_model.sizes).eval())
-
-
-def _short(result: dict[str, Any]) -> dict[str, Any]:
-    return {key: result[key] for key in ("num_episodes", "mean", "std", "ci95")}
 
 
 def to_markdown(result: dict[str, Any]) -> str:

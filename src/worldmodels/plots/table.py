@@ -56,10 +56,10 @@ def _published(score: list[float] | None) -> dict[str, Any] | None:
     return score and {"mean": score[0], "ci95": None}  # type: ignore[return-value]
 
 
-def draw_ablation(result: dict[str, Any], path: Path) -> None:
-    """Draws each row's mean in reality as a bar, the paper's beside it."""
+def draw_bars(result: dict[str, Any], path: Path, title: str) -> None:
+    """Draws each row's mean in reality as a bar, the paper's beside it, where it has one."""
     rows = result["rows"]
-    paper = any(row["paper_real"] for row in rows)
+    paper = any(row.get("paper_real") for row in rows)
     figure = style.figure(9, 2.1 + 0.85 * len(rows))
     axis = figure.subplots()
     height = 0.38 if paper else 0.6
@@ -67,7 +67,7 @@ def draw_ablation(result: dict[str, Any], path: Path) -> None:
     for index, row in enumerate(rows):
         y, mean = index - (height / 2 if paper else 0), row["real"]["mean"]
         axis.barh(y, mean, height, xerr=_half_interval(row["real"]), color=style.OURS, capsize=4, label=ours)
-        if row["paper_real"]:
+        if row.get("paper_real"):
             axis.barh(
                 y + height, row["paper_real"][0], height, color=style.ORIGINAL, hatch="//", edgecolor="white", label=theirs
             )
@@ -77,6 +77,6 @@ def draw_ablation(result: dict[str, Any], path: Path) -> None:
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
     axis.set(xlabel="return in the real environment")
-    axis.set_title(f"{style.called(result['task'])}: what C scores by what it sees")
+    axis.set_title(f"{style.called(result['task'])}: {title}")
     style.legend_below(figure, 3)
     save(figure, path)

@@ -59,4 +59,5 @@ VIDEO = "episode-000.mp4"
 # The folder of `worldmodels iterate`, and that of `worldmodels table`
 ROUNDS = "rounds.json"
 TABLE = "table.json"
+TABLE_TEXT = "table.md"
 TABLE_PICTURE = "table.png"

@@ -15,7 +15,7 @@ from worldmodels.envs.car_racing.by_hand import eased
 from worldmodels.envs.car_racing.official import OfficialFrames
 from worldmodels.envs.car_racing.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
 from worldmodels.envs.original_frames import original_frame
-from worldmodels.envs.task import DataSettings, Frames, PlaySettings, Published, PublishedScore, Task, register
+from worldmodels.envs.task import DataSettings, Departure, Frames, PlaySettings, Published, PublishedScore, Task, register
 
 MAX_EPISODE_STEPS = 1000
 
@@ -44,6 +44,11 @@ register(
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         recipes={"original": ORIGINAL},
+        departures=(
+            Departure("data", "random data: held actions with a bias, from anywhere", ("collect",)),
+            Departure("schedule", "M's learning rate falls", ("rnn.final_learning_rate",)),
+            Departure("search", "C's search: fewer episodes a candidate, ended where nothing comes", ("controller",)),
+        ),
         frames={"original": Frames({"original_frames": True}, original_official)},
         squash=squash,
         env_kwargs={"lap_complete_percent": 0.95},

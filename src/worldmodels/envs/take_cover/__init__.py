@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worldmodels.envs.take_cover.env import HIT_DAMAGES, MAX_EPISODE_STEPS
 from worldmodels.envs.take_cover.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
-from worldmodels.envs.task import DataSettings, Frames, PlaySettings, Published, PublishedScore, Task, register
+from worldmodels.envs.task import DataSettings, Departure, Frames, PlaySettings, Published, PublishedScore, Task, register
 
 register(
     Task(
@@ -17,6 +17,14 @@ register(
         max_episode_steps=MAX_EPISODE_STEPS,
         presets={"smoke": SMOKE, "laptop": LAPTOP, "paper": PAPER},
         recipes={"original": ORIGINAL},
+        departures=(
+            Departure("screen", "a screen of 160×120 in place of 640×480", ("collect.frames",)),
+            Departure("data", "random data with a bias and longer holds", ("collect.random",)),
+            Departure("hits", "M learns hits; the dream's are drawn", ("rnn.end_target", "rnn.dream_end", "rnn.done_weight")),
+            Departure("mirror", "M sees every episode in the mirror too", ("encode.mirror_episodes",)),
+            Departure("vision", "V's quartic term, and a larger tolerance", ("vae.quartic_weight", "vae.kl_tolerance")),
+            Departure("search", "C's search", ("controller",)),
+        ),
         frames={
             "640x480": Frames({"resolution": "640x480"}),
             "original": Frames({"resolution": "640x480", "original_frames": True}),

@@ -1,0 +1,170 @@
+"""What each departure from the original is worth: a run a row, from the recipe ``original`` to ``best``, a change more in each.
+
+DIR/
+  0-original/   a run of the recipe ``original``
+  k-NAME/       one of the same seed with one more of the task's `departures`; the stages before it are the last row's
+  k-round/      the last of them and one round more: its agent plays, V, M and C go on; seed S + 1
+  table.json    every row's scores and seconds    table.md    the same to read    table.png    the same to look at
+
+A departure that changes nothing at the scale has no row. The same command again goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
+from worldmodels.base.logs import read_jsonl
+from worldmodels.base.versions import versions
+from worldmodels.config import BEST_RECIPE, Backend, Preset
+from worldmodels.diagnostics.statistics import score_text, short_score
+from worldmodels.envs.task import Departure, Task, get_task
+from worldmodels.plots.table import draw_bars
+from worldmodels.runs.layout import CONFIG, METRICS, TABLE, TABLE_PICTURE, TABLE_TEXT
+from worldmodels.runs.made_once import make_once
+from worldmodels.runs.run import STAGES, Run
+from worldmodels.runs.shared import share_stages
+from worldmodels.runs.timings import stage_seconds
+from worldmodels.stages import evaluate
+from worldmodels.stages.pipeline import run_stage
+
+#: What ``worldmodels table`` calls it, and the recipe that its first row is.
+DEPARTURES = "departures"
+ORIGINAL_RECIPE = "original"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: its settings, and whether it goes on from the row before."""
+
+    name: str
+    label: str
+    preset: Preset
+    is_round: bool = False
+
+
+def changed(preset: Preset, best: Preset, departure: Departure) -> Preset:
+    """Returns the preset with one departure's settings as ``best`` has them."""
+    for setting in departure.settings:
+        stage, _, name = setting.partition(".")
+        wanted = getattr(best, stage)
+        value = dataclasses.replace(getattr(preset, stage), **{name: getattr(wanted, name)}) if name else wanted
+        preset = dataclasses.replace(preset, **{stage: value})
+    return preset
+
+
+def departure_rows(task: Task, scale: str) -> Iterator[Row]:
+    """Yields the rows of a task's table. Raises `UserError` if the task has no recipe ``original``."""
+    if not task.departures:
+        raise UserError(f"{task.name}: has no recipe '{ORIGINAL_RECIPE}' to depart from")
+    preset, best, number = task.preset(scale, ORIGINAL_RECIPE), task.preset(scale, BEST_RECIPE), 0
+    yield Row("0-original", "the original's recipe", preset)
+    for departure in task.departures:
+        before, preset = preset, changed(preset, best, departure)
+        if preset != before:
+            number += 1
+            yield Row(f"{number}-{departure.name}", f"+ {departure.label}", preset)
+    played = dataclasses.replace(preset, collect=dataclasses.replace(preset.collect, policy="agent"))
+    yield Row(f"{number + 1}-round", "+ a round of the agent's own episodes", played, is_round=True)
+
+
+def make_departures(
+    task: str, path: Path, scale: str, seed: int, episodes: int = 0, backend: Backend = "local", address: str = ""
+) -> dict[str, Any]:
+    """Makes and scores every row into ``path``; returns what ``table.json`` holds.
+
+    Args:
+        episodes: of every row's scores in the dream and in reality; 0: as many as the scale has.
+
+    Raises:
+        UserError: the task has no recipe ``original``, or the folder holds other runs.
+    """
+    spec = get_task(task)
+    found: list[dict[str, Any]] = []
+    earlier, chance = None, None
+    for row in departure_rows(spec, scale):
+        print(f"{row.label}:", flush=True)
+        run = _open_row(row, path / row.name, spec, scale, seed, earlier)
+        placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
+        for stage in STAGES:
+            run_stage(placed, stage, getattr(placed.preset, stage))
+        earlier = Run.open(run.path)
+        asked = dataclasses.replace(placed.preset.evaluate, world="real")
+        asked = dataclasses.replace(asked, episodes=episodes or asked.episodes)
+        if chance is None:
+            chance = evaluate.run(dataclasses.replace(asked, agent="random"), earlier, "random")
+        in_dream = dataclasses.replace(asked, world="dream", temperature=earlier.preset.controller.temperature)
+        dream = evaluate.run(in_dream, earlier, "dream")
+        real = evaluate.run(asked, earlier, "real")
+        found.append(
+            {
+                "row": row.name,
+                "label": row.label,
+                **_held_out(earlier),
+                "dream": short_score(dream),
+                "real": short_score(real),
+                "seconds": round(sum(stage_seconds(earlier).values()), 2),
+            }
+        )
+    assert chance is not None
+    result = {
+        "table": DEPARTURES,
+        "task": spec.name,
+        "scale": scale,
+        "seed": seed,
+        "env": chance["env"]["id"],
+        "versions": versions(),
+        "random": short_score(chance),
+        "rows": found,
+        "seconds": round(sum(row["seconds"] for row in found), 2),
+    }
+    make_once(path / TABLE, result, lambda table: files.write_json(table, result))
+    make_once(path / TABLE_TEXT, result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
+    make_once(path / TABLE_PICTURE, result, lambda picture: draw_bars(result, picture, "from the original's recipe to ours"))
+    return result
+
+
+def _open_row(row: Row, path: Path, spec: Task, scale: str, seed: int, earlier: Run | None) -> Run:
+    """Opens a row's run, or plans it: with what it shares with the row before, or going on from it."""
+    previous = earlier.path if row.is_round and earlier is not None else None
+    asked = (path, spec.name, scale, seed + row.is_round, row.preset, previous, ORIGINAL_RECIPE)
+    if (path / CONFIG).exists():
+        run = Run.open_or_create(*asked)
+        for stage in STAGES:
+            run.refuse_other_settings(stage, getattr(row.preset, stage))
+        return run
+    run = Run.plan(*asked)
+    if earlier is None or row.is_round:
+        return run
+    share_stages(earlier, run)
+    return Run.open(path)
+
+
+def _held_out(run: Run) -> dict[str, float]:
+    """Returns how well V and M do on episodes that they were not trained on."""
+    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
+    return {"held_out_recon_loss": last["vae"]["held_out_recon_loss"], "held_out_nll": last["rnn"]["held_out_nll"]}
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Returns the table for people."""
+    lines = ["| | V's error | M's likelihood | dream | real | minutes |", "| --- | --: | --: | --: | --: | --: |"]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['label']} | {row['held_out_recon_loss']:.1f} | {row['held_out_nll']:.3f} | {score_text(row['dream'])} | "
+            f"{score_text(row['real'])} | {row['seconds'] / 60:.1f} |"
+        )
+    lines.append(f"| random policy | | | | {score_text(result['random'])} | |")
+    episodes = result["random"]["num_episodes"]
+    lines += [
+        "",
+        f"{result['env']}, scale {result['scale']}, seed {result['seed']}: each row has the changes of those above it; mean ± "
+        f"standard deviation over {episodes} held-out episodes. V's squared error summed over a frame and M's negative "
+        "log-likelihood on held-out episodes of the row's own data; minutes of the row's own stages.",
+    ]
+    return "\n".join(lines) + "\n"
