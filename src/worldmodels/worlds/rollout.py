@@ -140,7 +140,7 @@ def rollout(
             ended = ended | given_up
         if cap_steps:
             ended = ended | (lengths >= cap_steps)
-        finished = np.flatnonzero(running & ended)
+        finished = (running & ended).nonzero()[0].tolist()
         some_ended = len(finished) > 0
         for slot in finished:
             index = int(job_of[slot])
