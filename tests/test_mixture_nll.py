@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from worldmodels.models.mixture_nll import LIKELIHOOD_ROWS, LOG_STD_RANGE, MixtureNLL
+from worldmodels.models.mixture_nll import LOG_STD_RANGE, MixtureNLL, at_once
+from worldmodels.models.mixture_nll_cpu import likelihood
 
 
 def reference(outputs, target, row_weight, num_mixtures):
@@ -42,9 +43,28 @@ def test_value_and_gradient(rows, latent, mixtures, seed):
     compare(*draw(rows, latent, mixtures, seed), mixtures)
 
 
-@pytest.mark.parametrize("extra", [-1, 0, 1])
-def test_rows_around_the_size_of_a_piece(extra):
-    compare(*draw(LIKELIHOOD_ROWS + extra, 3, 5, 0), 5)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.integers(1, 6),
+    st.integers(0, 99),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+)
+def test_the_loop_and_the_whole_arrays_agree(rows, latent, mixtures, seed, dtype):
+    outputs, target, row_weight = draw(rows, latent, mixtures, seed, spread=2.0)
+    given = outputs.to(dtype), target, row_weight, mixtures, LOG_STD_RANGE
+    (value, gradient), (expected, slopes) = likelihood(*given), at_once(*given)
+    assert gradient.dtype == slopes.dtype == dtype
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(gradient, slopes, rtol=0.01, atol=1e-4)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("column", [0, 17, 31, 44])
+def test_what_is_not_finite_reaches_the_loss(broken, column):
+    outputs, target, row_weight = draw(8, 3, 5, 4)
+    outputs[3, column], row_weight[3] = broken, 1
+    assert not torch.isfinite(MixtureNLL.apply(outputs, target, row_weight, 5))
 
 
 def test_clipped_log_std_has_no_gradient():
