@@ -40,7 +40,7 @@ from worldmodels.cli.completion import completion
 from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.help import flags_of
 from worldmodels.cli.parse import check_json, parse, write_result
-from worldmodels.config import BEST_RECIPE, Config, PlayConfig, check_rounds, check_seed, of_recipe
+from worldmodels.config import BEST_RECIPE, Config, EvaluateConfig, PlayConfig, check_rounds, check_seed, of_recipe
 from worldmodels.runs.layout import CONFIG, ROUNDS, TABLE, TABLE_PICTURE
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
@@ -161,13 +161,14 @@ def _evaluate(args: Sequence[str]) -> None:
     if played is not None:
         played.unlink(missing_ok=True)
     at = interval = ""
+    look = f" ({parsed.settings.variant})" if parsed.settings.variant else ""
     if result["temperature"] is not None:
         at = f" at {temperature_text(result['temperature'], result['own_temperature'])}"
     if result["ci95"] is not None:
         interval = " (95% interval of the mean {:.1f} to {:.1f})".format(*result["ci95"])
     episodes = "1 episode" if result["num_episodes"] == 1 else f"{result['num_episodes']} episodes"
     score = score_text(result, 1)
-    print(f"{result['task']}, {result['world']}{at}, {result['agent']}: {score} over {episodes}{interval}")
+    print(f"{result['task']}{look}, {result['world']}{at}, {result['agent']}: {score} over {episodes}{interval}")
 
 
 def _fidelity(args: Sequence[str]) -> None:
@@ -188,9 +189,13 @@ def _table(args: Sequence[str]) -> None:
     check_seed(parsed.seed)
     with loading():
         from worldmodels.agent.load import load
+        from worldmodels.experiments.robustness import ROBUSTNESS
         from worldmodels.experiments.table import check_table, make_table, to_markdown
 
     check_table(parsed.name)
+    if parsed.name == ROBUSTNESS:
+        _robustness(parsed)
+        return
     agent = load(parsed.model)
     spec = agent.task
     spec.preset(parsed.scale, parsed.recipe)
@@ -206,6 +211,32 @@ def _table(args: Sequence[str]) -> None:
             num_generations=parsed.num_generations,
             ppo_iterations=parsed.ppo_iterations,
             max_steps=parsed.max_steps,
+            episodes=parsed.episodes,
+            fast=parsed.fast,
+            backend=parsed.backend,
+            address=parsed.address,
+        )
+    write_result(parsed.json, result)
+    print(to_markdown(result) + f"\ntable: finished {path / TABLE}, {path / TABLE_PICTURE}")
+
+
+def _robustness(parsed: TableArgs) -> None:
+    usual = TableArgs(name=parsed.name)
+    for flag in ("scale", "recipe", "num_generations", "ppo_iterations", "max_steps"):
+        if getattr(parsed, flag) != getattr(usual, flag):
+            raise UserError(f"table robustness: nothing is evolved in it; leave --{flag.replace('_', '-')} out")
+    with loading():
+        from worldmodels.agent.load import load
+        from worldmodels.experiments.robustness import make_robustness, to_markdown
+
+    agent = load(parsed.model)
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{agent.task.name}"
+    with RunLock(path):
+        result = make_robustness(
+            agent,
+            path,
+            parsed.episodes or EvaluateConfig.episodes,
+            parsed.seed,
             fast=parsed.fast,
             backend=parsed.backend,
             address=parsed.address,

@@ -30,6 +30,11 @@ def score_text(row: Mapping[str, Any], places: int = 0) -> str:
     return f"{row['mean']:.{places}f}{spread}"
 
 
+def short(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a table keeps of a result of `summarise`, or of an evaluation."""
+    return {key: result[key] for key in ("num_episodes", "mean", "std", "ci95")}
+
+
 def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Returns Spearman's rank correlation (ties get the mean of their ranks); None where one side is all ties."""
 

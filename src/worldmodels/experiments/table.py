@@ -24,8 +24,9 @@ from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, EvaluateConfig, Optimizer
-from worldmodels.diagnostics.statistics import score_text
+from worldmodels.diagnostics.statistics import score_text, short
 from worldmodels.envs.task import Task
+from worldmodels.experiments.robustness import ROBUSTNESS
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.world_model import WorldModel
@@ -140,9 +141,10 @@ DRAW = {"temperature": draw_temperatures, "ablation": draw_ablation, "optimizers
 
 
 def check_table(name: str) -> None:
-    """Raises `UserError` with the nearest match if there is no such table."""
-    if name not in TABLES:
-        raise UserError(f"there is no table '{name}'{nearest(name, TABLES)}")
+    """Raises `UserError` with the nearest match if there is no such table, of controllers or of an agent's robustness."""
+    names = [*TABLES, ROBUSTNESS]
+    if name not in names:
+        raise UserError(f"there is no table '{name}'{nearest(name, names)}")
 
 
 def make_table(
@@ -155,6 +157,7 @@ def make_table(
     num_generations: int = 0,
     ppo_iterations: int = 0,
     max_steps: int = 0,
+    episodes: int = 0,
     fast: bool = False,
     backend: Backend = "local",
     address: str = "",
@@ -169,6 +172,7 @@ def make_table(
         num_generations: of every row's evolution; 0 is the scale's, or none with ``ppo_iterations``.
         ppo_iterations: of every row's PPO in the dream before its evolution, from dreamt moments.
         max_steps: of every row's evolution, which ends with the generation that reaches them; 0: no limit.
+        episodes: of every row's scores; 0 is the scale's.
         fast: score on the environment that training uses.
         backend: who plays the real environment; ``address`` is the Ray cluster's.
 
@@ -179,7 +183,7 @@ def make_table(
     preset = spec.preset(scale, recipe).on(backend=backend, address=address)
     config = row_search(preset.controller, num_generations, ppo_iterations, max_steps)
     config.validate()
-    asked = dataclasses.replace(preset.evaluate, fast=fast)
+    asked = dataclasses.replace(preset.evaluate, fast=fast, episodes=episodes or preset.evaluate.episodes)
     rows = TABLES[name](spec, config)
     if ppo_iterations:
         for row in rows:
@@ -197,7 +201,7 @@ def make_table(
         "env": chance["env"]["id"],
         "model": {part: digest for part, digest in agent.sha256.items() if part != "controller"},
         "versions": versions(),
-        "random": _short(chance),
+        "random": short(chance),
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
@@ -242,8 +246,8 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed:
         "label": row.label,
         "controller": row.config.to_dict(),
         "parameters": num_parameters(sizes, row.config.inputs, spec.controller_bias),
-        "dream": None if dream is None else _short(dream),
-        "real": _short(real),
+        "dream": None if dream is None else short(dream),
+        "real": short(real),
         "paper_dream": row.paper_dream,
         "paper_real": row.paper_real,
         "seconds": stage_seconds(run)["controller"],
@@ -254,10 +258,6 @@ def _with_untrained_memory(world_model: WorldModel, seed: int) -> WorldModel:
     """Returns the world model with an M of random weights in the trained one's place."""
     torch.manual_seed(derive_seed(seed, "controller/untrained"))
     return dataclasses.replace(world_model, rnn=MDNRNN(world_model.sizes).eval())
-
-
-def _short(result: dict[str, Any]) -> dict[str, Any]:
-    return {key: result[key] for key in ("num_episodes", "mean", "std", "ci95")}
 
 
 def to_markdown(result: dict[str, Any]) -> str:
