@@ -2,11 +2,15 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from worldmodels.agent.load import load
+from worldmodels.base.errors import UserError
 from worldmodels.cli import main
-from worldmodels.experiments.robustness import to_markdown
+from worldmodels.experiments.robustness import make_robustness, to_markdown
 
 
 def state(path):
@@ -31,19 +35,9 @@ def test_a_row_is_what_evaluate_says_of_the_variant(made, toy_run, tmp_path):
     assert [row["row"] for row in table["rows"]] == ["plain", "walls"]
     assert [row["env"].get("variant") for row in table["rows"]] == [None, "walls"]
     for row in table["rows"]:
-        asked = [
-            "evaluate",
-            str(toy_run),
-            "--episodes",
-            "4",
-            "--seed",
-            "7",
-            "--num-workers",
-            "1",
-            "--json",
-            str(tmp_path / "e"),
-        ]
-        assert main([*asked, *(["--variant", "walls"] if row["row"] == "walls" else [])]) == 0
+        look = ["--variant", "walls"] if row["row"] == "walls" else []
+        asked = ["--episodes", "4", "--seed", "7", "--num-workers", "1", "--json", str(tmp_path / "e")]
+        assert main(["evaluate", str(toy_run), *asked, *look]) == 0
         alone = json.loads((tmp_path / "e").read_text())
         assert alone["mean"] == row["real"]["mean"]
         assert alone["env"] == row["env"]
@@ -55,15 +49,13 @@ def test_a_row_is_what_evaluate_says_of_the_variant(made, toy_run, tmp_path):
 def test_it_goes_on_where_it_stopped_and_a_finished_one_is_left_as_it_is(made, command, tmp_path):
     path = shutil.copytree(made, tmp_path / "table")
     whole = {name: content for name, (_, content) in state(path).items()}
-    plain = state(path)["plain.json" and next(name for name in whole if name.name == "plain.json")]
-    # A row cut off in its middle: two of its episodes are known, and one of them is told apart by what nobody has played.
-    row = json.loads((path / "walls.json").read_text())
+    plain, row = state(path)[Path("plain.json")], json.loads((path / "walls.json").read_text())
     (path / "walls.json").unlink()
     (path / "table.json").unlink()
     assert main([*command, str(path)]) == 0
     after = state(path)
     assert {name: content for name, (_, content) in after.items()} == whole
-    assert after[next(name for name in whole if name.name == "plain.json")] == plain
+    assert after[Path("plain.json")] == plain
     assert json.loads((path / "walls.json").read_text()) == row
     assert main([*command, str(path)]) == 0
     assert state(path) == after
@@ -105,13 +97,7 @@ def test_a_wrong_name_is_one_line_and_leaves_nothing(args, said, tmp_path, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_a_task_without_variants_has_no_table(tmp_path, capsys, monkeypatch, toy_run):
-    from dataclasses import replace
-
-    from worldmodels.agent.load import load
-    from worldmodels.base.errors import UserError
-    from worldmodels.experiments.robustness import make_robustness
-
+def test_a_task_without_variants_has_no_table(tmp_path, toy_run):
     agent = load(toy_run)
     bare = replace(agent, world_model=replace(agent.world_model, spec=replace(agent.task, variants={})))
     with pytest.raises(UserError, match="toy has no variants"):
