@@ -133,8 +133,7 @@ class FidelityArgs:
 
 @dataclass(frozen=True)
 class TableArgs:
-    """Make a table, such as the paper's: a controller a row, evolved on the same V and M, or a look of the game a row. The same
-    command again resumes."""
+    """Make a table: a controller a row, evolved on one V and M, or a look of the game a row. The same command again resumes."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
