@@ -33,11 +33,11 @@ def varied(name: str, gym_name: str, summary: str) -> Variant:
     return Variant(summary, {"variant": name}, f"worldmodels/CarRacing-{gym_name}-v0")
 
 
-#: Tang, Nguyen and Ha 2020, 100 episodes each; "world model" is the original's agent.
+#: Tang, Nguyen and Ha 2020, 100 episodes each; the first is the original's agent.
 PUBLISHED = {
     who: dict(zip(("plain", "colour", "colour3", "bars", "blob"), scores, strict=True))
     for who, scores in {
-        "world model": ((901, 37), (655, 353), (394, 413), (166, 137), (446, 299)),
+        "world model (2018)": ((901, 37), (655, 353), (394, 413), (166, 137), (446, 299)),
         "Attention Agent": ((914, 15), (866, 112), (673, 372), (900, 35), (898, 53)),
         "PPO": ((865, 159), (505, 464), (579, 444), (615, 217), (855, 172)),
         "genetic algorithm": ((859, 79), (442, 362), (160, 304), (675, 254), (833, 135)),

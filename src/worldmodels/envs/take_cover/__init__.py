@@ -45,9 +45,9 @@ register(
                 PublishedScore("paper, agent, τ 1.15", 1092, 556),
             ),
             robustness={
-                "plain": (PublishedScore("world model", 1092, 556), PublishedScore("Attention Agent", 1125, 589)),
+                "plain": (PublishedScore("world model (2018)", 1092, 556), PublishedScore("Attention Agent", 1125, 589)),
                 **{
-                    row: (PublishedScore("world model", theirs), PublishedScore("Attention Agent", attention))
+                    row: (PublishedScore("world model (2018)", theirs), PublishedScore("Attention Agent", attention))
                     for row, (theirs, attention) in PUBLISHED.items()
                 },
             },
