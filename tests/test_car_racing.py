@@ -18,7 +18,6 @@ import worldmodels as _registers  # noqa: F401
 from benchmarks.car_racing.comparison import Pair, play_both
 from worldmodels.base.errors import UserError
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.car_racing.drawing import Drawing
 from worldmodels.envs.car_racing.env import CarRacingEnv
 
 SEEDS = int(os.environ.get("CAR_RACING_SEEDS", "4"))
@@ -106,7 +105,7 @@ def test_beyond_the_playfield_it_is_black() -> None:
     assert env._packed is not None
     bodies = np.zeros((5, 4))
     bodies[:, 0] = PLAYFIELD  # at the right-hand edge, looking along it
-    picture = Drawing().draw(env._packed, bodies, 16.2, small=False)
+    picture = env._drawing.draw(env._packed, bodies, 16.2, small=False)
     assert (picture[:40, 50:] == 0).all()
     assert (picture[:40, :46, 1] > 150).all()
 

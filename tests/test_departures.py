@@ -66,7 +66,7 @@ def test_it_goes_on_where_it_stopped(departures, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--max-steps", "9", "--fast"], "--max-steps, --fast: not of this table"),
+        (["--max-steps", "9", "--fast"], "table departures: takes no --max-steps and no --fast; leave it out"),
         (["--model", "health-gathering"], "health-gathering: has no recipe 'original' to depart from"),
     ],
 )

@@ -35,6 +35,7 @@ IDS = sorted(
     for name, spec in gym.registry.items()
     if name.startswith(("worldmodels/CarRacing", "worldmodels/TakeCover"))
     and spec.kwargs.get("task", "take-cover") in ("take-cover", "car-racing")
+    and name.count("-") == 1  # those with another look are test_variants.py's
 )
 
 
@@ -280,8 +281,6 @@ def test_the_official_cars_other_arguments():
             ours.step(wrong)
     again = pickle.loads(pickle.dumps(ours.unwrapped))
     assert again.action_space == official.action_space
-    with pytest.raises(UserError, match=r"domain_randomize make Gymnasium's 'CarRacing-v3'"):
-        gym.make("worldmodels/CarRacing-v3", domain_randomize=True)
 
 
 def test_state_pixels_are_the_official_ones():

@@ -42,6 +42,7 @@ def evaluate(
     *,
     temperature: float = 0.0,
     fast: bool = False,
+    variant: str = "",
     num_slots: int = EvaluateConfig.num_slots,
     device: Device = "auto",
     num_workers: int = 0,
@@ -61,6 +62,7 @@ def evaluate(
         seed: of the first episode; seeds below 2**30 are never used in training.
         temperature: of the dream, 0.01 to 10; 0 is the agent's own.
         fast: play the environment that training uses, where it is a faster copy of the official one.
+        variant: another look of the real environment, a key of the task's ``variants``; empty: the plain one.
         num_slots: dreams side by side; ``device``: where to dream.
         num_workers: processes that play the real environment for an agent, 0: one per CPU core; a script that uses more than
             one needs ``if __name__ == "__main__":``. ``backend`` and ``address`` say where they are (docs/cluster.md).
@@ -93,6 +95,7 @@ def evaluate(
         "seed": seed,
         "temperature": temperature,
         "fast": fast,
+        "variant": variant,
         "num_slots": num_slots,
         "device": device,
         "num_workers": num_workers,

@@ -629,6 +629,8 @@ class EvaluateConfig(Config):
     none."""
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
+    variant: str = field(default="", metadata=ADDED)
+    """Another look of the real environment, such as colour or bars of car-racing (docs/ideas.md); empty: the plain one."""
     num_slots: Annotated[int, Bounds(1, 1_000_000)] = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
     device: Device = field(default="auto", metadata=RUNTIME)
@@ -641,6 +643,8 @@ class EvaluateConfig(Config):
     def validate(self) -> None:
         super().validate()
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
+        if self.variant and self.world == "dream":
+            raise UserError(f"variant is '{self.variant}' and world is 'dream'; only the real environment has other looks")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from worldmodels.config import (
     RNNConfig,
     VAEConfig,
 )
-from worldmodels.envs.task import DataSettings, Departure, Published, Task, register
+from worldmodels.envs.task import DataSettings, Departure, Published, Task, Variant, register
 
 MAX_STEPS = 40
 
@@ -106,6 +106,7 @@ TOY = Task(
     presets={"smoke": SMOKE, "laptop": SMOKE},
     restart_input=True,
     dream_reward=1.0,
+    variants={"walls": Variant("walls that hurt", {"walls": True})},
     data=DataSettings(random_policy, fixed_actions={"stay": (0.0,), "always left": (-1.0,)}),
     published=Published(solved_at=30),
 )

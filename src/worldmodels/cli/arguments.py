@@ -133,11 +133,12 @@ class FidelityArgs:
 
 @dataclass(frozen=True)
 class TableArgs:
-    """Make a table, such as the paper's: a controller or a whole run a row. The same command again resumes."""
+    """Make a table: a controller, a whole run or a look of the game a row. The same command again resumes."""
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
-    steps) or departures (runs from the recipe original to best, one more change in each)."""
+    steps), departures (runs from the recipe original to best, one more change in each) or robustness (the agent as it is, where
+    its game looks otherwise; nothing is evolved)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
     finished round) or a model's folder. departures: of its task alone, with a V and an M a row."""
@@ -153,14 +154,15 @@ class TableArgs:
     table of tasks with hits; the ablation has a controller with a hidden layer)."""
     max_steps: Annotated[int, Bounds(0, 10**15)] = 0
     """End each row's evolution with the generation in which its candidates have played this many steps; 0: no limit."""
+    episodes: Annotated[int, Bounds(0, 10_000_000)] = 0
+    """Episodes of each row's score; 0 is the scale's, and 100 in the robustness table."""
     fast: bool = False
     """Score on the environment that training uses, where it is a faster copy of the official one."""
-    episodes: Annotated[int, Bounds(0, 10_000_000)] = 0
-    """Episodes of each row's scores; 0: as many as the scale has."""
     run: Path | None = None
-    """The folder to work in (default: runs/table-TABLE-TASK-SCALE, or runs/table-TABLE-TASK-SCALE-RECIPE)."""
+    """The folder to work in (default: runs/table-TABLE-TASK-SCALE, or runs/table-TABLE-TASK-SCALE-RECIPE; of the robustness
+    table runs/table-robustness-TASK)."""
     seed: Annotated[int, SEEDS] = 0
-    """The seed that every row's evolution derives from."""
+    """The seed that every row's evolution derives from; in the robustness table the first episode's."""
     backend: Backend = "local"
     """Who plays the real environment: processes of this machine, or of a Ray cluster (docs/cluster.md)."""
     address: str = ""

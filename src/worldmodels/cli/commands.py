@@ -40,7 +40,7 @@ from worldmodels.cli.completion import completion
 from worldmodels.cli.environment import chosen_task, env_args, env_task
 from worldmodels.cli.help import flags_of
 from worldmodels.cli.parse import check_json, parse, write_result
-from worldmodels.config import BEST_RECIPE, Config, PlayConfig, check_rounds, check_seed, of_recipe
+from worldmodels.config import BEST_RECIPE, Config, EvaluateConfig, PlayConfig, check_rounds, check_seed, of_recipe
 from worldmodels.runs.layout import CONFIG, ROUNDS, TABLE, TABLE_PICTURE, TABLE_TEXT
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run
@@ -167,13 +167,14 @@ def _evaluate(args: Sequence[str]) -> None:
     if played is not None:
         played.unlink(missing_ok=True)
     at = interval = ""
+    look = f" ({parsed.settings.variant})" if parsed.settings.variant else ""
     if result["temperature"] is not None:
         at = f" at {temperature_text(result['temperature'], result['own_temperature'])}"
     if result["ci95"] is not None:
         interval = " (95% interval of the mean {:.1f} to {:.1f})".format(*result["ci95"])
     episodes = "1 episode" if result["num_episodes"] == 1 else f"{result['num_episodes']} episodes"
     score = score_text(result, 1)
-    print(f"{result['task']}, {result['world']}{at}, {result['agent']}: {score} over {episodes}{interval}")
+    print(f"{result['task']}{look}, {result['world']}{at}, {result['agent']}: {score} over {episodes}{interval}")
 
 
 def _fidelity(args: Sequence[str]) -> None:
@@ -195,23 +196,28 @@ def _table(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.agent.load import load, task_of
         from worldmodels.experiments.departures import DEPARTURES, make_departures
+        from worldmodels.experiments.robustness import ROBUSTNESS, make_robustness
         from worldmodels.experiments.table import check_table, make_table
 
-    check_table(parsed.name, (DEPARTURES,))
+    check_table(parsed.name, (DEPARTURES, ROBUSTNESS))
+    search = ("recipe", "num_generations", "ppo_iterations", "max_steps")
+    unread = {DEPARTURES: (*search, "fast"), ROBUSTNESS: ("scale", *search)}.get(parsed.name, ())
+    if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
+        raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
     spec = task_of(parsed.model)
     spec.preset(parsed.scale, parsed.recipe)
-    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}-{parsed.scale}{of_recipe(parsed.recipe)}"
-    place = {"episodes": parsed.episodes, "backend": parsed.backend, "address": parsed.address}
-    search = {name: getattr(parsed, name) for name in ("recipe", "num_generations", "ppo_iterations", "max_steps", "fast")}
-    if parsed.name == DEPARTURES:
-        unread = [f"--{name.replace('_', '-')}" for name, value in search.items() if value != getattr(TableArgs, name)]
-        if unread:
-            raise UserError(f"{', '.join(unread)}: not of this table, whose rows are the settings of both recipes at --scale")
+    of_scale = "" if parsed.name == ROBUSTNESS else f"-{parsed.scale}{of_recipe(parsed.recipe)}"
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}{of_scale}"
+    place = {"backend": parsed.backend, "address": parsed.address}
     with RunLock(path):
         if parsed.name == DEPARTURES:
-            result = make_departures(spec.name, path, parsed.scale, parsed.seed, **place)
+            result = make_departures(spec.name, path, parsed.scale, parsed.seed, parsed.episodes, **place)
+        elif parsed.name == ROBUSTNESS:
+            episodes = parsed.episodes or EvaluateConfig.episodes
+            result = make_robustness(load(parsed.model), path, episodes, parsed.seed, fast=parsed.fast, **place)
         else:
-            result = make_table(parsed.name, load(parsed.model), path, parsed.scale, parsed.seed, **search, **place)
+            settings = {name: getattr(parsed, name) for name in (*search, "episodes", "fast")}
+            result = make_table(parsed.name, load(parsed.model), path, parsed.scale, parsed.seed, **settings, **place)
     write_result(parsed.json, result)
     text = (path / TABLE_TEXT).read_text(encoding="utf-8")
     print(f"{text}\ntable: finished {path / TABLE}, {path / TABLE_PICTURE}")

@@ -7,6 +7,7 @@ is wrong with it.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -44,8 +45,8 @@ class PublishedScore:
     """Who scored it, in a few words."""
     mean: float
     """The mean return."""
-    std: float
-    """The standard deviation of an episode's return."""
+    std: float = math.nan
+    """The standard deviation of an episode's return; NaN: nobody has said."""
     world: Literal["dream", "real"] = "real"
     """Where it was played."""
 
@@ -58,6 +59,8 @@ class Published:
     """The mean return over 100 episodes at which the task counts as solved; None: nobody has said."""
     scores: tuple[PublishedScore, ...] = ()
     """Figures of the paper."""
+    robustness: Mapping[str, tuple[PublishedScore, ...]] = field(default_factory=dict)
+    """Of agents that had learned the plain game: what they scored on it (``"plain"``) and on its variants, by name."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,20 @@ class Frames:
     """Arguments of ``gymnasium.make`` beside the task's own, where it has no official environment or training's is played."""
     official_wrapper: Callable[[gym.Env[Any, Any]], gym.Env[Frame, Floats]] | None = None
     """In place of the task's, where there is an official environment."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Another look of a task's environment: its pictures differ, and nothing else."""
+
+    summary: str
+    """What is different, in a few words."""
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` beside the task's own, where it has no official environment or training's is played."""
+    official_id: str = ""
+    """In place of the task's, where there is an official environment; empty: the task's own."""
+    official_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` for the official environment, likewise."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +216,11 @@ class Task:
     """Other ways of making V's frames, by name."""
     frames_name: str = OWN_FRAMES
     """Which of them this is (`seeing`); own: none."""
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    """Other looks of the environment, by name: what an agent of the plain one is worth on them (``worldmodels table
+    robustness``)."""
+    variant: str = ""
+    """Which of them this is (`varied`); empty: none."""
 
     def gym_id(self, kind: Literal["Dream", "Latent"]) -> str:
         """Returns the Gymnasium id of the dream, or of the real game as C sees it."""
@@ -240,7 +262,9 @@ class Task:
         """Returns the Gymnasium id of what is played. Raises `UserError` for a task of recordings alone."""
         if not self.env_id:
             raise UserError(f"{self.name}: a task of recordings alone, without a real environment; M's dream is --world dream")
-        return self.official_id if official and self.official_id else self.env_id
+        if official and self.official_id:
+            return (self.variant and self.variants[self.variant].official_id) or self.official_id
+        return self.env_id
 
     def seeing(self, frames: str) -> Task:
         """Returns the task with V's frames made in another of its ways. Raises `UserError` with the nearest match."""
@@ -253,8 +277,22 @@ class Task:
 
     def env_settings(self, official: bool = False) -> dict[str, Any]:
         """Returns the arguments of ``gymnasium.make`` for what is played."""
-        other = self.frames_name != OWN_FRAMES and not (official and self.official_id)
-        return {**self.env_kwargs, **(self.frames[self.frames_name].env_kwargs if other else {})}
+        on_official = bool(official and self.official_id)
+        settings = dict(self.env_kwargs)
+        if self.frames_name != OWN_FRAMES and not on_official:
+            settings |= self.frames[self.frames_name].env_kwargs
+        if self.variant:
+            varied = self.variants[self.variant]
+            settings |= varied.official_kwargs if on_official else varied.env_kwargs
+        return settings
+
+    def varied(self, variant: str) -> Task:
+        """Returns the task with another look; of an empty name the plain one. Raises `UserError` with the nearest match."""
+        if variant and not self.variants:
+            raise UserError(f"{self.name} has no variants, and so none called '{variant}'")
+        if variant and variant not in self.variants:
+            raise UserError(f"{self.name} has no variant '{variant}'{nearest(variant, self.variants)}")
+        return replace(self, variant=variant)
 
     def preset(self, scale: str, recipe: str = BEST_RECIPE) -> Preset:
         """Returns the settings of a scale in a recipe, with all sizes in numbers. Raises `UserError` with the nearest match."""

@@ -160,8 +160,8 @@ def make_table(
     num_generations: int = 0,
     ppo_iterations: int = 0,
     max_steps: int = 0,
-    fast: bool = False,
     episodes: int = 0,
+    fast: bool = False,
     backend: Backend = "local",
     address: str = "",
 ) -> dict[str, Any]:

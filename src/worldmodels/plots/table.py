@@ -1,4 +1,4 @@
-"""The paper's tables as pictures: scores in the dream against scores in reality, and scores by what C sees."""
+"""Tables as pictures: scores in the dream against scores in reality, by what C sees, and by how the game looks."""
 
 from __future__ import annotations
 
@@ -78,5 +78,32 @@ def draw_bars(result: dict[str, Any], path: Path, title: str) -> None:
     axis.grid(axis="y", visible=False)
     axis.set(xlabel="return in the real environment")
     axis.set_title(f"{style.called(result['task'])}: {title}")
+    style.legend_below(figure, 3)
+    save(figure, path)
+
+
+#: Whose published scores stand beside ours: a colour and a mark each, in the order of their coming.
+OTHERS = ((style.ORIGINAL, "D"), (style.GREEN, "s"), (style.PURPLE, "^"), (style.VERMILION, "v"))
+
+
+def draw_robustness(result: dict[str, Any], path: Path) -> None:
+    """Draws each row's mean as a bar, the published means of others as marks on it."""
+    rows = result["rows"]
+    figure = style.figure(9, 2.3 + 0.6 * len(rows))
+    axis = figure.subplots()
+    names = list(dict.fromkeys(score["who"] for row in rows for score in row["published"]))
+    marks = {who: OTHERS[number % len(OTHERS)] for number, who in enumerate(names)}
+    for y, row in enumerate(rows):
+        mean, label = row["real"]["mean"], "ours, with the 95% interval of the mean"
+        axis.barh(y, mean, 0.6, xerr=_half_interval(row["real"]), color=style.OURS, alpha=0.6, capsize=4, label=label)
+        for score in row["published"]:
+            colour, mark = marks[score["who"]]
+            axis.plot(score["mean"], y, mark, color=colour, markeredgecolor="white", markersize=10, label=score["who"])
+    axis.axvline(0, color=style.BLACK, linewidth=0.8)
+    axis.set_yticks(range(len(rows)), [row["row"] for row in rows])
+    axis.set_ylim(len(rows) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)
+    axis.set(xlabel="return in the real environment, of agents of the plain game")
+    axis.set_title(f"{style.called(result['task'])}: what an agent scores by how its game looks")
     style.legend_below(figure, 3)
     save(figure, path)

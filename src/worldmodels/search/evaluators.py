@@ -151,7 +151,8 @@ class RealEvaluator(Evaluator):
         if weights is not None and world_model is not None:
             save_weights(weights, world_model)
         sizes = None if world_model is None else world_model.sizes
-        prepared = (prepare_worker, weights, reference(spec.name), spec.frames_name, official, sizes, inputs)
+        look = (spec.frames_name, spec.variant)
+        prepared = (prepare_worker, weights, reference(spec.name), *look, official, sizes, inputs)
         self._workers = make_workers(backend, address, num_workers, *prepared)
         self._player = RealPlayer(spec, official, world_model, inputs)
 

@@ -88,13 +88,19 @@ def save_weights(folder: Path, world_model: WorldModel) -> None:
 
 
 def prepare_worker(
-    weights: Path | None, task: str | Facts, frames: str, official: bool, sizes: RNNSizes | None, inputs: ControllerInputs
+    weights: Path | None,
+    task: str | Facts,
+    frames: str,
+    variant: str,
+    official: bool,
+    sizes: RNNSizes | None,
+    inputs: ControllerInputs,
 ) -> None:
     """Makes the player of a worker process; ``weights`` is the folder of V and M, and ``sizes`` are theirs; None for the random
     agent."""
     global _player
     torch.set_num_threads(1)
-    spec = get_task(task).seeing(frames)
+    spec = get_task(task).seeing(frames).varied(variant)
     world_model = None
     if weights is not None and sizes is not None:
         vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)

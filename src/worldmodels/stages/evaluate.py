@@ -103,7 +103,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         played_path: where episodes are kept as they are played, for a call that is killed and made again; whoever has
             written the result removes it.
     """
-    spec = player if isinstance(player, Task) else player.task
+    spec = (player if isinstance(player, Task) else player.task).varied(config.variant)
     agent = player if isinstance(player, Agent) else None
     random = config.agent == "random"
     if config.world == "real":
@@ -114,7 +114,8 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         question = {**_asked(config, agent), "task": spec.name, "versions": versions()}
         played = PlayedEpisodes(played_path, files.fingerprint(question), tally)
     who = "random policy" if random else "agent" if agent is not None else "policy"
-    progress = Progress(f"evaluate {who}, {config.world}", config.episodes, "episodes", tally.num_played)
+    look = f", {config.variant}" if config.variant else ""
+    progress = Progress(f"evaluate {who}, {config.world}{look}", config.episodes, "episodes", tally.num_played)
 
     def on_result(result: EpisodeResult) -> None:
         tally.add(result.job.seed, result.episode_return, result.length)
@@ -135,7 +136,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
         evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, acting)
     elif isinstance(player, Outsider):
-        evaluator = OutsiderEvaluator(player, official)
+        evaluator = OutsiderEvaluator(Outsider(spec, player.policy), official)
     else:
         world_model = None if agent is None or random else agent.world_model
         place = config.place
@@ -160,6 +161,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
             "id": spec.gym_id("Dream") if dream else spec.score_id(official),
             "settings": spec.env_settings(official),
             **({} if spec.frames_name == OWN_FRAMES else {"frames": spec.frames_name}),
+            **({"variant": spec.variant} if spec.variant else {}),
             "max_episode_steps": spec.max_episode_steps,
             "versions": versions(),
         },
@@ -202,11 +204,24 @@ def run(config: EvaluateConfig, run: Run, name: str) -> dict[str, Any]:
     """Evaluates a run's agent into ``evaluation/<name>.json`` (once: the same question is not played twice)."""
     chance = config.agent == "random" and config.world == "real"  # which needs no agent
     player = task_of(run.path) if chance else load(run.path)
-    path = run.path / EVALUATION / f"{name}.json"
+    return evaluate_once(config, player, run.path / EVALUATION / f"{name}.json")
+
+
+def evaluate_once(config: EvaluateConfig, player: Agent | Task, path: Path, keep: bool = False) -> dict[str, Any]:
+    """Evaluates into a file, once: the same question is not played twice, and a call that is killed and made again goes on.
+
+    Args:
+        keep: whether the answer to another question that is in the file stays there.
+
+    Raises:
+        UserError: it does, and is.
+    """
     asked = _asked(config, player if isinstance(player, Agent) else None)
     found = files.read_json(path) if path.exists() else None
     if isinstance(found, dict) and _same(found.get("asked"), asked):
         result = found
+    elif keep and found is not None:
+        raise UserError(f"{path}: is of other settings, or of another model; give another folder")
     else:
         result = {**evaluate(config, player, played_beside(path)), "asked": asked}
         files.write_json(path, result)

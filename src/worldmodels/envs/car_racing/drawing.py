@@ -39,28 +39,14 @@ V_SCALE = NUM_ROWS / (WINDOW_H * 7 / 8)
 FAR = 1e30
 
 BLACK, FIELD, GRASS, ROAD, WHITE, RED, HULL, RIM = 0, 1, 2, 3, 6, 7, 8, 9
-#: ROAD is a visited tile; ROAD, ROAD + 1 and ROAD + 2 are the three shades of tiles that are not.
-PALETTE = np.array(
-    [
-        (0, 0, 0),
-        (102, 204, 102),
-        (102, 230, 102),
-        (102, 102, 102),
-        (104, 104, 104),
-        (107, 107, 107),
-        (255, 255, 255),
-        (255, 0, 0),
-        (204, 0, 0),
-        car.WHEEL_WHITE,
-    ],
-    np.int64,
-)
-#: The three channels of a colour in one word, 20 bits each: one addition sums all three.
-PACKED = PALETTE[:, 0] | PALETTE[:, 1] << 20 | PALETTE[:, 2] << 40
+NUM_COLOURS = 10
+#: ROAD is a visited tile; ROAD, ROAD + 1 and ROAD + 2 are the three shades of tiles that are not. The colours of field, grass
+#: and road are the environment's own.
+FIXED = {BLACK: (0, 0, 0), WHITE: (255, 255, 255), RED: (255, 0, 0), HULL: (204, 0, 0), RIM: car.WHEEL_WHITE}
+#: How much lighter each shade is than the one before, in levels of 255.
+SHADE = 2.55
 #: pygame's smoothscale works in fixed point and cuts twice: every flat colour comes out 2 levels darker.
 FLAT_LOSS = 2
-FLAT = np.maximum(PALETTE - FLAT_LOSS, 0)
-PACKED_FLAT = FLAT[:, 0] | FLAT[:, 1] << 20 | FLAT[:, 2] << 40
 #: A block of several colours loses half a level less on average: its first sum is no whole number.
 MIXED_LOSS = 1
 #: For arithmetic on three packed channels at once: a one in each, half a cell, all bits of a byte, the bit above it, 14 bits.
@@ -189,8 +175,9 @@ def _draw_road(
     circles: Points,
     tiles: NDArray[np.int64],
     colors: Points,
+    touched_below: float,
 ) -> None:
-    """The tiles and the borders, in the official order."""
+    """The tiles and the borders, in the official order; a tile with less red than ``touched_below`` has been touched."""
     points = scratch[0]
     zoom = np.sqrt(view[0] * view[0] + view[3] * view[3])
     for polygon in range(tiles.shape[0]):
@@ -206,7 +193,7 @@ def _draw_road(
             color = RED
         else:
             # A tile that was touched has the road's own colour; the others were made lighter by their index.
-            color = ROAD if colors[tile, 0] < 103 else ROAD + tile % 3
+            color = ROAD if colors[tile, 0] < touched_below else ROAD + tile % 3
         for i in range(4):
             points[i, 0], points[i, 1] = corners[polygon, i, 0], corners[polygon, i, 1]
         _fill(samples, scratch, 4, color, view, ROAD_REACH[0], ROAD_REACH[1])
@@ -254,25 +241,30 @@ def _draw_car(samples: Frame, scratch: Points, view: Points, bodies: Points) -> 
 
 
 @numba.njit(fastmath=True)
-def _mix(samples: Frame, top: int, x: int) -> int:
-    """Averages one pixel's block; the three channels are packed as in `PACKED`, here and in the result."""
+def _mix(samples: Frame, top: int, x: int, packed: NDArray[np.int64]) -> int:
+    """Averages one pixel's block; the three channels are packed (`pack`), here and in the result."""
     total = 0
     for row in range(SAMPLE_ROWS):
         for column in range(SAMPLE_COLUMNS):
-            total += PACKED[samples[top + row, x * SAMPLE_COLUMNS + column]]
+            total += packed[samples[top + row, x * SAMPLE_COLUMNS + column]]
     # All channels at once: a bit above each byte is borrowed by the subtraction where the mean is below the loss.
     mean = ((total >> 4) & BYTES | BORROW) - MIXED_LOSS * ONES
     return mean & ((mean >> 8 & ONES) * 0xFF)
 
 
 @numba.njit(fastmath=True)
-def _average(samples: Frame, blocks: NDArray[np.uint32], uneven: NDArray[np.uint32], out: Frame) -> None:
+def _average(
+    samples: Frame, blocks: NDArray[np.uint32], uneven: NDArray[np.uint32], palette: NDArray[np.int64], out: Frame
+) -> None:
     """Averages the samples down to ``out``, uint8 [84, 96 * 3] (the official pixels) or [64, 64 * 3] (those averaged on).
 
-    ``blocks`` is the memory of ``samples``, with the 4 samples of a block's row in one word; ``uneven`` is one line of it.
+    ``palette`` is int64 [2, 10]: packed colours, and what a block of one colour comes out as. ``blocks`` is the memory of
+    ``samples``, with the 4 samples of a block's row in one word; ``uneven`` is one line of it.
     """
+    packed, flat = palette[0], palette[1]
     small = out.shape[0] == FRAME_SIZE
     pixels = np.empty(WIDTH, np.int64)
+    colour = np.empty(WIDTH, np.uint8)
     line = np.empty(FRAME_SIZE, np.int64)
     total = np.full(FRAME_SIZE, HALF_CELL)
     cell = 0
@@ -285,10 +277,13 @@ def _average(samples: Frame, blocks: NDArray[np.uint32], uneven: NDArray[np.uint
             for row in range(1, SAMPLE_ROWS):
                 differs |= word ^ blocks[top + row, x]
             uneven[x] = differs
-            pixels[x] = PACKED_FLAT[word & 0xFF]
+            colour[x] = word & 0xFF
+        # A loop of its own: between the words' arithmetic the look-ups would not be done several at once.
+        for x in range(WIDTH):
+            pixels[x] = flat[colour[x]]
         for x in range(WIDTH):
             if uneven[x]:
-                pixels[x] = _mix(samples, top, x)
+                pixels[x] = _mix(samples, top, x, packed)
         if not small:
             for x in range(WIDTH):
                 for channel in range(3):
@@ -326,6 +321,8 @@ def _draw(
     circles: Points,
     tiles: NDArray[np.int64],
     colors: Points,
+    touched_below: float,
+    palette: NDArray[np.int64],
     bodies: Points,
     zoom: float,
     out: Frame,
@@ -336,9 +333,14 @@ def _draw(
     view[0], view[1], view[2] = cos, sin, WINDOW_W / 2 - cos * x - sin * y
     view[3], view[4], view[5] = -sin, cos, WINDOW_H / 4 + sin * x - cos * y
     _draw_field(samples, scratch, view)
-    _draw_road(samples, scratch, view, corners, circles, tiles, colors)
+    _draw_road(samples, scratch, view, corners, circles, tiles, colors, touched_below)
     _draw_car(samples, scratch, view, bodies)
-    _average(samples, blocks, uneven, out)
+    _average(samples, blocks, uneven, palette, out)
+
+
+def pack(colours: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns each colour of int64 [N, 3] in one word, 20 bits a channel: one addition sums all three."""
+    return colours[:, 0] | colours[:, 1] << 20 | colours[:, 2] << 40
 
 
 class Drawing:
@@ -350,6 +352,19 @@ class Drawing:
         self._uneven = np.zeros(WIDTH, np.uint32)
         self._scratch = np.zeros((3, 8, 2))
         self._view = np.zeros(6)
+        self._palette = np.zeros((2, NUM_COLOURS), np.int64)
+        self._touched_below = 0.0
+
+    def colour(self, road: Points, field: Points, grass: Points) -> None:
+        """Takes the environment's colours, 0 to 255 [3] each; the official drawing cuts them to whole levels."""
+        colours = np.zeros((NUM_COLOURS, 3), np.int64)
+        for index, fixed in FIXED.items():
+            colours[index] = fixed
+        colours[FIELD], colours[GRASS] = field, grass
+        for shade in range(3):
+            colours[ROAD + shade] = road + shade * SHADE
+        self._palette[:] = pack(colours), pack(np.maximum(colours - FLAT_LOSS, 0))
+        self._touched_below = float(road[0]) + SHADE / 2
 
     def draw(self, road: Road, bodies: Points, zoom: float, small: bool) -> Frame:
         """Returns rows 0-83 of the state pixels: uint8 [84, 96, 3], or averaged over areas down to [64, 64, 3].
@@ -372,6 +387,8 @@ class Drawing:
             road.circles,
             road.tiles,
             road.colors,
+            self._touched_below,
+            self._palette,
             bodies,
             zoom,
             out,

@@ -19,19 +19,19 @@ from gymnasium.envs.box2d.car_racing import (
     FPS,
     GRASS_DIM,
     PLAYFIELD,
-    SCALE,
     STATE_H,
     STATE_W,
     WINDOW_H,
     WINDOW_W,
-    ZOOM,
     CarRacing,
 )
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Frame
+from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
 from worldmodels.envs.car_racing.track import Road, pack_road
+from worldmodels.envs.car_racing.variants import look, zoom_at
 from worldmodels.envs.gym_rules import admitted
 from worldmodels.envs.original_frames import original_frame
 
@@ -140,6 +140,9 @@ class CarRacingEnv(CarRacing):
     - ``continuous``: False for the five official actions in place of steering, gas and brake.
     - ``verbose``: print what the making of a track comes to.
     - ``original_frames``: rows 0-83 with the original's contrast, resizing and wrapping arithmetic, which its weights need.
+    - ``domain_randomize``: Gymnasium's own: every episode has random colours of road, field and grass.
+    - ``variant``: another look (`variants.LOOKS`): ``"colour"``, ``"colour3"``, ``"bars"``, ``"blob"`` or ``"noise"``; empty:
+      the plain one. The track of a seed stays.
 
     ### Version History
     - v3: Gymnasium's CarRacing-v3; only the drawing is ours, and the car's forces are computed faster.
@@ -157,19 +160,19 @@ class CarRacingEnv(CarRacing):
         domain_randomize: bool = False,
         verbose: bool = False,
         original_frames: bool = False,
+        variant: str = "",
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise UserError(f"CarRacing has no render mode '{render_mode}'; use 'rgb_array' or 'state_pixels'")
-        if domain_randomize:
-            raise UserError(
-                "the fast drawing has the official colours alone; for domain_randomize make Gymnasium's 'CarRacing-v3'"
-            )
+        if domain_randomize and variant:
+            raise UserError(f"CarRacing's {variant} is a variant by itself; leave domain_randomize out")
         if not 0 < lap_complete_percent <= 1:
             raise UserError(f"lap_complete_percent is {lap_complete_percent}; it must lie above 0 and at most at 1")
-        super().__init__(render_mode, verbose, lap_complete_percent, continuous=continuous)
+        self._look = look(variant)
+        super().__init__(render_mode, verbose, lap_complete_percent, domain_randomize, continuous)
         # The official constructor has stored its own arguments for pickling; ours are others.
         arguments = (full_frame, render_mode, lap_complete_percent, start_anywhere, continuous, domain_randomize, verbose)
-        EzPickle.__init__(self, *arguments, original_frames)
+        EzPickle.__init__(self, *arguments, original_frames, variant)
         self.full_frame = full_frame
         self.original_frames = original_frames
         self.start_anywhere = start_anywhere
@@ -191,10 +194,12 @@ class CarRacingEnv(CarRacing):
             for tile in self.road:
                 tile.idx = (tile.idx - start) % len(self.track)
         self._packed = pack_road(self)
+        self._drawing.colour(self.road_color, self.bg_color, self.grass_color)
         return True
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode on a new track."""
+        self._look.begin(self, seed)
         observation, info = super().reset(seed=seed, options=options)
         # The official reset makes the official car, and only methods differ. Where `render` shows skid marks it stays.
         if self.render_mode is None:
@@ -206,12 +211,13 @@ class CarRacingEnv(CarRacing):
         # The official reset steps without an action.
         if action is not None and self.continuous:
             action = admitted(action, self.action_space)
+        self._look.step()
         return super().step(action)  # type: ignore[no-any-return]
 
     def render(self) -> Any:
         """Returns the official picture of ``render_mode``."""
         # Observations, which are smaller here, are drawn under this name too.
-        return super()._render("state_pixels") if self.render_mode == "state_pixels" else super().render()  # type: ignore[no-untyped-call]
+        return self._official("state_pixels") if self.render_mode == "state_pixels" else super().render()  # type: ignore[no-untyped-call]
 
     def _draw(self, small: bool) -> Frame:
         assert self.car is not None
@@ -229,18 +235,23 @@ class CarRacingEnv(CarRacing):
             *(p4.x, p4.y, w4.angle, w4.phase),
             *(center.x, center.y, hull.angle, 0.0),
         )
-        # The official zoom: it grows in the first second.
-        zoom = 0.1 * SCALE * max(1 - self.t, 0) + ZOOM * SCALE * min(self.t, 1)
-        return self._drawing.draw(self._packed, self._bodies, zoom, small)
+        return self._drawing.draw(self._packed, self._bodies, zoom_at(self.t), small)
 
     def state_rows(self) -> Frame:
         """Draws rows 0-83 of the state pixels, uint8 [84, 96, 3]: what the default observation is averaged from."""
-        return self._draw(small=False)
+        return self._look.paint(self._draw(small=False), self)
+
+    def _official(self, mode: str) -> Any:
+        picture = super()._render(mode)
+        return picture if picture is None else self._look.paint(picture, self)
 
     def _render(self, mode: str) -> Any:
         if mode != "state_pixels" or self.full_frame:
-            return super()._render(mode)
-        return original_frame(self._draw(small=False), FRAME_SIZE) if self.original_frames else self._draw(small=True)
+            return self._official(mode)
+        if self.original_frames:
+            return original_frame(self.state_rows(), FRAME_SIZE)
+        # The plain picture is averaged as it is drawn.
+        return area_resize(self.state_rows(), FRAME_SIZE) if self._look.paints else self._draw(small=True)
 
     def _render_road(self, zoom: float, translation: Any, angle: float) -> None:
         """Draws the official road and grass, but what lies out of sight: the same picture in a third of the time."""

@@ -19,7 +19,7 @@ import vizdoom
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, nearest
 from worldmodels.base.types import Frame
-from worldmodels.envs.doom import process_guard
+from worldmodels.envs.doom import process_guard, wad
 from worldmodels.runtime import interrupt
 
 Act = TypeVar("Act")
@@ -105,6 +105,14 @@ class DoomEnv(gym.Env[Frame, Act]):
     def _configure(self, game: vizdoom.DoomGame) -> None:
         """Sets what the scenario's file does not say, before the game starts."""
 
+    def _edit(self) -> tuple[str, str, str] | None:
+        """Returns what is changed in the scenario's map, as `wad.edited` takes it; None: nothing."""
+        return None
+
+    def _painted(self, screen: Frame) -> Frame:
+        """Paints over a screen, uint8 [rows, columns, 3], before anybody sees it."""
+        return screen
+
     def _start(self) -> _RunningGame:
         """Starts the game's process, silent, without a window, and guarded."""
         game = vizdoom.DoomGame()
@@ -121,6 +129,11 @@ class DoomEnv(gym.Env[Frame, Act]):
         running = _RunningGame(game, tempfile.mkdtemp(prefix="worldmodels-doom-"))
         self._end = weakref.finalize(self, running.end)
         process_guard.guard(running.folder)
+        if (edit := self._edit()) is not None:
+            scenario = Path(running.folder) / "edited.wad"
+            whole = (Path(vizdoom.scenarios_path) / self.scenario).with_suffix(".wad").read_bytes()
+            scenario.write_bytes(wad.edited(whole, *edit))
+            game.set_doom_scenario_path(str(scenario))
         with _start_lock:
             here = Path.cwd()
             before = {child.pid for child in psutil.Process().children()}
@@ -149,7 +162,7 @@ class DoomEnv(gym.Env[Frame, Act]):
         state = self._running.game.get_state()
         # The dead player's last screen stays: ViZDoom gives no state after the end.
         if state is not None:
-            self._screen = state.screen_buffer
+            self._screen = self._painted(state.screen_buffer)
         assert self._screen is not None
         return self._screen
 

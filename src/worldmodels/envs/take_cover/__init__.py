@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from worldmodels.envs.take_cover.env import HIT_DAMAGES, MAX_EPISODE_STEPS
 from worldmodels.envs.take_cover.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
-from worldmodels.envs.task import DataSettings, Departure, Frames, PlaySettings, Published, PublishedScore, Task, register
+from worldmodels.envs.task import (
+    DataSettings,
+    Departure,
+    Frames,
+    PlaySettings,
+    Published,
+    PublishedScore,
+    Task,
+    Variant,
+    register,
+)
+
+#: Tang, Nguyen and Ha 2020, 100 episodes each: the original's agent, and theirs.
+PUBLISHED = {"walls": (243, 934), "floor": (218, 1120), "text": (240, 1035)}
 
 register(
     Task(
@@ -29,6 +42,11 @@ register(
             "640x480": Frames({"resolution": "640x480"}),
             "original": Frames({"resolution": "640x480", "original_frames": True}),
         },
+        variants={
+            "walls": Variant("walls four times as high", {"variant": "walls"}),
+            "floor": Variant("another texture on the floor", {"variant": "floor"}),
+            "text": Variant("a text in a blue box that hovers", {"variant": "text"}),
+        },
         controller_bias=False,
         mirrored_action=(-1.0,),
         env_threads=2,
@@ -44,6 +62,13 @@ register(
                 PublishedScore("paper, agent, τ 1.15", 918, 546, "dream"),
                 PublishedScore("paper, agent, τ 1.15", 1092, 556),
             ),
+            robustness={
+                "plain": (PublishedScore("world model (2018)", 1092, 556), PublishedScore("Attention Agent", 1125, 589)),
+                **{
+                    row: (PublishedScore("world model (2018)", theirs), PublishedScore("Attention Agent", attention))
+                    for row, (theirs, attention) in PUBLISHED.items()
+                },
+            },
         ),
     )
 )

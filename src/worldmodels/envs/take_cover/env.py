@@ -16,6 +16,7 @@ from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.doom.game import DoomEnv
 from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
 from worldmodels.envs.original_frames import original_frame
+from worldmodels.envs.take_cover.variants import EDITS, TEXT, check_variant, paint_text
 
 MAX_EPISODE_STEPS = 2100
 THRESHOLD = 1 / 3
@@ -58,6 +59,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
     - ``crop``: the share of the screen's rows that is kept, from the top; 400/480 by default.
     - ``skill``: Doom's difficulty from 1 to 5; 4 is the scenario's own and the paper's.
     - ``original_frames``: the original's contrast, resizing and wrapping arithmetic, which its weights need.
+    - ``variant``: another look (`variants`): ``"walls"``, ``"floor"`` or ``"text"``; empty: the plain one. The game stays.
 
     ### Version History
     - v1: ViZDoom 1.3's own interface, one tic per step, skill 4. (v0 was the original's, on ViZDoom 1.1 through ppaquette's
@@ -74,17 +76,26 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         skill: int = 4,
         render_mode: str | None = None,
         original_frames: bool = False,
+        variant: str = "",
     ) -> None:
+        check_variant(variant)
         DoomEnv.__init__(self, resolution, skill, render_mode)
         if not 0.1 <= crop <= 1:
             raise UserError(f"crop is {crop}; it must lie between 0.1 and 1")
-        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames)
+        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames, variant)
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self._resize = original_frame if original_frames else area_resize
         self._rows = round(int(resolution.split("x")[1]) * crop)
         self._num_steps = 0
         self._health = FULL_HEALTH
+        self._variant = variant
+
+    def _edit(self) -> tuple[str, str, str] | None:
+        return EDITS.get(self._variant)
+
+    def _painted(self, screen: Frame) -> Frame:
+        return paint_text(screen) if self._variant == TEXT else screen
 
     def _configure(self, game: vizdoom.DoomGame) -> None:
         game.set_episode_timeout(0)

@@ -1,0 +1,108 @@
+"""What an agent is worth where its game looks otherwise: it has learned the plain one, and is scored on every variant.
+
+DIR/
+  <row>.json    what `worldmodels evaluate --variant` would write of each variant, and of the plain game
+  table.json    every row's score, and the published ones    table.md    the same to read    table.png    the same to look at
+
+The same command again goes on where it stopped, in the middle of a row too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from worldmodels.agent.agent import Agent
+from worldmodels.base import files
+from worldmodels.base.errors import UserError
+from worldmodels.base.versions import versions
+from worldmodels.config import Backend, PlaceConfig
+from worldmodels.diagnostics.statistics import score_text, short_score
+from worldmodels.envs.task import PublishedScore
+from worldmodels.plots.table import draw_robustness
+from worldmodels.runs.layout import TABLE, TABLE_PICTURE, TABLE_TEXT
+from worldmodels.runs.made_once import make_once
+from worldmodels.stages.evaluate import evaluate_once
+
+ROBUSTNESS = "robustness"
+PLAIN = "plain"
+
+
+def make_robustness(
+    agent: Agent,
+    path: Path,
+    episodes: int,
+    seed: int = 0,
+    fast: bool = False,
+    backend: Backend = "local",
+    address: str = "",
+) -> dict[str, Any]:
+    """Scores an agent on the plain game and on every variant of its task into ``path``; returns what ``table.json`` holds.
+
+    Args:
+        episodes: of each row; episode i has seed ``seed`` + i in all of them, and so the same track or the same game.
+        fast: score on the environment that training uses.
+        backend: who plays; ``address`` is the Ray cluster's.
+
+    Raises:
+        UserError: the task has no variants, or a row in ``path`` is another model's or of other settings.
+    """
+    task = agent.task
+    if not task.variants:
+        raise UserError(f"{task.name} has no variants; a task that has some names them (Task.variants)")
+    usual = next(iter(task.presets.values())).evaluate
+    asked = replace(
+        usual,
+        world="real",
+        agent="trained",
+        episodes=episodes,
+        seed=seed,
+        fast=fast,
+        place=PlaceConfig(backend=backend, address=address),
+    )
+    looks = {PLAIN: "the game as it was learned", **{name: found.summary for name, found in task.variants.items()}}
+    rows = []
+    for name, summary in looks.items():
+        config = replace(asked, variant="" if name == PLAIN else name)
+        config.validate()
+        result = evaluate_once(config, agent, path / f"{name}.json", keep=True)
+        published = [_row_of(score) for score in task.published.robustness.get(name, ())]
+        rows.append(
+            {"row": name, "summary": summary, "env": result["env"], "real": short_score(result), "published": published}
+        )
+    table = {
+        "table": ROBUSTNESS,
+        "task": task.name,
+        "seed": seed,
+        "env": rows[0]["env"]["id"],
+        "model": agent.sha256,
+        "versions": versions(),
+        "rows": rows,
+    }
+    make_once(path / TABLE, table, lambda file: files.write_json(file, table))
+    make_once(path / TABLE_TEXT, table, lambda file: files.write_bytes(file, to_markdown(table).encode()))
+    make_once(path / TABLE_PICTURE, table, lambda picture: draw_robustness(table, picture))
+    return table
+
+
+def _row_of(score: PublishedScore) -> dict[str, Any]:
+    return {"who": score.who, "mean": score.mean, "std": None if math.isnan(score.std) else score.std}
+
+
+def to_markdown(table: dict[str, Any]) -> str:
+    """Returns the table for people."""
+    others = list(dict.fromkeys(score["who"] for row in table["rows"] for score in row["published"]))
+    lines = [f"| {' | '.join(['', 'ours', *others])} |", "| --- " + "| --: " * (1 + len(others)) + "|"]
+    for row in table["rows"]:
+        theirs = {score["who"]: score_text(score) for score in row["published"]}
+        cells = [f"{row['row']}: {row['summary']}", f"**{score_text(row['real'])}**", *(theirs.get(who, "") for who in others)]
+        lines.append(f"| {' | '.join(cells)} |")
+    count = table["rows"][0]["real"]["num_episodes"]
+    lines += [
+        "",
+        f"{table['env']} and its variants: mean ± standard deviation over {count} held-out episodes from seed {table['seed']} "
+        "on, the same in every row, of an agent that has learned the plain game.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,105 @@
+"""The table of what an agent is worth where its game looks otherwise: resumed, equal, and refused where it would mix."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from worldmodels.agent.load import load
+from worldmodels.base.errors import UserError
+from worldmodels.cli import main
+from worldmodels.experiments.robustness import make_robustness, to_markdown
+
+
+def state(path):
+    found = [file for file in path.rglob("*") if file.is_file() and file.name != ".lock"]
+    return {file.relative_to(path): (file.stat().st_mtime_ns, file.read_bytes()) for file in found}
+
+
+@pytest.fixture(scope="module")
+def command(toy_run):
+    return ["table", "robustness", "--model", str(toy_run), "--episodes", "4", "--seed", "7", "--run"]
+
+
+@pytest.fixture(scope="module")
+def made(command, tmp_path_factory):
+    path = tmp_path_factory.mktemp("robustness") / "table"
+    assert main([*command, str(path)]) == 0
+    return path
+
+
+def test_a_row_is_what_evaluate_says_of_the_variant(made, toy_run, tmp_path):
+    table = json.loads((made / "table.json").read_text())
+    assert [row["row"] for row in table["rows"]] == ["plain", "walls"]
+    assert [row["env"].get("variant") for row in table["rows"]] == [None, "walls"]
+    for row in table["rows"]:
+        look = ["--variant", "walls"] if row["row"] == "walls" else []
+        asked = ["--episodes", "4", "--seed", "7", "--num-workers", "1", "--json", str(tmp_path / "e")]
+        assert main(["evaluate", str(toy_run), *asked, *look]) == 0
+        alone = json.loads((tmp_path / "e").read_text())
+        assert alone["mean"] == row["real"]["mean"]
+        assert alone["env"] == row["env"]
+    assert table["rows"][0]["real"]["mean"] != table["rows"][1]["real"]["mean"]
+    assert (made / "table.md").read_text() == to_markdown(table)
+    assert (made / "table.png").stat().st_size > 5000
+
+
+def test_it_goes_on_where_it_stopped_and_a_finished_one_is_left_as_it_is(made, command, tmp_path):
+    path = shutil.copytree(made, tmp_path / "table")
+    whole = {name: content for name, (_, content) in state(path).items()}
+    plain, row = state(path)[Path("plain.json")], json.loads((path / "walls.json").read_text())
+    (path / "walls.json").unlink()
+    (path / "table.json").unlink()
+    assert main([*command, str(path)]) == 0
+    after = state(path)
+    assert {name: content for name, (_, content) in after.items()} == whole
+    assert after[Path("plain.json")] == plain
+    assert json.loads((path / "walls.json").read_text()) == row
+    assert main([*command, str(path)]) == 0
+    assert state(path) == after
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["--episodes", "5"], "is of other settings, or of another model; give another folder"),
+        (["--seed", "8"], "is of other settings, or of another model; give another folder"),
+        (["--num-generations", "3"], "table robustness: takes no --num-generations; leave it out"),
+        (["--scale", "laptop"], "table robustness: takes no --scale; leave it out"),
+    ],
+)
+def test_what_would_mix_or_means_nothing_is_refused_in_one_line(changed, said, made, command, capsys):
+    before = state(made)
+    assert main([*command, str(made), *changed]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert state(made) == before
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["table", "robustnes"], "did you mean 'robustness'?"),
+        (["evaluate", "car-racing", "--variant", "color"], "car-racing has no variant 'color'; did you mean 'colour'?"),
+        (["evaluate", "health-gathering", "--agent", "random", "--variant", "walls"], "health-gathering has no variants"),
+        (["evaluate", "car-racing", "--world", "dream", "--variant", "bars"], "only the real environment has other looks"),
+    ],
+)
+def test_a_wrong_name_is_one_line_and_leaves_nothing(args, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(args) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_task_without_variants_has_no_table(tmp_path, toy_run):
+    agent = load(toy_run)
+    bare = replace(agent, world_model=replace(agent.world_model, spec=replace(agent.task, variants={})))
+    with pytest.raises(UserError, match="toy has no variants"):
+        make_robustness(bare, tmp_path / "table", 4)
+    assert not list(tmp_path.iterdir())
