@@ -8,6 +8,7 @@ import sys
 import pygame
 
 from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.viewer.layout import SMALLEST_WINDOW
 
 WITHOUT_DISPLAY = "'worldmodels video TARGET --out FILE.mp4' makes a video without one"
 #: Where a display of Linux is named, and SDL's driver for it.
@@ -50,7 +51,7 @@ def _display_fails() -> str:
 
 
 class Display:
-    """A window of the system's.
+    """A window of the system's: one and the same until it is closed.
 
     Args:
         title: what stands above it.
@@ -65,25 +66,32 @@ class Display:
         open_display()
         self._full = False
         try:
-            self._size = size if exactly else _on_screen(size)
-            pygame.display.set_mode(self._size, pygame.RESIZABLE)
+            self._window = pygame.Window(title, size if exactly else _on_screen(size), resizable=True)
+            self._window.minimum_size = SMALLEST_WINDOW
         except pygame.error as error:
             raise EnvironmentFailure(f"no window can be opened ({error}); {WITHOUT_DISPLAY}") from error
-        pygame.display.set_caption(title)
 
     @property
     def surface(self) -> pygame.Surface:
         """What is drawn on, of the size that the window has now."""
-        surface = pygame.display.get_surface()
-        assert surface is not None
-        return surface
+        return self._window.get_surface()
+
+    def show(self) -> None:
+        """Shows what has been drawn."""
+        self._window.flip()
 
     def switch_full_screen(self) -> None:
-        """Fills the screen, or goes back to the window's size before."""
-        if not self._full:
-            self._size = self.surface.get_size()
+        """Fills the screen, or goes back to the window's place and size before."""
         self._full = not self._full
-        pygame.display.set_mode(*(((0, 0), pygame.FULLSCREEN) if self._full else (self._size, pygame.RESIZABLE)))
+        if self._full:
+            self._window.set_fullscreen(desktop=True)
+        else:
+            self._window.set_windowed()
+
+    def close(self) -> None:
+        """Closes the window."""
+        self._window.destroy()
+        pygame.display.quit()
 
 
 def _on_screen(size: tuple[int, int]) -> tuple[int, int]:
