@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import pygame
 
 from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.viewer import xlib
 from worldmodels.viewer.layout import SMALLEST_WINDOW
 
 WITHOUT_DISPLAY = "'worldmodels video TARGET --out FILE.mp4' makes a video without one"
@@ -57,13 +59,18 @@ class Display:
         title: what stands above it.
         size: (width, height) in pixels.
         exactly: also where the screen is smaller.
+        on_loss: called when the whole display is gone; the program ends when it returns.
 
     Raises:
         EnvironmentFailure: there is no display.
     """
 
-    def __init__(self, title: str, size: tuple[int, int], exactly: bool) -> None:
+    def __init__(self, title: str, size: tuple[int, int], exactly: bool, on_loss: Callable[[], None]) -> None:
         open_display()
+        self.gone = False
+        """The window has been destroyed from outside."""
+        if pygame.display.get_driver() == "x11":
+            xlib.tell(self._note_gone, on_loss)
         self._full = False
         try:
             self._window = pygame.Window(title, size if exactly else _on_screen(size), resizable=True)
@@ -75,6 +82,9 @@ class Display:
     def surface(self) -> pygame.Surface:
         """What is drawn on, of the size that the window has now."""
         return self._window.get_surface()
+
+    def _note_gone(self) -> None:
+        self.gone = True
 
     def show(self) -> None:
         """Shows what has been drawn."""

@@ -78,8 +78,8 @@ class Panels:
         self._draw_panel(surface, where, where.world, (f"the dream, {heat}" if dreaming else "reality",), picture.screen)
         shown = (
             (("what V sees", "V sees"), picture.seen),
-            (("what V keeps of it", "V keeps"), picture.reconstruction),
-            ((f"M dreams on, {heat}", "M dreams on"), picture.dream),
+            (("what V keeps of it", "V keeps", "kept"), picture.reconstruction),
+            ((f"M dreams on, {heat}", "M dreams on", "dream"), picture.dream),
         )
         for rect, (captions, frame) in zip(where.small, shown, strict=False):
             if frame is not None:
@@ -115,8 +115,9 @@ class Panels:
         # The same words at any size, in smaller type or in lines.
         while size > SMALLEST and width_of(CORRECTED, size) > rect.width:
             size -= 1
-        lines, line = wrapped(CORRECTED, size, rect.width), round(1.4 * size)
-        band = pygame.Rect(rect.left, rect.bottom - len(lines) * line, rect.width, len(lines) * line)
+        lines, line, thick = wrapped(CORRECTED, size, rect.width), round(1.4 * size), max(2, where.text // 6)
+        band = pygame.Rect(rect.left, 0, rect.width, len(lines) * line + thick)
+        band.bottom = rect.bottom
         if band.height <= rect.height // 2 and max(width_of(words, size) for words in lines) <= rect.width:
             dark = pygame.Surface(band.size)
             dark.fill(BACKGROUND)
@@ -125,7 +126,6 @@ class Panels:
             for index, words in enumerate(lines):
                 middle = band.top + index * line + line // 2
                 write(surface, words, (band.centerx - width_of(words, size) // 2, middle), size)
-        thick = max(2, where.text // 6)
         left = round(rect.width * self._session.until_correction)
         pygame.draw.rect(surface, ACCENT, (rect.left, rect.bottom - thick, left, thick))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ class Window:
         self._panels, self._controls = Panels(session), Controls(session)
         wide, high = self._panels.usual_size
         size = settings.pixels or (wide, high + _row_of(USUAL_TEXT))
-        self._display = Display(f"worldmodels: {session.spec.name}", size, exactly=bool(settings.size))
+        self._display = Display(f"worldmodels: {session.spec.name}", size, exactly=bool(settings.size), on_loss=self._end_at_once)
         self._recording: Recording | None = None
         self._recorded_size = (0, 0)
         self._ending: list[Recording] = []
@@ -222,8 +223,8 @@ class Window:
         if self._recording is not None:
             return (f"recording {self._recording.words}", "recording")
         if self._left:
-            return ("paused: the window lost the focus; p: go on", "paused: no focus; p: go on", "p: go on")
-        return ("paused; p: go on", "p: go on") if self.paused else ()
+            return ("paused: the window lost the focus; p: go on", "paused: no focus; p: go on", "paused: p")
+        return ("paused; p: go on", "paused: p") if self.paused else ()
 
     def show(self) -> None:
         """Draws what there is to see: the pictures, and below them the buttons."""
@@ -253,7 +254,7 @@ class Window:
         """Plays until the window is closed, at its speed; where drawing can't follow, frames are left out."""
         duration = 1 / self._fps
         due, left_out = time.monotonic(), 0
-        while self.running:
+        while self.running and not self._display.gone:
             for event in pygame.event.get():
                 self.handle(event)
             self.advance()
@@ -275,11 +276,24 @@ class Window:
     def close(self) -> None:
         """Closes the window and waits until its recordings are whole."""
         self._display.close()
+        self._finish_recordings()
+
+    def _finish_recordings(self) -> None:
         if self._recording is not None:
             self._toggle_recording()
         for recording in self._ending:
             recording.wait()
         self._look_after_recordings()
+
+    def _end_at_once(self) -> None:
+        """The display is gone: what is recorded is kept. The library that has lost it would end the program after this."""
+        self._finish_recordings()
+        self._session.keep_episode()
+        self._session.close()
+        for path in [*self.recorded, *self._session.kept]:
+            print(f"recorded {path}", flush=True)
+        print("worldmodels: the display is gone", file=sys.stderr, flush=True)
+        os._exit(EnvironmentFailure.exit_code)
 
 
 def _row_of(text: int) -> int:
