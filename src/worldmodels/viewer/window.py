@@ -14,7 +14,7 @@ import pygame
 from worldmodels.agent.load import load
 from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.config import PlayConfig
-from worldmodels.runtime import progress
+from worldmodels.runtime import interrupt, progress
 from worldmodels.runtime.threads import threads_for
 from worldmodels.viewer.cards import Card, draw_card, end_card, help_card, in_words, start_card
 from worldmodels.viewer.controls import Controls
@@ -329,7 +329,10 @@ def play(settings: PlayConfig, target: str, episodes: Path | None = None) -> Non
     if progress.loudness != "quiet":
         print(in_words(help_card(agent.task, with_gamepad=False)), flush=True)
         print(f"opening {agent.task.name} …", flush=True)
-    with threads_for(1), contextlib.closing(Session(agent, settings, episodes)) as session:
+    # A signal in the midst of compiling (Numba's, of CarRacing) would be lost, or end in a traceback.
+    with threads_for(1), interrupt.loading():
+        opened = Session(agent, settings, episodes)
+    with threads_for(1), contextlib.closing(opened) as session:
         window = Window(session, Path.cwd(), settings)
         try:
             window.run()
