@@ -135,7 +135,9 @@ def test_the_mouse_a_resized_window_and_one_destroyed_from_outside(toy_run, tmp_
         press_key("r", env)
         wait_for(lambda: any(tmp_path.glob(".*.mp4")), "a recording")
         # A full screen is the window manager's, and there is none here.
-        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--class", "."], env=env, stdout=subprocess.PIPE, text=True)
+        found = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--class", "."], env=env, stdout=subprocess.PIPE, text=True
+        )
         subprocess.run(["xdotool", "windowclose", found.stdout.split()[-1]], env=env, timeout=30, stderr=subprocess.DEVNULL)
         _, wrong = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, wrong) == (0, "")

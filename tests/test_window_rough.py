@@ -118,7 +118,7 @@ def test_a_click_does_one_thing(open_window):
 
 
 def test_a_window_is_not_made_smaller_than_all_fits_into(open_window):
-    window, session = open_window()
+    window, _ = open_window()
     assert window._display._window.minimum_size == SMALLEST_WINDOW
     resize(window, 120, 90)  # where the system lets it be made so
     assert window._controls._buttons == {}

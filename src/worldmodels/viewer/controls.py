@@ -98,7 +98,7 @@ class Controls:
     def _ways(self, text: int) -> Iterator[_Row]:
         """Yields ways to draw the row, the fullest first: what does not fit is left out in this order."""
         names = [name for name in BUTTONS if name != "world" or self._session.agent.can_dream]
-        full, short = ({name: BUTTONS[name][kind] for name in names} for kind in (0, 1))
+        full, short = {name: BUTTONS[name][0] for name in names}, {name: BUTTONS[name][1] for name in names}
         gap = max(4, text // 2)
         sizes = [max(SMALLEST, round(share * text)) for share in (0.85, 0.8, 0.7)]
         sliders = (LONG, SHORT) if self._session.agent.can_dream else (0,)

@@ -57,7 +57,9 @@ class Window:
         self._panels, self._controls = Panels(session), Controls(session)
         wide, high = self._panels.usual_size
         size = settings.pixels or (wide, high + _row_of(USUAL_TEXT))
-        self._display = Display(f"worldmodels: {session.spec.name}", size, exactly=bool(settings.size), on_loss=self._end_at_once)
+        self._display = Display(
+            f"worldmodels: {session.spec.name}", size, exactly=bool(settings.size), on_loss=self._end_at_once
+        )
         self._recording: Recording | None = None
         self._recorded_size = (0, 0)
         self._ending: list[Recording] = []

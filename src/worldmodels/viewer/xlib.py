@@ -1,5 +1,7 @@
-"""Xlib ends the whole program, by ``exit``, when its window is destroyed from outside or the X server goes away: nothing would be
-tidied up. Here the program is told instead."""
+"""Xlib's errors: by itself it ends the whole program, by ``exit``, when a window is destroyed or the X server goes away.
+
+Nothing would be tidied up. Here the program is told instead.
+"""
 
 from __future__ import annotations
 
