@@ -93,10 +93,10 @@ def test_rewinding_takes_steps_back(session):
 def test_the_temperature_stays_within_bounds(session):
     for _ in range(100):
         session.change_temperature(1)
-    assert session.temperature == pytest.approx(3.0)
+    assert session.temperature == pytest.approx(10)
     for _ in range(100):
         session.change_temperature(-1)
-    assert session.temperature == pytest.approx(0.05)
+    assert session.temperature == pytest.approx(0.01)
 
 
 def test_a_persons_keys_act(toy_run, monkeypatch):

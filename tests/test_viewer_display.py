@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 120
 
 
 @pytest.fixture
-def display():
+def server():
+    """A display's process and its name."""
     read, write = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(write), "-screen", "0", "1280x480x24", "-nolisten", "tcp", "-noreset"],
@@ -29,11 +30,16 @@ def display():
     )
     os.close(write)
     try:
-        yield ":" + os.read(read, 16).decode().strip()
+        yield server, ":" + os.read(read, 16).decode().strip()
     finally:
         server.terminate()
         server.wait(10)
         os.close(read)
+
+
+@pytest.fixture
+def display(server):
+    return server[1]
 
 
 def wait_for(condition, what):
@@ -100,7 +106,7 @@ def test_a_person_plays_watches_and_dreams(toy_run, tmp_path, display):
         process.wait()
 
 
-def test_the_mouse_a_resized_window_and_full_screen(toy_run, tmp_path, display):
+def test_the_mouse_a_resized_window_and_one_destroyed_from_outside(toy_run, tmp_path, display):
     env = {**os.environ, "DISPLAY": display}
     command = [sys.executable, "-m", "worldmodels", "watch", str(toy_run), "--size", "600x400"]
     process = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -126,12 +132,40 @@ def test_the_mouse_a_resized_window_and_full_screen(toy_run, tmp_path, display):
         wait_for(lambda: np.abs(screen_of(display) - before)[60:300, 100:400].max() > 40, "the card's end")
         xdotool("search", "--onlyvisible", "--class", ".", "windowsize", 800, 450)
         wait_for(window_is(800, 450), "a window of another size")
-        press_key("F11", env)
-        wait_for(window_is(1280, 480), "a full screen")
-        assert process.poll() is None  # without a window manager a full screen gets no keys: it is ended from outside
+        press_key("r", env)
+        wait_for(lambda: any(tmp_path.glob(".*.mp4")), "a recording")
+        # A full screen is the window manager's, and there is none here.
+        found = subprocess.run(
+            ["xdotool", "search", "--onlyvisible", "--class", "."], env=env, stdout=subprocess.PIPE, text=True
+        )
+        subprocess.run(["xdotool", "windowclose", found.stdout.split()[-1]], env=env, timeout=30, stderr=subprocess.DEVNULL)
+        _, wrong = process.communicate(timeout=PATIENCE_SECONDS)
+        assert (process.returncode, wrong) == (0, "")
+        assert [path.name for path in tmp_path.iterdir()] == ["toy-1.mp4"]
+        assert len(iio.imread(tmp_path / "toy-1.mp4")) > 0
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_display_that_goes_away_leaves_a_whole_recording(toy_run, tmp_path, server):
+    process, name = server
+    env = {**os.environ, "DISPLAY": name}
+    command = [sys.executable, "-m", "worldmodels", "watch", str(toy_run)]
+    window = subprocess.Popen(command, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: window.poll() is not None or screen_of(name).max() > 200, "the window")
+        press_key("r", env)
+        wait_for(lambda: any(tmp_path.glob(".*.mp4")), "a recording")
+        process.kill()
+        said, wrong = window.communicate(timeout=PATIENCE_SECONDS)
+        assert (window.returncode, wrong) == (4, "worldmodels: the display is gone\n")
+        assert said.splitlines()[-2:] == ["opening toy …", f"recorded {tmp_path / 'toy-1.mp4'}"]
+        assert [path.name for path in tmp_path.iterdir()] == ["toy-1.mp4"]
+        assert len(iio.imread(tmp_path / "toy-1.mp4")) > 0
+    finally:
+        window.kill()
+        window.wait()
 
 
 def test_a_folder_that_is_gone_is_said_at_the_end_too(toy_run, tmp_path, display):

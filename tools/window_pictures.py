@@ -44,9 +44,7 @@ def press(opened: Window, key: int, steps: int = 0) -> None:
 def keep(opened: Window, name: str) -> None:
     """Writes what the window shows."""
     opened.show()
-    surface = pygame.display.get_surface()
-    assert surface is not None
-    pygame.image.save(surface, FOLDER / f"{name}.png")
+    pygame.image.save(opened.surface, FOLDER / f"{name}.png")
 
 
 def start() -> None:

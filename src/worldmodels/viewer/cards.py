@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import pygame
 
 from worldmodels.envs.task import Task
 from worldmodels.viewer import gamepad, keyboard
 from worldmodels.viewer.hands import what_keys_do
-from worldmodels.viewer.look import ACCENT, BACKGROUND, DIM, EDGE, RAISED, SMALLEST, TEXT, width_of, wrapped, write
+from worldmodels.viewer.look import ACCENT, BACKGROUND, DIM, EDGE, RAISED, SMALLEST, TEXT, shortened, width_of, wrapped, write
 from worldmodels.viewer.session import Session
 
-Rows = tuple[tuple[str, str], ...]
+#: A key, what it is for, and that in fewer words.
+Rows = tuple[tuple[str, str, str], ...]
 #: Lines of a card are wrapped at so many times the type's size.
 WIDEST = 26
 #: How the arrows are shown.
@@ -38,7 +40,7 @@ def play_rows(task: Task) -> Rows:
         names = keys.split(", ")
         shown = "  ".join(ARROWS.get(name, name) for name in names)
         letters = "  ".join(LETTERS[name] for name in names if name in LETTERS)
-        rows.append((f"{shown}   {letters}".rstrip(), meaning))
+        rows.append((f"{shown}   {letters}".rstrip(), meaning, meaning))
     return tuple(rows)
 
 
@@ -47,12 +49,11 @@ def start_card(session: Session) -> Card:
     spec = session.spec
     who = {"you": "You play", "agent": "The agent plays"}.get(session.who, "The random policy plays")
     where = "in the dream" if session.world == "dream" else "in reality"
-    short = (("p", "pause"), ("m", "you or the agent"), ("tab", "reality or the dream"), ("h", "all keys"), ("esc", "quit"))
     summary = (spec.summary.rstrip(".") + ".",) if spec.summary else ()
     return Card(
         spec.name,
         (*summary, f"{who}, {where}, with seed {session.episode.seed}."),
-        (*play_rows(spec), *short),
+        (*play_rows(spec), ("p", "pause", "pause"), *_rows_of("m", "tab"), ("h", "all keys", "keys"), ("esc", "quit", "quit")),
         "any key, click or button: begin",
     )
 
@@ -63,83 +64,107 @@ def end_card(session: Session) -> Card:
     return Card(
         f"score {episode.score:,.1f}",
         (f"The episode is over after {episode.steps:,} steps.",),
-        (("n", "another seed"), ("m", "you or the agent"), ("tab", "reality or the dream")),
+        _rows_of("n", "m", "tab"),
         "enter: again",
     )
+
+
+def _rows_of(*keys: str) -> Rows:
+    return tuple(row for row in keyboard.HELP if row[0] in keys)
 
 
 def help_card(task: Task, with_gamepad: bool) -> Card:
     """Returns all keys, and a gamepad's where there is one."""
     rows = (*play_rows(task), *keyboard.HELP)
     if with_gamepad:
-        rows += tuple((f"pad {name}", what) for name, what in gamepad.HELP)
+        rows += tuple((f"pad {name}", what, short) for name, what, short in gamepad.HELP)
     return Card("keys", (), rows, "h: back")
 
 
 def in_words(card: Card) -> str:
     """Returns a card as text for the terminal."""
-    keys = [f"  {key:12} {what}" for key, what in card.rows]
+    keys = [f"  {key:12} {what}" for key, what, _ in card.rows]
     return "\n".join([card.title, *card.lines, *keys])
 
 
 def draw_card(surface: pygame.Surface, area: pygame.Rect, card: Card, text: int) -> None:
-    """Draws a card in the middle of an area, in type of size ``text``, in columns or smaller where there is no room,
-    and never beyond the area."""
-    for size, columns in [(size, columns) for size in range(text, SMALLEST - 1, -1) for columns in (1, 2, 3)]:
-        box = _box(card, size, columns)
-        if box[0] <= area.width and box[1] <= area.height:
-            break
-    rect = pygame.Rect((0, 0), box)
-    rect.center = area.center
+    """Draws a card in the middle of an area, in type of size ``text``. Where there is no room it has columns, is smaller, says
+    less, or is left out; nothing of it is cut."""
     surface.set_clip(area)
     shade = pygame.Surface(area.size)
     shade.fill(BACKGROUND)
     shade.set_alpha(140)
     surface.blit(shade, area)
-    pygame.draw.rect(surface, RAISED, rect, border_radius=size // 2)
-    pygame.draw.rect(surface, EDGE, rect, max(1, size // 12), border_radius=size // 2)
-    _fill(surface, rect, card, size, columns)
+    ways = (_Drawn(less, size, columns, area.width) for less in _less_and_less(card) for size, columns in _types(text))
+    drawn = next((way for way in ways if way.box[0] <= area.width and way.box[1] <= area.height), None)
+    if drawn is not None:
+        rect = pygame.Rect((0, 0), drawn.box)
+        rect.center = area.center
+        pygame.draw.rect(surface, RAISED, rect, border_radius=drawn.size // 2)
+        pygame.draw.rect(surface, EDGE, rect, max(1, drawn.size // 12), border_radius=drawn.size // 2)
+        drawn.fill(surface, rect)
     surface.set_clip(None)
 
 
-def _lines(card: Card, size: int) -> list[str]:
-    return [line for words in card.lines for line in wrapped(words, size, WIDEST * size)]
+def _types(text: int) -> Iterator[tuple[int, int]]:
+    """Yields sizes of type, and numbers of columns."""
+    yield from ((size, columns) for size in range(text, SMALLEST - 1, -1) for columns in (1, 2, 3))
 
 
-def _measures(card: Card, size: int) -> tuple[int, int, int, int]:
-    """Returns a line's height, the space around, and how wide the keys and their meanings are."""
-    keys = max((width_of(key, size, bold=True) for key, _ in card.rows), default=0)
-    return round(1.55 * size), round(1.3 * size), keys, max((width_of(what, size) for _, what in card.rows), default=0)
+def _less_and_less(card: Card) -> Iterator[Card]:
+    """Yields a card, and what is left of it where there is less and less room: what is needed least goes first."""
+    yield card
+    card = replace(card, rows=tuple((key, short, short) for key, _, short in card.rows))
+    yield card
+    card = replace(card, lines=card.lines[-1:])
+    yield from (replace(card, rows=card.rows[:num]) for num in range(len(card.rows), -1, -1))
+    yield Card(card.title, now=card.now)
+    yield Card(card.now or card.title)
 
 
-def _box(card: Card, size: int, columns: int) -> tuple[int, int]:
-    line, around, keys, meanings = _measures(card, size)
-    lines, column = _lines(card, size), keys + size + meanings
-    wide = max(
-        width_of(card.title, round(1.4 * size), bold=True),
-        *(width_of(words, size) for words in lines),
-        columns * column + (columns - 1) * 2 * size,
-        width_of(card.now, size, bold=True),
-    )
-    rows = -(-len(card.rows) // columns)
-    tall = line + line // 2 + line * (len(lines) + rows) + (line // 2) * bool(lines) + (line + line // 2) * bool(card.now)
-    return wide + 2 * around, tall + 2 * around
+class _Drawn:
+    """A card in one way to draw it: in type of this size, so many columns of keys, and at most so wide."""
 
+    def __init__(self, card: Card, size: int, columns: int, width: int) -> None:
+        self._card, self.size, self._columns = card, size, columns
+        tight = size < 1.3 * SMALLEST
+        self._line, self._around = round((1.4 if tight else 1.55) * size), round((0.8 if tight else 1.3) * size)
+        room = width - 2 * self._around
+        self._lines = [line for words in card.lines for line in wrapped(words, size, min(WIDEST * size, room))]
+        self._keys = max((width_of(key, size, bold=True) for key, _, _ in card.rows), default=0)
+        longest = max((width_of(what, size) for _, what, _ in card.rows), default=0)
+        # What a key is for is seldom as wide as the window: a task's own names may be.
+        self._meanings = longest if size > SMALLEST or columns > 1 else max(0, min(longest, room - self._keys - size))
+        self._rows = -(-len(card.rows) // columns)
 
-def _fill(surface: pygame.Surface, rect: pygame.Rect, card: Card, size: int, columns: int) -> None:
-    line, around, keys, meanings = _measures(card, size)
-    left, y = rect.left + around, rect.top + around + line // 2
-    write(surface, card.title, (left, y), round(1.4 * size), TEXT, bold=True)
-    y += line + line // 2
-    lines = _lines(card, size)
-    for words in lines:
-        write(surface, words, (left, y), size, DIM)
-        y += line
-    y += (line // 2) * bool(lines)
-    rows = -(-len(card.rows) // columns)
-    for index, (key, what) in enumerate(card.rows):
-        x, at = left + (index // rows) * (keys + meanings + 3 * size), y + line * (index % rows)
-        write(surface, key, (x, at), size, ACCENT, bold=True)
-        write(surface, what, (x + keys + size, at), size, TEXT)
-    if card.now:
-        write(surface, card.now, (left, y + line * rows + line // 2), size, TEXT, bold=True)
+    @property
+    def box(self) -> tuple[int, int]:
+        """How wide and how high it is."""
+        card, size, line = self._card, self.size, self._line
+        wide = max(
+            width_of(card.title, round(1.4 * size), bold=True),
+            *(width_of(words, size) for words in self._lines),
+            self._columns * (self._keys + size + self._meanings) + (self._columns - 1) * 2 * size if card.rows else 0,
+            width_of(card.now, size, bold=True),
+        )
+        tall = line + line // 2 + line * (len(self._lines) + self._rows)
+        tall += (line // 2) * bool(self._lines) + (line + line // 2) * bool(card.now)
+        return wide + 2 * self._around, tall + 2 * self._around
+
+    def fill(self, surface: pygame.Surface, rect: pygame.Rect) -> None:
+        """Writes it into its box."""
+        card, size, line = self._card, self.size, self._line
+        left, y = rect.left + self._around, rect.top + self._around + line // 2
+        write(surface, card.title, (left, y), round(1.4 * size), TEXT, bold=True)
+        y += line + line // 2
+        for words in self._lines:
+            write(surface, words, (left, y), size, DIM)
+            y += line
+        y += (line // 2) * bool(self._lines)
+        for index, (key, what, _) in enumerate(card.rows):
+            x = left + (index // self._rows) * (self._keys + self._meanings + 3 * size)
+            at = y + line * (index % self._rows)
+            write(surface, key, (x, at), size, ACCENT, bold=True)
+            write(surface, shortened(what, size, self._meanings), (x + self._keys + size, at), size, TEXT)
+        if card.now:
+            write(surface, card.now, (left, y + line * self._rows + line // 2), size, TEXT, bold=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import pygame
 
 from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.viewer import xlib
+from worldmodels.viewer.layout import SMALLEST_WINDOW
 
 WITHOUT_DISPLAY = "'worldmodels video TARGET --out FILE.mp4' makes a video without one"
 #: Where a display of Linux is named, and SDL's driver for it.
@@ -50,40 +53,55 @@ def _display_fails() -> str:
 
 
 class Display:
-    """A window of the system's.
+    """A window of the system's: one and the same until it is closed.
 
     Args:
         title: what stands above it.
         size: (width, height) in pixels.
         exactly: also where the screen is smaller.
+        on_loss: called when the whole display is gone; the program ends when it returns.
 
     Raises:
         EnvironmentFailure: there is no display.
     """
 
-    def __init__(self, title: str, size: tuple[int, int], exactly: bool) -> None:
+    def __init__(self, title: str, size: tuple[int, int], exactly: bool, on_loss: Callable[[], None]) -> None:
         open_display()
+        self.gone = False
+        """The window has been destroyed from outside."""
+        if pygame.display.get_driver() == "x11":
+            xlib.tell(self._note_gone, on_loss)
         self._full = False
         try:
-            self._size = size if exactly else _on_screen(size)
-            pygame.display.set_mode(self._size, pygame.RESIZABLE)
+            self._window = pygame.Window(title, size if exactly else _on_screen(size), resizable=True)
+            self._window.minimum_size = SMALLEST_WINDOW
         except pygame.error as error:
             raise EnvironmentFailure(f"no window can be opened ({error}); {WITHOUT_DISPLAY}") from error
-        pygame.display.set_caption(title)
 
     @property
     def surface(self) -> pygame.Surface:
         """What is drawn on, of the size that the window has now."""
-        surface = pygame.display.get_surface()
-        assert surface is not None
-        return surface
+        return self._window.get_surface()
+
+    def _note_gone(self) -> None:
+        self.gone = True
+
+    def show(self) -> None:
+        """Shows what has been drawn."""
+        self._window.flip()
 
     def switch_full_screen(self) -> None:
-        """Fills the screen, or goes back to the window's size before."""
-        if not self._full:
-            self._size = self.surface.get_size()
+        """Fills the screen, or goes back to the window's place and size before."""
         self._full = not self._full
-        pygame.display.set_mode(*(((0, 0), pygame.FULLSCREEN) if self._full else (self._size, pygame.RESIZABLE)))
+        if self._full:
+            self._window.set_fullscreen(desktop=True)
+        else:
+            self._window.set_windowed()
+
+    def close(self) -> None:
+        """Closes the window."""
+        self._window.destroy()
+        pygame.display.quit()
 
 
 def _on_screen(size: tuple[int, int]) -> tuple[int, int]:

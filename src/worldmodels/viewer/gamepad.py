@@ -26,14 +26,14 @@ COMMANDS = {
     pygame.CONTROLLER_BUTTON_LEFTSHOULDER: "colder",
     pygame.CONTROLLER_BUTTON_RIGHTSHOULDER: "hotter",
 }
-#: For people.
+#: For people: the part, what it is for, and that in fewer words.
 HELP = (
-    ("stick, cross", "the arrows"),
-    ("triggers", "down and up: brake and gas"),
-    ("A", "space; begin"),
-    ("start, back", "pause; help"),
-    ("X, Y, B", "player; world; another seed"),
-    ("shoulders", "a colder or a hotter dream"),
+    ("stick, cross", "the arrows", "arrows"),
+    ("triggers", "down and up: brake and gas", "brake; gas"),
+    ("A", "space; begin", "space; begin"),
+    ("start, back", "pause; help", "pause; help"),
+    ("X, Y, B", "player; world; another seed", "player; world; seed"),
+    ("shoulders", "a colder or a hotter dream", "colder; hotter"),
 )
 
 
@@ -77,8 +77,11 @@ class Gamepads:
         return ""
 
     def _add(self, index: int) -> None:
-        device = controller.Controller(index) if controller.is_controller(index) else pygame.joystick.Joystick(index)
-        number = device.id if isinstance(device, controller.Controller) else device.get_instance_id()
+        try:
+            device = controller.Controller(index) if controller.is_controller(index) else pygame.joystick.Joystick(index)
+            number = device.id if isinstance(device, controller.Controller) else device.get_instance_id()
+        except pygame.error:  # unplugged again before we were told that it is there, or nobody may open it
+            return
         self._open[number] = device
 
     def _remove(self, number: int) -> None:

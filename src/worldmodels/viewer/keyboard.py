@@ -36,21 +36,31 @@ COMMANDS = {
     "backspace": "rewind",
 }
 COMMAND_PLACES = {pygame.KSCAN_LEFTBRACKET: "colder", pygame.KSCAN_RIGHTBRACKET: "hotter"}
-#: For people, in the order of use.
+#: For people, in the order of use: the key, what it is for, and that in fewer words.
 HELP = (
-    ("p", "pause, and go on"),
-    ("enter", "begin again"),
-    ("n", "another seed"),
-    ("m", "you or the agent"),
-    ("tab", "reality or the dream"),
-    ("+  \N{MINUS SIGN}", "a hotter or a colder dream"),
-    ("backspace", "rewind the dream"),
-    ("e", "one step"),
-    ("r", "record, and stop recording"),
-    ("f11", "full screen"),
-    ("h", "help"),
-    ("esc", "quit"),
+    ("p", "pause, and go on", "pause"),
+    ("enter", "begin again", "again"),
+    ("n", "another seed", "other seed"),
+    ("m", "you or the agent", "player"),
+    ("tab", "reality or the dream", "world"),
+    ("+  \N{MINUS SIGN}", "a hotter or a colder dream", "hotter, colder"),
+    ("backspace", "rewind the dream", "rewind"),
+    ("e", "one step", "one step"),
+    ("r", "record, and stop recording", "record"),
+    ("f11", "full screen", "full screen"),
+    ("h", "help", "help"),
+    ("esc", "quit", "quit"),
 )
+#: Keys that are held for the sake of another one, and keys of the machine's: by themselves they ask for nothing.
+SILENT = frozenset(
+    (
+        *(pygame.K_LSHIFT, pygame.K_RSHIFT, pygame.K_LCTRL, pygame.K_RCTRL, pygame.K_LALT, pygame.K_RALT),
+        *(pygame.K_LGUI, pygame.K_RGUI, pygame.K_MODE, pygame.K_CAPSLOCK, pygame.K_NUMLOCK, pygame.K_SCROLLLOCK),
+        *(pygame.K_PRINTSCREEN, pygame.K_POWER, pygame.K_MENU, pygame.K_PAUSE),
+    )
+)
+#: With one of these held, a key is a shortcut of the desktop's.
+SHORTCUTS = pygame.KMOD_ALT | pygame.KMOD_CTRL | pygame.KMOD_GUI
 
 
 class Keyboard:
@@ -81,11 +91,16 @@ class Keyboard:
             if meaning in self._play_keys:
                 self._down[event.key] = meaning
                 return ""
+        if not self.begins(event):
+            return ""
         command = COMMANDS.get(name) or COMMAND_PLACES.get(place, "")
         if command == "rewind":
             self._down[event.key] = command
-            return ""
         return command
+
+    def begins(self, event: pygame.event.Event) -> bool:
+        """Whether a key that goes down is meant for the window: no shift by itself, no Alt-Tab."""
+        return event.key in self._down or not (event.key in SILENT or event.dict.get("mod", 0) & SHORTCUTS)
 
     def release(self, event: pygame.event.Event) -> None:
         """Notes that a key goes up."""

@@ -12,6 +12,8 @@ USUAL_TEXT, USUAL_PANEL, USUAL_DREAM = 18, 160, 600
 #: The type grows with the root of the picture's area, but less than that: pictures gain more. Within bounds.
 USUAL_ROOT, GROWTH, SMALLEST_TEXT, LARGEST_TEXT = 790, 0.6, 11, 40
 NUM_SMALL = 3
+#: Everything fits into a window of this (width, height), and of any larger size.
+SMALLEST_WINDOW = (320, 240)
 
 
 @dataclass(frozen=True)

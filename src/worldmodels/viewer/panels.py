@@ -5,6 +5,8 @@ Drawn on a pygame surface that needs no display, so the window and the video sho
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pygame
 from numpy.typing import NDArray
@@ -25,14 +27,17 @@ from worldmodels.viewer.look import (
     shortened,
     that_fits,
     width_of,
+    wrapped,
     write,
 )
-from worldmodels.viewer.session import Session
+from worldmodels.viewer.session import Picture, Session
 
 #: A tile of several: the pixels of its picture's height, and of the caption above it.
 TILE, TILE_CAPTION = 256, 22
 #: More options than these are not shown side by side: the chosen one's name is.
 MOST_OPTIONS = 6
+#: What is said on the dream beside reality.
+CORRECTED = "corrected once a second"
 
 
 class Panels:
@@ -52,9 +57,17 @@ class Panels:
     def _shape(self, screen: Frame) -> float:
         return float(screen.shape[1]) / float(screen.shape[0])
 
-    def draw(self, size: tuple[int, int] | None = None, note: str = "") -> pygame.Surface:
-        """Returns the whole picture; ``note`` is shown below the score, as far as there is room."""
-        session, picture = self._session, self._session.picture()
+    def draw(
+        self, size: tuple[int, int] | None = None, notes: Sequence[str] = (), picture: Picture | None = None
+    ) -> pygame.Surface:
+        """Returns the whole picture.
+
+        Args:
+            size: (width, height) in pixels; None: as the pictures need.
+            notes: wordings of what is said below the score: the first that there is room for.
+            picture: what the session shows, where that has been asked for already.
+        """
+        session, picture = self._session, picture or self._session.picture()
         dreaming = session.world == "dream"
         shape = self._shape(picture.screen)
         where = layout(size or usual_size(shape, dreaming), shape, dreaming)
@@ -65,15 +78,15 @@ class Panels:
         self._draw_panel(surface, where, where.world, (f"the dream, {heat}" if dreaming else "reality",), picture.screen)
         shown = (
             (("what V sees", "V sees"), picture.seen),
-            (("what V keeps of it", "V keeps"), picture.reconstruction),
-            ((f"M dreams on, {heat}", "M dreams on"), picture.dream),
+            (("what V keeps of it", "V keeps", "kept"), picture.reconstruction),
+            ((f"M dreams on, {heat}", "M dreams on", "dream"), picture.dream),
         )
         for rect, (captions, frame) in zip(where.small, shown, strict=False):
             if frame is not None:
                 self._draw_panel(surface, where, rect, captions, frame)
         if where.small and picture.dream is not None:
             self._draw_correction(surface, where, where.small[-1])
-        self._draw_status(surface, where, note)
+        self._draw_status(surface, where, notes)
         return surface
 
     def draw_world(self) -> pygame.Surface:
@@ -99,18 +112,24 @@ class Panels:
     def _draw_correction(self, surface: pygame.Surface, where: Layout, rect: pygame.Rect) -> None:
         """Says on the dream beside reality that it is put back every second, and shows how long it is until then."""
         size = max(round(0.7 * where.text), SMALLEST)
-        words = that_fits(("corrected once a second", "corrected each 1 s", "reset each 1 s"), size, rect.width)
-        band = pygame.Rect(rect.left, rect.bottom - round(1.5 * size), rect.width, round(1.5 * size))
-        dark = pygame.Surface(band.size)
-        dark.fill(BACKGROUND)
-        dark.set_alpha(190)
-        surface.blit(dark, band)
-        write(surface, words, (band.centerx - width_of(words, size) // 2, band.centery), size)
-        thick = max(2, where.text // 6)
+        # The same words at any size, in smaller type or in lines.
+        while size > SMALLEST and width_of(CORRECTED, size) > rect.width:
+            size -= 1
+        lines, line, thick = wrapped(CORRECTED, size, rect.width), round(1.4 * size), max(2, where.text // 6)
+        band = pygame.Rect(rect.left, 0, rect.width, len(lines) * line + thick)
+        band.bottom = rect.bottom
+        if band.height <= rect.height // 2 and max(width_of(words, size) for words in lines) <= rect.width:
+            dark = pygame.Surface(band.size)
+            dark.fill(BACKGROUND)
+            dark.set_alpha(190)
+            surface.blit(dark, band)
+            for index, words in enumerate(lines):
+                middle = band.top + index * line + line // 2
+                write(surface, words, (band.centerx - width_of(words, size) // 2, middle), size)
         left = round(rect.width * self._session.until_correction)
         pygame.draw.rect(surface, ACCENT, (rect.left, rect.bottom - thick, left, thick))
 
-    def _draw_status(self, surface: pygame.Surface, where: Layout, note: str) -> None:
+    def _draw_status(self, surface: pygame.Surface, where: Layout, notes: Sequence[str]) -> None:
         session, status, text = self._session, where.status, where.text
         episode, line = session.episode, caption_of(where.text)
         score = f"score {episode.score:,.1f}" + ("  over" if episode.over else "")
@@ -123,8 +142,8 @@ class Panels:
         size = round(0.85 * text)
         left = self._draw_health(surface, status.left, second, size)
         left = self._draw_action(surface, left, second, size, status.right - left)
-        if note:
-            words = shortened(note, size, status.right - left - 2 * gap_of(text))
+        if notes:
+            words = that_fits(notes, size, status.right - left - 2 * gap_of(text))
             write(surface, words, (status.right - width_of(words, size), second), size, WARM)
 
     def _draw_health(self, surface: pygame.Surface, left: int, middle: int, size: int) -> int:

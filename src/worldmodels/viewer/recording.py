@@ -32,6 +32,8 @@ class Recording:
         """Pictures that the encoder was too slow for."""
         self.failure: EnvironmentFailure | None = None
         """Why there is no video, once the recording is over."""
+        self.empty = False
+        """It ended before its first picture: there is no video, and nothing has failed."""
         self._size, self._fps = size, fps
         # How many steps the picture before stays for longer, and the next picture; None is the end.
         self._waiting: queue.SimpleQueue[tuple[int, NDArray[np.uint8] | None]] = queue.SimpleQueue()
@@ -79,21 +81,26 @@ class Recording:
 
     def _work(self) -> None:
         """Writes picture by picture until the end."""
+        _, shown = self._waiting.get()
         try:
+            if shown is None:
+                self.empty = True
+                return
             with encoding(self.path, self._size, self._fps) as self._encoder:
-                shown: NDArray[np.uint8] | None = None
+                self._encoder.write(shown)
                 while True:
                     longer, frame = self._waiting.get()
-                    if shown is not None:
-                        for _ in range(longer):
-                            self._encoder.write(shown)
+                    for _ in range(longer):
+                        self._encoder.write(shown)
                     if frame is None:
                         break
                     self._encoder.write(frame)
                     shown = frame
         except EnvironmentFailure as error:
             self.failure = error
-            self.path.unlink(missing_ok=True)  # the empty file that kept the name
+        finally:
+            if self.empty or self.failure:
+                self.path.unlink(missing_ok=True)  # the empty file that kept the name
 
 
 def free_name(folder: Path, stem: str) -> Path:

@@ -24,7 +24,7 @@ from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.files import check_folder
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import PlayConfig, Player, RandomPolicyConfig
+from worldmodels.config import TEMPERATURES, PlayConfig, Player, RandomPolicyConfig
 from worldmodels.config import World as WorldName
 from worldmodels.data.episodes import Recording as EpisodeRecording
 from worldmodels.data.recordings.npz import write_episode
@@ -38,8 +38,8 @@ from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob
 from worldmodels.worlds.state import WorldState
 
-#: The temperature's keys multiply by this and keep it within these bounds.
-TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, 0.05, 3.0
+#: The temperature's keys multiply by this, within the bounds that ``--temperature`` has.
+TEMPERATURE_STEP, LOWEST, HIGHEST = 1.1, TEMPERATURES.low, TEMPERATURES.high
 #: Seeds are below it; after the last one comes 0.
 NUM_SEEDS = 2**31
 NOTHING_HELD: Mapping[str, float] = MappingProxyType({})
