@@ -5,6 +5,7 @@ Importing this module sets matplotlib's defaults for the process that draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -21,6 +22,8 @@ BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 OURS, ORIGINAL, DREAM, REAL, RANDOM, SOLVED = BLUE, ORANGE, PURPLE, BLUE, GREY, GREEN
 
 MARKERS = "os^Dv<>pX"
+#: A line of so many points, or fewer, has a marker on each: a single one is no line.
+FEW_POINTS = 3
 
 STYLE: Any = {
     "font.size": 13,
@@ -48,6 +51,11 @@ matplotlib.rcParams.update(STYLE)
 def figure(width: float, height: float) -> Figure:
     """Returns an empty figure, so many inches wide and high, whose parts are laid out without touching one another."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def few(points: Sequence[float]) -> dict[str, Any]:
+    """Returns what a line of so few points needs to be seen: markers."""
+    return {"marker": "."} if len(points) <= FEW_POINTS else {}
 
 
 def called(task: str) -> str:

@@ -1,7 +1,7 @@
 """Ctrl-C, SIGTERM and a closed terminal: asked once, work stops where it can be gone on from; asked twice, at once.
 
-What comes within `SAME_REQUEST_SECONDS` of the first signal is the same request. One Ctrl-C reaches the whole group, and uv passes
-it on; `timeout 300 make` ends in three SIGTERMs: timeout's to make, its to the group, and make's to what it has started.
+What comes within `SAME_REQUEST_SECONDS` of the first signal is the same request. One Ctrl-C reaches the whole group, and uv
+passes it on; `timeout 300 make` ends in three SIGTERMs: timeout's to make, its to the group, and make's to what it has started.
 
 Most work may be cut off anywhere: what is on disk is always whole. Where a checkpoint is minutes old, work is done inside
 `deferred`, which holds the first signal back until the work has looked at `requested` and saved its state. While libraries are
@@ -44,6 +44,8 @@ def advice(command: Sequence[str]) -> str:
     names_json = any(arg.partition("=")[0] == "--json" for arg in command)
     if verb in KEEPS_ITS_WORK or (verb == "evaluate" and names_json):
         return f"\nworldmodels: interrupted; to go on: {again}"
+    if verb == "clean":
+        return f"\nworldmodels: interrupted; what is not yet taken out is still there; to go on: {again}"
     mend = "; with --json FILE what was played is kept, and a second call goes on" if verb == "evaluate" else ""
     return f"\nworldmodels: interrupted; nothing was kept; to begin anew: {again}{mend}"
 
