@@ -321,7 +321,7 @@ def _import(args: Sequence[str]) -> None:
     begun = {"scale": parsed.scale, "seed": parsed.seed, "recipe": parsed.recipe}
     done = api.import_episodes(parsed.source, task=task, run=parsed.run, **begun)
     write_result(parsed.json, done)
-    facts = ", ".join(f"{name} {done[name]}" for name in ("num_episodes", "num_frames", "mean_length"))
+    facts = ", ".join(f"{name} {_sensible(done[name])}" for name in ("num_episodes", "num_frames", "mean_length"))
     print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")
 
 

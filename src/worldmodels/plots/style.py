@@ -21,6 +21,9 @@ BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 #: The same thing has the same colour in every picture.
 OURS, ORIGINAL, DREAM, REAL, RANDOM, SOLVED = BLUE, ORANGE, PURPLE, BLUE, GREY, GREEN
 
+#: For things that have no colour of their own, in this order.
+EACH = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK, GREY)
+
 MARKERS = "os^Dv<>pX"
 #: A line of so many points, or fewer, has a marker on each: a single one is no line.
 FEW_POINTS = 3
@@ -42,7 +45,7 @@ STYLE: Any = {
     "grid.linewidth": 0.8,
     "lines.linewidth": 2.0,
     "lines.markersize": 6,
-    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK]),
+    "axes.prop_cycle": cycler(color=EACH[:-1]),
     "svg.hashsalt": "worldmodels",
 }
 matplotlib.rcParams.update(STYLE)
