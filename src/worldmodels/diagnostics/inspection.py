@@ -150,7 +150,7 @@ def _next(run: Run) -> Facts:
     if logged and not done:
         facts["so_far"] += f"; nothing of the {logged:,} that were done was saved: it begins anew"
     if logged and seconds:
-        rest = f"; then {', '.join(VERBS[each] for each in later)}, not known before they have begun" if later else ""
+        rest = f"; how long {' and '.join(VERBS[each] for each in later)} will take is not known yet" if later else ""
         facts["may_take"] = f"{format_seconds(seconds / logged * (total - done))} more for {verb}, at the pace so far{rest}"
     return facts
 
