@@ -84,10 +84,11 @@ def test_a_line_fits_60_columns(clock, capsys, rate, score):
 
 @pytest.mark.parametrize(("rate", "said"), [(1772.4, "1,772/s"), (12.34, "12.3/s"), (0.0007, "1,429 s each")])
 def test_a_rate_is_said_in_plain_digits(clock, capsys, rate, said):
-    shown, began = Progress("encode", 10_000_000, "frames"), clock.now
+    each = max(1, round(10 * rate))
+    shown, began = Progress("encode", 100 * each, "frames"), clock.now
     for done in range(1, 5):
-        clock.now = began + done * 10 / min(rate, 1)
-        shown.update(round(done * 10 * max(rate, 1)))
+        clock.now = began + done * each / rate
+        shown.update(done * each)
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
