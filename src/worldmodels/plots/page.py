@@ -146,14 +146,15 @@ def _commands(shown: Shown) -> list[str]:
     agent = shown.agent
     if agent is None or not agent.can_dream:
         return lines
-    lines.append("# look at it" if agent.solution is None else "# look at it, and score it")
+    finished = run is None or run.done("controller") is not None
+    lines.append("# look at it, and score it" if finished else "# look at it")
     real = bool(get_task(shown.name).env_id)
     if agent.solution is not None:
         lines.append(f"worldmodels watch {target}{'' if real else ' --world dream'}")
     lines.append(f"worldmodels play {target} --world dream")
     if agent.solution is not None:
         lines.append(f"worldmodels video {target} --world dream --out dream.mp4")
-        if run is None or run.done("controller") is not None:
+        if finished:
             lines.append(f"worldmodels evaluate {target}{'' if real else ' --world dream'} --episodes 10")
     return lines
 
