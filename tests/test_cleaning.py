@@ -8,8 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from test_interrupt import take_terminal
 
 from worldmodels.cli import main
+from worldmodels.diagnostics.inspection import inspect_path
+from worldmodels.runs.lock import RunLock
 
 GONE = ["episodes", "latents", "vae/training_state", "rnn/training_state"]
 
@@ -37,6 +40,17 @@ def test_a_cleaned_run_still_plays_and_scores(toy_copy, tmp_path, capsys):
     assert main(["video", str(toy_copy), "--steps", "3", "--out", str(tmp_path / "v.gif")]) == 0
     assert main(["inspect", str(toy_copy)]) == 0
     assert "nothing wrong found" in capsys.readouterr().out
+    facts = inspect_path(toy_copy)
+    assert facts["stages"]["collect"]["state"] == facts["stages"]["encode"]["state"] == "cleaned"
+    assert "kept" in facts["cleaned"]
+    assert "next" not in facts
+    assert main(["plot", str(toy_copy)]) == 0
+    drawn = {path.stem for path in (toy_copy / "plots").iterdir()}
+    assert {"vae-losses", "rnn-losses", "curve", "scores", "traversals", "summary", "report"} == drawn
+    assert "<td>cleaned</td>" in (toy_copy / "plots" / "report.html").read_text()
+    capsys.readouterr()
+    assert main(["fidelity", str(toy_copy)]) == 2
+    assert "was taken out by 'worldmodels clean'" in capsys.readouterr().err
     assert main(["clean", str(toy_copy), "--yes"]) == 0  # nothing is left to take out
     assert "freed 0.0 MB" in capsys.readouterr().out
 
@@ -51,19 +65,24 @@ def test_nobody_to_ask_takes_nothing(toy_copy):
     assert files_of(toy_copy) == before
 
 
-@pytest.mark.parametrize(("answer", "gone"), [("n", False), ("", False), ("y", True)])
+@pytest.mark.parametrize(("answer", "gone"), [("n\n", False), ("\x04", False), ("\x03", False), ("y\n", True)])
 def test_it_asks(toy_copy, answer, gone):
-    """On a terminal of its own."""
+    """On a terminal of its own; also where it is answered by Ctrl-D or Ctrl-C, once it has asked."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "worldmodels", "clean", str(toy_copy)]
-    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        os.write(ours, f"{answer}\n".encode())
-        said, _ = process.communicate(timeout=60)
+    pipes = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "preexec_fn": take_terminal}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as process:
+        said = b""
+        while b"[y/N]" not in said:
+            said += os.read(process.stdout.fileno(), 1000)
+        os.write(ours, answer.encode())
+        said = (said + process.communicate(timeout=60)[0]).decode()
     os.close(ours)
     os.close(theirs)
     assert "take it out? [y/N]" in said
     assert (toy_copy / "episodes").exists() != gone
     assert process.returncode == (0 if gone else 2)
+    assert gone or said.endswith("worldmodels: clean: nothing was taken out\n")
 
 
 def test_a_run_that_is_not_finished_is_left_alone(toy_copy, capsys):
@@ -82,13 +101,39 @@ def test_what_another_run_shares_frees_nothing(toy_copy, tmp_path, capsys):
     assert size_of(tmp_path / "linked") > 0
 
 
+def test_of_a_link_the_link_alone_is_taken_out(toy_copy, tmp_path, capsys):
+    """What it leads to may be others'; a stage's folder that is a link is refused before anything is touched."""
+    (toy_copy / "episodes").rename(tmp_path / "elsewhere")
+    (toy_copy / "episodes").symlink_to(tmp_path / "elsewhere")
+    (toy_copy / "vae").rename(tmp_path / "vae")
+    (toy_copy / "vae").symlink_to(tmp_path / "vae")
+    before = files_of(tmp_path)
+    assert main(["clean", str(toy_copy), "--yes"]) == 2
+    assert f"{toy_copy / 'vae'} is a link to" in capsys.readouterr().err
+    assert files_of(tmp_path) == before
+    (toy_copy / "vae").unlink()
+    (tmp_path / "vae").rename(toy_copy / "vae")
+    kept = files_of(tmp_path / "elsewhere")
+    freed = sum(size_of(toy_copy / name) for name in GONE[1:])
+    assert main(["clean", str(toy_copy), "--yes", "--json", str(tmp_path / "clean.json")]) == 0
+    assert json.loads((tmp_path / "clean.json").read_text())["bytes"] == freed
+    assert not (toy_copy / "episodes").is_symlink()
+    assert files_of(tmp_path / "elsewhere") == kept
+
+
+def test_a_run_in_use_is_left_alone(toy_copy, capsys):
+    with RunLock(toy_copy):
+        assert main(["clean", str(toy_copy), "--yes"]) == 2
+    assert capsys.readouterr().err.rstrip().endswith("; wait for it, or stop it")
+
+
 def test_all_rounds_are_cleaned_or_none(toy_run, tmp_path, capsys):
     for number in range(2):
         shutil.copytree(toy_run, tmp_path / "rounds" / f"round-{number}")
     (tmp_path / "rounds" / "round-1" / "controller" / "DONE").unlink()
     assert main(["clean", str(tmp_path / "rounds"), "--yes"]) == 2
     assert (tmp_path / "rounds" / "round-0" / "episodes").exists()
-    shutil.rmtree(tmp_path / "rounds" / "round-1")
+    (tmp_path / "rounds" / "round-1").rename(tmp_path / "rounds" / "round-x")  # none of them
     assert main(["clean", str(tmp_path / "rounds"), "--yes"]) == 0
     assert not (tmp_path / "rounds" / "round-0" / "episodes").exists()
 

@@ -1,12 +1,20 @@
 """`worldmodels inspect`: every kind of path is told apart, and damage is said in words."""
 
 import json
+import os
 import re
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from worldmodels.base.errors import BadFileError
+from worldmodels.base.files import sha256_of
+from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
+from worldmodels.models.world_model import load_initial_latents
+from worldmodels.runs.lock import RunLock
 
 
 def inspect(path, tmp_path):
@@ -57,7 +65,7 @@ def test_a_half_trained_run_says_what_is_next_and_how_long_it_may_take(toy_copy,
     found = inspect(toy_copy, tmp_path)
     assert found["next"] == f"worldmodels train-controller --run {toy_copy}"
     assert found["so_far"] == "2 of 4 generations"
-    assert found["may_take"] == "1:00 more, at the pace so far"
+    assert found["may_take"] == "1:00 more for train-controller, at the pace so far"
     shutil.rmtree(toy_copy / "controller")
     found = inspect(toy_copy, tmp_path)
     assert "so_far" not in found
@@ -69,8 +77,49 @@ def test_a_half_trained_run_says_what_is_next_and_how_long_it_may_take(toy_copy,
     found = inspect(toy_copy, tmp_path)
     assert found["next"] == f"worldmodels train-rnn --run {toy_copy}"
     assert found["so_far"].startswith(f"{rows[1]['step']} of ")
-    assert found["may_take"].endswith("more, at the pace so far")
+    known, unknown = found["may_take"].split("; ")
+    assert known.endswith("more for train-rnn, at the pace so far")
+    assert unknown == "how long train-controller will take is not known yet"
     assert f"next: worldmodels train-rnn --run {toy_copy}" in capsys.readouterr().out
+
+
+def test_what_a_kill_lost_is_not_counted(toy_copy, tmp_path):
+    """Before the first checkpoint that is all; while a process is at work nothing is lost."""
+    (toy_copy / "controller").rename(tmp_path / "later")
+    (toy_copy / "rnn" / "DONE").unlink()
+    (toy_copy / "rnn" / "training_state" / "state.safetensors").rename(tmp_path / "state.safetensors")
+    found = inspect(toy_copy, tmp_path)
+    assert found["so_far"] == "0 of 30 steps; nothing of the 30 that were done was saved: it begins anew"
+    with RunLock(toy_copy):
+        found = inspect(toy_copy, tmp_path)
+        assert found["in_use"].startswith(f"by process {os.getpid()} on ")
+        assert found["so_far"] == "30 of 30 steps"
+        assert "next" not in found
+    assert "in_use" not in inspect(toy_copy, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("evaluation/real.json", '{"mean": 1, "std": 2, "episodes": []}', "it has no episodes"),
+        ("evaluation/real.json", '{"mean": 1, "std": 2}', "'episodes' is no list"),
+        ("evaluation/real.json", "[1, 2]", "'episodes' is no list"),
+        ("evaluation/real.json", '{"mean": 1, "num_episodes": 1, "episodes": [{"return": NaN}]}', "episode 1 is nan"),
+        ("evaluation/real.json", '{"mean": "1", "num_episodes": 1, "episodes": [{"return": 1}]}', "mean is '1'"),
+        ("controller/scores.jsonl", '{"generation": 9, "mean": 1, "std": 1}\n', "scores generation 9, which history.jsonl"),
+        ("controller/history.jsonl", '{"generation": 1, "elapsed_seconds": 1}\n', "'mean' is None in row 1"),
+    ],
+)
+def test_what_a_picture_is_made_of_is_checked(toy_copy, tmp_path, name, content, said, capsys):
+    """A picture of it is refused in one line that names the file."""
+    (toy_copy / name).write_text(content)
+    found = inspect(toy_copy, tmp_path)
+    assert any(name in fault and said in fault for fault in found["health"]), found["health"]
+    capsys.readouterr()
+    assert main(["plot", str(toy_copy)]) == 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert said in line
 
 
 @pytest.mark.parametrize("stage", ["collect", "encode"])
@@ -121,11 +170,41 @@ def test_a_torn_log_is_told(toy_copy, tmp_path):
 
 
 def test_a_value_that_is_no_number(tmp_path):
-    import torch
-    from safetensors.torch import save_file
-
     save_file({"w": torch.tensor([1.0, float("nan")])}, tmp_path / "w.safetensors")
     assert "'w' holds a value that is not finite" in inspect(tmp_path / "w.safetensors", tmp_path)["health"][0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (torch.float8_e4m3fn, "'bias' is of type float8_e4m3fn; weights are of float16, bfloat16, float32, float64"),
+        (torch.complex64, "'bias' is of type complex64"),
+        (torch.bool, "'bias' is of type bool"),
+        (torch.int64, "'bias' is of type int64"),
+        (torch.float64, "'bias' holds a value that is not finite as float32"),
+    ],
+)
+def test_weights_of_another_type(toy_copy, tmp_path, kind, said, capsys):
+    """One line that names the file and the tensor, wherever they are read; a large float64 has no float32."""
+    path = toy_copy / "model" / "controller.safetensors"
+    tensors = {name: (1e300 * tensor.double()).to(kind) for name, tensor in load_tensors(path).items()}
+    save_file(tensors, path)
+    config = json.loads((toy_copy / "model" / "config.json").read_text())
+    config["sha256"]["controller"] = sha256_of(path)
+    (toy_copy / "model" / "config.json").write_text(json.dumps(config))
+    assert any(f"{path}: {said}" in fault for fault in inspect(path, tmp_path)["health"])
+    assert any(f"{path}: {said}" in fault for fault in inspect(path.parent, tmp_path)["health"])
+    capsys.readouterr()
+    assert main(["evaluate", str(toy_copy / "model"), "--episodes", "1", "--num-workers", "1"]) == 3
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{path}: {said}" in line
+
+
+def test_latents_that_no_dream_can_begin_with(tmp_path):
+    """They are finite, and what is drawn of them is not."""
+    save_file({"mu": torch.zeros(3, 4).half(), "logvar": torch.full((3, 4), 60_000.0).half()}, tmp_path / "i.safetensors")
+    with pytest.raises(BadFileError, match=r"i.safetensors: 'logvar' goes up to 60000"):
+        load_initial_latents(tmp_path / "i.safetensors", 4)
 
 
 @pytest.mark.parametrize("name", ["nothing", "notes.txt"])

@@ -19,6 +19,7 @@ from kill_loop import left_over, result_of
 
 from worldmodels.base.tensors import load_metadata
 from worldmodels.cli import main
+from worldmodels.envs.task import get_task
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
 
@@ -113,7 +114,8 @@ def without_v(toy_run, path):
 
 
 def test_an_interrupted_training_saves_its_state_and_ends_the_same(toy_run, tmp_path):
-    """Checkpoints are far apart: what the interrupts save is all there is. The second one is a terminal that is closed."""
+    """Checkpoints are far apart: what the interrupts save is all there is. The first one is `timeout`'s of `make`, which both
+    pass it on; the second one is a terminal that is closed."""
     rare = ["--checkpoint-every-steps", "100000", "--validate-every-steps", "100"]
     options = ["--num-steps", "200", "--batch-size", "4", *rare]
     whole, run = without_v(toy_run, tmp_path / "whole"), without_v(toy_run, tmp_path / "broken")
@@ -129,10 +131,12 @@ def test_an_interrupted_training_saves_its_state_and_ends_the_same(toy_run, tmp_
     begin = time.time_ns()
     process = program(*command, stderr=subprocess.PIPE, text=True)
     first_steps(process, begin)
-    process.send_signal(signal.SIGINT)
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopping after this step" in stderr
+    assert stderr.count("stopping after this step") == 1
     assert is_resumable(stderr, f"train-vae --run {run} --num-steps 200 --batch-size 4 {' '.join(rare)}")
     first = int(load_metadata(state)["step"])
     assert 0 < first < 200
@@ -159,6 +163,40 @@ def test_an_interrupted_training_saves_its_state_and_ends_the_same(toy_run, tmp_
     found, expected = result_of(run), result_of(whole)
     assert found == expected
     assert [row["step"] for row in found["vae/metrics.jsonl"]] == [50, 100, 150, 200]
+
+
+def test_what_comes_right_after_is_the_same_request(monkeypatch, capfd):
+    """And only what comes later asks for an end at once; so it is in work that is cut off anywhere."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+    clock = Clock()
+    monkeypatch.setattr(interrupt, "time", clock)
+    interrupt.listen()
+    with contextlib.suppress(KeyboardInterrupt), interrupt.deferred():
+        for kind in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.raise_signal(kind)
+            clock.now += 0.5
+        assert interrupt.requested()
+        assert capfd.readouterr().err.count("stopping after this step") == 1
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    interrupt.listen()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)  # what is being tidied up goes on
+
+
+@pytest.mark.parametrize("task", ["take-cover", "car-racing", "health-gathering"])
+def test_a_kill_loses_no_whole_training(task):
+    """Whatever the signal, something of a short training is kept."""
+    preset = get_task(task).preset("smoke")
+    for training in (preset.vae, preset.rnn):
+        assert training.checkpoint_every_steps <= training.num_steps / 3
 
 
 def test_a_closed_terminal_does_not_end_the_work_before_its_signal_comes(monkeypatch):

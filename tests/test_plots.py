@@ -1,6 +1,8 @@
 """Every picture of a run: what is there is drawn, always as the same bytes, and no word lies on another."""
 
+import json
 import re
+import shlex
 import shutil
 from itertools import combinations
 
@@ -17,7 +19,7 @@ from tools import draw, progress
 from worldmodels import plots
 from worldmodels.agent.load import load
 from worldmodels.cli import main
-from worldmodels.plots import fidelity, style, table
+from worldmodels.plots import fidelity, page, style, summary, table
 from worldmodels.plots.evolution import draw_curve
 from worldmodels.runs.run import Run
 
@@ -69,6 +71,49 @@ def test_the_curve_shows_the_history(toy_run):
     assert list(by_generation.lines[0].get_xdata()) == [1, 2, 3, 4]
 
 
+def test_a_single_generation_is_seen(toy_copy):
+    """No line has one point; and the ticks of a few seconds, in hours, do not lie on one another."""
+    for name in ("history.jsonl", "scores.jsonl"):
+        path = toy_copy / "controller" / name
+        rows = [json.loads(line) | {"generation": 1, "elapsed_seconds": 0.4} for line in path.open()]
+        path.write_text(json.dumps(rows[0]) + "\n")
+    figure = draw_curve(Run.open(toy_copy))
+    figure.draw(FigureCanvasAgg(figure).get_renderer())
+    for axis in figure.axes:
+        assert all(line.get_marker() not in ("None", "") for line in axis.lines if line.get_label().startswith(("pop", "best")))
+        assert any(collection.get_label() == "population, least to most" for collection in axis.collections)
+        words = [label.get_window_extent() for label in axis.get_xticklabels() if label.get_text()]
+        assert not [1 for one, two in combinations(words, 2) if Bbox.intersection(one, two)]
+
+
+def test_a_page_offers_what_works(toy_copy, tmp_path, monkeypatch):
+    """Its commands are called as they stand, in the folder that the page was made in or the one that holds the run."""
+    named = tmp_path / "runs" / "ru <b>\u2603 &'n\""
+    named.parent.mkdir()
+    toy_copy.rename(named)
+    monkeypatch.chdir(tmp_path)
+    relative = named.relative_to(tmp_path)
+
+    def offered(target):
+        run = Run.open(target)
+        lines = page._commands(plots.shown_run(run, load(target, finished=False)))
+        return [shlex.split(line) for line in lines if not line.startswith("#")]
+
+    whole = offered(relative)
+    assert [words[1] for words in whole] == ["reproduce", "watch", "play", "video", "evaluate"]
+    assert all(str(relative) in words for words in whole)
+    assert all(named.name in words for words in offered(named))
+    assert main([*whole[3][1:], "--steps", "2"]) == 0
+    (named / "controller").rename(tmp_path / "controller")
+    shutil.rmtree(named / "model")
+    shutil.rmtree(named / "evaluation")
+    assert "half-trained: V and M so far" in summary.headline(plots.shown_run(Run.open(named), load(named, finished=False)))
+    assert [words[1] for words in offered(relative)] == ["reproduce", "play"]
+    shutil.rmtree(named / "rnn")
+    assert "half-trained: V so far" in summary.headline(plots.shown_run(Run.open(named), load(named, finished=False)))
+    assert [words[1] for words in offered(relative)] == ["reproduce"]
+
+
 def test_nothing_to_draw_yet(tmp_path, toy_run, capsys):
     (tmp_path / "config.json").write_bytes((toy_run / "config.json").read_bytes())
     assert main(["plot", str(tmp_path)]) == 2
@@ -103,19 +148,19 @@ def test_the_page_stands_alone(toy_copy):
     assert not re.search(r"(src|href)=\"(?!data:)", words)
     assert str(toy_copy.parent) not in words  # nothing of where it was made
     with browsing() as browser:
-        page, asked, said = browser.new_page(), [], []
-        page.on("request", lambda request: asked.append(request.url.split(":")[0]))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(page_path.as_uri())
-        page.wait_for_load_state("networkidle")
-        widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
-        assert page.evaluate("document.querySelector('video').error") is None
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        shown, asked, said = browser.new_page(), [], []
+        shown.on("request", lambda request: asked.append(request.url.split(":")[0]))
+        shown.on("console", lambda message: said.append(message.text))
+        shown.on("pageerror", lambda error: said.append(str(error)))
+        shown.goto(page_path.as_uri())
+        shown.wait_for_load_state("networkidle")
+        widths = shown.evaluate("[...document.images].map(image => image.naturalWidth)")
+        assert shown.evaluate("document.querySelector('video').error") is None
+        assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
         fidelity = page_path.parents[1] / "evaluation" / "fidelity.png"  # there where another test has compared the worlds
         assert len(widths) == len(list(page_path.parent.glob("*.png"))) + fidelity.exists()
         assert min(widths) > 300
-        assert page.locator("pre").inner_text().count("worldmodels ") == 5
+        assert shown.locator("pre").inner_text().count("worldmodels ") == 5
     assert said == []
     assert asked.count("file") == 1
     assert set(asked) <= {"file", "data"}

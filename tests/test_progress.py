@@ -82,6 +82,26 @@ def test_a_line_fits_60_columns(clock, capsys, rate, score):
     assert all(" left" in line for line in lines[5:])
 
 
+@pytest.mark.parametrize(("rate", "said"), [(1772.4, "1,772/s"), (12.34, "12.3/s"), (0.0007, "1,429 s each")])
+def test_a_rate_is_said_in_plain_digits(clock, capsys, rate, said):
+    each = max(1, round(10 * rate))
+    shown, began = Progress("encode", 100 * each, "frames"), clock.now
+    for done in range(1, 5):
+        clock.now = began + done * each / rate
+        shown.update(done * each)
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_training_tells_steps_rate_time_left_and_loss(clock, capsys):
+    """In one line, of the unit that it ends with and that `inspect` counts."""
+    shown, began = Progress("train-vae", 14_000, "steps"), clock.now
+    for done in range(1, 5):
+        clock.now = began + 20 * done
+        shown.update(160 * done, "error 61.2, KL 31.5")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "train-vae: 640/14,000 steps, 8/s, 27:50 left, error 61.2"
+
+
 def test_quiet_says_nothing_and_verbose_more_often(clock, capsys, monkeypatch):
     times = [0.5 * i for i in range(100)]
     lines = {}
@@ -97,6 +117,23 @@ def test_quiet_says_nothing_and_verbose_more_often(clock, capsys, monkeypatch):
 def test_the_last_line_says_where_it_lies(clock, capsys):
     Progress("encode", 10, "frames").finish("10 frames", Path("runs/mine/latents"))
     assert capsys.readouterr().err == "encode: 10 frames in 0:00, runs/mine/latents\n"
+
+
+def test_a_last_line_that_is_too_long_goes_on_below(clock, capsys):
+    Progress("train-controller", 4, "generations").finish("4 generations, best 30.0", Path("toy/model"))
+    Progress("evaluate agent, dream", 4, "episodes").finish("τ 1.15 (the agent's own is 1.3): 906.1 ± 512.3", None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["train-controller: 4 generations, best 30.0 in 0:00", "  toy/model"]
+    assert max(map(len, lines)) <= 60
+
+
+def test_a_stage_ends_with_facts_that_can_be_read(toy_copy, capsys):
+    """No line but a path's is longer than 60, and no number has sixteen digits."""
+    assert main(["collect", "--run", str(toy_copy)]) == 0
+    first, *facts = capsys.readouterr().out.splitlines()
+    assert first == f"collect: finished {toy_copy / 'episodes'}"
+    assert "  mean_length 13.5" in facts
+    assert max(map(len, facts)) <= 60
 
 
 def test_a_whole_run_ends_with_where_it_lies(toy_copy, capsys):

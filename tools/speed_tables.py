@@ -16,6 +16,7 @@ from worldmodels.envs.task import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.models.vae import VAE
+from worldmodels.runtime.progress import format_number
 from worldmodels.search.real_player import split_jobs
 from worldmodels.worlds.rollout import EpisodeJob
 
@@ -46,12 +47,16 @@ def _machine(machine: dict[str, Any]) -> str:
     )
 
 
+def _digits(value: float) -> str:
+    return format_number(value, 4)
+
+
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.0%}"
 
 
 def _times(value: float | None) -> str:
-    return "" if value is None else f"{value:,.3g}"
+    return "" if value is None else format_number(value)
 
 
 def _hours(seconds: float) -> str:
@@ -60,7 +65,7 @@ def _hours(seconds: float) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     """Returns a row's speed, how many times the others' way it is, and its share of the bound."""
-    return [f"{row['value']:,.4g} {row['unit']}", _times(row["ratio"]), _share(row["fraction_of_bound"])]
+    return [f"{_digits(row['value'])} {row['unit']}", _times(row["ratio"]), _share(row["fraction_of_bound"])]
 
 
 def speed_table() -> str:
@@ -77,7 +82,7 @@ def bench_table(task: str) -> str:
     for row in _read("bench.json")["rows"]:
         if row["task"] == task and not row["name"].endswith(BUSY):
             value, ratio, share = _cells(row)
-            baseline, bound = ("" if row[key] is None else f"{row[key]:,.4g}" for key in ("baseline", "bound"))
+            baseline, bound = ("" if row[key] is None else _digits(row[key]) for key in ("baseline", "bound"))
             rows.append([row["name"], row["note"], value, baseline, ratio, bound, share])
     return _table(["", "how", "ours", "others' way", "times", "bound", "of the bound"], rows, 5)
 
@@ -88,8 +93,8 @@ def busy_table() -> str:
         [
             TITLES[row["task"]],
             row["name"].removesuffix(BUSY),
-            f"{row['baseline']:,.4g} {row['unit']}",
-            f"{row['value']:,.4g}",
+            f"{_digits(row['baseline'])} {row['unit']}",
+            _digits(row["value"]),
             _share(row["ratio"]),
         ]
         for row in _read("bench.json")["rows"]
@@ -138,7 +143,14 @@ def paper_scale() -> str:
     here = {name: amount / speeds[name] for name, amount in amounts.items()}
     there = {name: amount / gpu[name] for name, amount in amounts.items()}
     rows = [
-        [name, f"{amount:,.3g}", f"{speeds[name]:,.3g}/s", _hours(here[name]), f"{gpu[name]:,.3g}/s", _hours(there[name])]
+        [
+            name,
+            f"{format_number(amount)}",
+            f"{format_number(speeds[name])}/s",
+            _hours(here[name]),
+            f"{format_number(gpu[name])}/s",
+            _hours(there[name]),
+        ]
         for name, amount in amounts.items()
     ]
     rows.append(["CMA-ES", f"{control.num_generations:,} generations", "", _hours(cma), "", _hours(cma)])

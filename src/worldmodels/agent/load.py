@@ -14,7 +14,7 @@ from worldmodels.agent.original import load_original, original_folder
 from worldmodels.agent.target import is_model, model_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
-from worldmodels.base.tensors import load_module, load_tensors
+from worldmodels.base.tensors import load_module, load_numbers, load_tensors
 from worldmodels.config import OWN_FRAMES, TEMPERATURES, ControllerInputs
 from worldmodels.envs.task import Task, get_task, tasks
 from worldmodels.models.controller import named_weights, num_parameters
@@ -126,28 +126,24 @@ def _solution(path: Path, spec: Task, sizes: RNNSizes, inputs: ControllerInputs)
 
     Raises:
         UserError: they are another task's or another C's.
-        BadFileError: a number is not finite.
+        BadFileError: as `load_numbers` does.
     """
-    solution = load_tensors(path).get("solution")
+    solution = load_numbers(path).get("solution")
     wanted = num_parameters(sizes, inputs, spec.controller_bias)
     if solution is None or solution.shape != (wanted,):
         raise UserError(f"{path}: not a controller of {wanted} parameters")
-    if not torch.isfinite(solution).all():
-        raise BadFileError(f"{path}: 'solution' holds a value that is not finite")
-    return solution.float()
+    return solution
 
 
 def _named_solution(path: Path, spec: Task, sizes: RNNSizes, inputs: ControllerInputs) -> Tensor:
     """Reads C's weights by name into one row, float32 [parameters]. Raises what `_solution` does."""
-    tensors, solution = load_tensors(path), torch.zeros(num_parameters(sizes, inputs, spec.controller_bias))
+    tensors, solution = load_numbers(path), torch.zeros(num_parameters(sizes, inputs, spec.controller_bias))
     wanted = named_weights(sizes, inputs, spec.controller_bias, solution)
     if {name: tensor.shape for name, tensor in tensors.items()} != {name: part.shape for name, part in wanted.items()}:
         found = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in sorted(tensors.items()))
         expected = ", ".join(f"{name} {list(part.shape)}" for name, part in sorted(wanted.items()))
         raise UserError(f"{path}: holds {found or 'nothing'}; a controller of {spec.name} on '{inputs}' has {expected}")
     for name, part in wanted.items():
-        if not torch.isfinite(tensors[name]).all():
-            raise BadFileError(f"{path}: '{name}' holds a value that is not finite")
         part.copy_(tensors[name])
     return solution
 

@@ -45,14 +45,19 @@ def target_path(target: str) -> Path:
 def open_runs(target: str, needed: str) -> list[Run]:
     """Opens the run that ``target`` means, of the folder of `worldmodels iterate` every round. Raises what `open_run` does."""
     path = Path(target)
-    rounds = [] if (path / CONFIG).exists() else sorted(path.glob("round-*/config.json"))
-    return [Run.open(found.parent) for found in rounds] or [open_run(target, needed)]
+    rounds = [] if (path / CONFIG).exists() else _rounds(path)
+    return [Run.open(found) for found in rounds] or [open_run(target, needed)]
+
+
+def _rounds(path: Path) -> list[Path]:
+    """Returns the rounds of `worldmodels iterate` in a folder, the oldest first."""
+    found = [file.parent for file in path.glob("round-*/config.json") if file.parent.name[len("round-") :].isdecimal()]
+    return sorted(found, key=lambda folder: int(folder.name[len("round-") :]))
 
 
 def _newest_round(path: Path) -> Path | None:
     """Returns the newest finished round of `worldmodels iterate` in a folder, the newest if none is finished, or None."""
-    rounds = [found.parent for found in path.glob("round-*/config.json") if found.parent.name[len("round-") :].isdecimal()]
-    rounds.sort(key=lambda folder: int(folder.name[len("round-") :]))
+    rounds = _rounds(path)
     finished = [folder for folder in rounds if (folder / "controller" / DONE).exists()]
     return finished[-1] if finished else rounds[-1] if rounds else None
 

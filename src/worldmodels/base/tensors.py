@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.base.files import written_beside
 
+#: The types that weights may have in a file; here they are float32.
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Writes tensors whole or not at all, then reads the file back and compares.
@@ -53,18 +56,44 @@ def load_metadata(path: Path) -> dict[str, str]:
         raise BadFileError(f"{path}: not a safetensors file ({error})") from error
 
 
+def fault_of(name: str, tensor: Tensor) -> str | None:
+    """Returns what is wrong with a tensor of weights, in words: its type, or a value that is not finite as float32."""
+    if tensor.dtype not in NUMBERS:
+        known = ", ".join(type_name(kind) for kind in NUMBERS)
+        return f"'{name}' is of type {type_name(tensor.dtype)}; weights are of {known}"
+    return None if torch.isfinite(tensor.float()).all() else f"'{name}' holds a value that is not finite as float32"
+
+
+def type_name(kind: torch.dtype) -> str:
+    """Returns what a type is called, such as ``float16``."""
+    return str(kind).removeprefix("torch.")
+
+
+def load_numbers(path: Path) -> dict[str, Tensor]:
+    """Reads all tensors of a file of weights as float32, whichever of `NUMBERS` they are.
+
+    Raises:
+        BadFileError: the file is damaged, a tensor has another type, or a value is not finite as float32; the tensor is named.
+    """
+    tensors = load_tensors(path)
+    for name, tensor in tensors.items():
+        if fault := fault_of(name, tensor):
+            raise BadFileError(f"{path}: {fault}")
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
 def load_module(path: Path, module: nn.Module) -> None:
     """Fills a module with a file's weights (float16 files are widened).
 
     Raises:
-        BadFileError: the file is damaged, or holds something that is not a number.
+        BadFileError: as `load_numbers` does.
         UserError: the weights are another model's: the tensor and both shapes are named.
     """
-    fill_module(path, module, load_tensors(path))
+    fill_module(path, module, load_numbers(path))
 
 
 def fill_module(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fills a module with weights that were read from ``path``. Raises what `load_module` does."""
+    """Fills a module with float32 weights that `load_numbers` read from ``path``. Raises `UserError` as `load_module` does."""
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors or name not in wanted:
@@ -73,6 +102,4 @@ def fill_module(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) ->
             raise UserError(
                 f"{path}: '{name}' has shape {tuple(tensors[name].shape)}; this task's model has {tuple(wanted[name].shape)}"
             )
-        if not torch.isfinite(tensors[name]).all():
-            raise BadFileError(f"{path}: '{name}' holds a value that is not finite")
     module.load_state_dict({name: tensors[name].to(wanted[name].dtype) for name in wanted})

@@ -142,10 +142,15 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             place = (stage, common.run, common.task, common.scale, common.seed)
             done = make_stage(*place, common.previous, parsed.settings, common.recipe)
         write_result(common.json, done)
-        facts = "".join(f", {k} {v}" for k, v in done.items() if k not in ("stage", "run", "outputs", "fingerprint"))
-        print(f"{verb}: finished {common.run / STAGES[stage]}{facts}")
+        facts = [f"  {k} {_sensible(v)}" for k, v in done.items() if k not in ("stage", "run", "outputs", "fingerprint")]
+        print("\n".join([f"{verb}: finished {common.run / STAGES[stage]}", *facts]))
 
     return command
+
+
+def _sensible(value: object) -> str:
+    """Returns a fact as a line shows it: a number with as many digits as are worth reading."""
+    return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _evaluate(args: Sequence[str]) -> None:
@@ -322,7 +327,7 @@ def _import(args: Sequence[str]) -> None:
     begun = {"scale": parsed.scale, "seed": parsed.seed, "recipe": parsed.recipe}
     done = api.import_episodes(parsed.source, task=task, run=parsed.run, **begun)
     write_result(parsed.json, done)
-    facts = ", ".join(f"{name} {done[name]}" for name in ("num_episodes", "num_frames", "mean_length"))
+    facts = ", ".join(f"{name} {_sensible(done[name])}" for name in ("num_episodes", "num_frames", "mean_length"))
     print(f"import: finished {parsed.run / STAGES['collect']}, task {done['task']}, {facts}")
 
 
@@ -371,7 +376,7 @@ def _clean(args: Sequence[str]) -> None:
     runs = open_runs(parsed.target, "episodes and latents")
     with contextlib.ExitStack() as locks:
         for run in runs:
-            locks.enter_context(RunLock(run.path))
+            locks.enter_context(RunLock(run.path, otherwise="stop it"))
         places = [place for run in runs for place in not_needed(run)]
         freed = bytes_freed(places)
         for place in places:
@@ -380,7 +385,12 @@ def _clean(args: Sequence[str]) -> None:
         if places and not parsed.yes:
             if not sys.stdin.isatty():
                 raise UserError("clean: nobody is there to be asked; --yes takes it out without asking")
-            if input("take it out? [y/N] ").strip().lower() not in ("y", "yes"):
+            try:
+                answer = input("take it out? [y/N] ")
+            except (EOFError, KeyboardInterrupt):  # Ctrl-D, Ctrl-C
+                print(file=sys.stderr)
+                answer = ""
+            if answer.strip().lower() not in ("y", "yes"):
                 raise UserError("clean: nothing was taken out")
         remove(places)
     write_result(parsed.json, {"removed": [str(place) for place in places], "bytes": freed})

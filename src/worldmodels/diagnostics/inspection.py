@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from worldmodels.agent.files import PARTS
 from worldmodels.agent.load import load_model
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
 from worldmodels.base.logs import each_row, rows_so_far
-from worldmodels.base.tensors import load_metadata, load_tensors
+from worldmodels.base.tensors import fault_of, load_metadata, load_tensors, type_name
 from worldmodels.data.episodes import EpisodeStore, Shard
 from worldmodels.data.latents import LatentStore
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.task import get_task
+from worldmodels.runs.cleaning import is_cleaned
 from worldmodels.runs.layout import (
     BEST,
     CONFIG,
@@ -28,12 +29,16 @@ from worldmodels.runs.layout import (
     METRICS,
     POSITION,
     PPO_LOG,
+    PPO_STATE,
     SHARD,
     STARTED,
+    TRAINING_STATE,
     VAE,
     WEIGHTS,
 )
+from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import STAGES, VERBS, Run, read_done
+from worldmodels.runs.scores import NAMES, read_score, search_logs
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.runtime.progress import format_seconds
 
@@ -89,7 +94,8 @@ def _run(path: Path) -> Facts:
     for stage in STAGES:
         folder = run.stage_path(stage)
         done = run.done(stage)
-        state = "finished" if done is not None else "begun" if (folder / STARTED).exists() else "missing"
+        begun = "begun" if (folder / STARTED).exists() else "missing"
+        state = "cleaned" if is_cleaned(run, stage) else begun if done is None else "finished"
         stages[stage] = {"state": state, "bytes": _size(folder) if folder.exists() else 0}
         if stage in took:
             stages[stage]["took"] = format_seconds(took[stage])
@@ -98,30 +104,74 @@ def _run(path: Path) -> Facts:
             health += _changed(folder, done["outputs"])
     config = files.read_json(path / CONFIG)
     next_up = _next(run)
-    scores = {f.stem: score_text(r, 1) for f in sorted((path / EVALUATION).glob("*.json")) if (r := _score(f))}
+    scores: Facts = {}
+    for name in NAMES:
+        with _noting(health):
+            file = path / EVALUATION / f"{name}.json"
+            scores |= {name: score_text(read_score(file), 1)} if file.exists() else {}
+    with _noting(health):
+        search_logs(run)
     return {
         "task": run.task, "scale": run.scale, "seed": run.seed, "versions": config["versions"],
         "stages": stages, **next_up, "scores": scores, "health": health,
     }  # fmt: skip
 
 
+@contextlib.contextmanager
+def _noting(health: list[str]) -> Iterator[None]:
+    """Inside, a fault becomes a line of ``health``."""
+    try:
+        yield
+    except WorldModelsError as error:
+        health.append(str(error))
+
+
 def _next(run: Run) -> Facts:
-    """Returns the command that a run needs next and how long its stage may take yet; nothing of a finished run."""
-    stage = next((stage for stage in STAGES if run.done(stage) is None), None)
-    if stage is None:
-        return {}
-    facts = {"next": f"worldmodels {VERBS[stage]} --run {run.path}"}
+    """Returns the command that a run needs next, or who is at work on it, and how long it may take yet; of a finished run
+    whether it has been cleaned."""
+    # A round is locked with all the others.
+    owner = RunLock.owner(run.path) or RunLock.owner(run.path.parent)
+    facts = {} if owner is None else {"in_use": f"by {owner}"}
+    left = [stage for stage in STAGES if run.done(stage) is None]
+    if run.done("controller") is not None and any(is_cleaned(run, stage) for stage in left):
+        return facts | {"cleaned": "model, scores, logs and pictures are kept; what only training needs is gone"}
+    if not left:
+        return facts
+    stage, *later = left
+    verb = VERBS[stage]
+    if owner is None:
+        facts["next"] = f"worldmodels {verb} --run {run.path}"
     if not (run.stage_path(stage) / STARTED).exists():
         return facts | {"may_take": "not known before it has begun"}
-    done, total, seconds, unit = _how_far(run, stage)
+    logged, total, seconds, unit = _how_far(run, stage)
+    # Of an interrupted training what came after its last checkpoint is done again.
+    done = min(logged, _saved(run, stage, logged)) if owner is None else logged
     facts["so_far"] = f"{done:,} of {total:,} {unit}"
-    if done and seconds:
-        facts["may_take"] = f"{format_seconds(seconds / done * (total - done))} more, at the pace so far"
+    if logged and not done:
+        facts["so_far"] += f"; nothing of the {logged:,} that were done was saved: it begins anew"
+    if logged and seconds:
+        rest = f"; how long {' and '.join(VERBS[each] for each in later)} will take is not known yet" if later else ""
+        facts["may_take"] = f"{format_seconds(seconds / logged * (total - done))} more for {verb}, at the pace so far{rest}"
     return facts
 
 
+def _saved(run: Run, stage: str, logged: int) -> int:
+    """Returns how much of a begun stage, of which ``logged`` is in its log, the next process goes on from."""
+    folder, key = run.stage_path(stage), "step" if stage in ("vae", "rnn") else "iteration"
+    if key == "step":
+        state = folder / TRAINING_STATE
+    elif stage == "controller" and logged < run.preset.controller.ppo_iterations:
+        state = folder / PPO_STATE
+    else:
+        return logged
+    step = load_metadata(state).get(key, "") if state.exists() else "0"
+    if not step.isdecimal():
+        raise BadFileError(f"{state}: not a state to go on from: '{key}' is {step!r:.40}")
+    return int(step)
+
+
 def _how_far(run: Run, stage: str) -> tuple[int, int, float, str]:
-    """Returns how much of a stage that has begun is done, of how much, in how many seconds, and what is counted."""
+    """Returns how much of a stage that has begun is in its log, of how much, in how many seconds, and what is counted."""
     folder, preset = run.stage_path(stage), run.preset
     if stage in ("vae", "rnn"):
         rows = rows_so_far(folder / METRICS, "step", "time")
@@ -161,11 +211,6 @@ def _between(rows: list[Facts]) -> float:
     if len(rows) < 2:
         return 0.0
     return float(rows[-1]["time"] - rows[0]["time"]) * len(rows) / (len(rows) - 1)
-
-
-def _score(path: Path) -> Facts | None:
-    found = files.read_json(path)
-    return found if isinstance(found, dict) and {"mean", "std"} <= found.keys() else None
 
 
 def _changed(folder: Path, outputs: dict[str, str]) -> list[str]:
@@ -250,12 +295,12 @@ def _model(path: Path) -> Facts:
 
 def _weights(path: Path) -> Facts:
     tensors = load_tensors(path)
-    bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    bad = [fault for name, tensor in tensors.items() if (fault := fault_of(name, tensor))]
     return {
         "tensors": len(tensors), "numbers": sum(t.numel() for t in tensors.values()),
-        "types": sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()}),
+        "types": sorted({type_name(t.dtype) for t in tensors.values()}),
         "sha256": files.sha256_of(path), "metadata": load_metadata(path),
-        "health": [f"{path}: '{name}' holds a value that is not finite" for name in bad],
+        "health": [f"{path}: {fault}" for fault in bad],
     }  # fmt: skip
 
 
@@ -272,9 +317,13 @@ def _result(path: Path) -> Facts:
     found: Any = files.read_json(path)
     if not isinstance(found, dict):
         raise BadFileError(f"{path}: no table of values")
+    health: list[str] = []
+    if path.parent.name == EVALUATION and path.stem in NAMES:
+        with _noting(health):
+            read_score(path)
     episodes = found.get("episodes")
     facts = {key: value for key, value in found.items() if key not in ("episodes", "health")}
-    return {**facts, "episodes": len(episodes) if isinstance(episodes, list) else episodes}
+    return {**facts, "episodes": len(episodes) if isinstance(episodes, list) else episodes, "health": health}
 
 
 def _print(facts: Facts) -> None:

@@ -6,7 +6,14 @@ from worldmodels.config import CollectConfig, ControllerConfig, EncodeConfig, Ev
 
 SMOKE = Preset(
     collect=CollectConfig(num_episodes=48, episodes_per_shard=4, max_short_steps=0),
-    vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
+    vae=VAEConfig(
+        num_steps=400,
+        batch_size=32,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        validate_every_steps=200,
+        checkpoint_every_steps=100,
+    ),
     encode=EncodeConfig(),
     rnn=RNNConfig(
         num_steps=300,
@@ -15,6 +22,7 @@ SMOKE = Preset(
         learning_rate=3e-3,
         final_learning_rate=3e-4,
         validate_every_steps=150,
+        checkpoint_every_steps=100,
     ),
     controller=ControllerConfig(
         world="real",

@@ -16,9 +16,16 @@ EVALUATE = EvaluateConfig(world="dream")
 PRESETS = {
     "smoke": Preset(
         collect=CollectConfig(),
-        vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, validate_every_steps=200),
+        vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, validate_every_steps=200, checkpoint_every_steps=100),
         encode=EncodeConfig(),
-        rnn=RNNConfig(num_steps=300, batch_size=16, sequence_length=100, learning_rate=3e-3, final_learning_rate=3e-4),
+        rnn=RNNConfig(
+            num_steps=300,
+            batch_size=16,
+            sequence_length=100,
+            learning_rate=3e-3,
+            final_learning_rate=3e-4,
+            checkpoint_every_steps=100,
+        ),
         controller=ControllerConfig(
             num_generations=8, population_size=16, episodes_per_candidate=4, score_every_generations=4, score_episodes=64
         ),

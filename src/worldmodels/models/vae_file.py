@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from worldmodels.base.errors import UserError
-from worldmodels.base.tensors import fill_module, load_tensors, save_tensors
+from worldmodels.base.tensors import fill_module, load_numbers, save_tensors
 from worldmodels.models.vae import VAE
 
 #: The name of the map: [Z + 1, 128, 5, 5], a row for each latent and one that is always added.
@@ -35,7 +35,7 @@ def save_vae(path: Path, vae: VAE) -> None:
 @torch.no_grad()
 def load_vae(path: Path, vae: VAE) -> None:
     """Fills V from a file of `save_vae`, or one of the two layers (a run's). Raises what `load_module` does."""
-    tensors = load_tensors(path)
+    tensors = load_numbers(path)
     if OPENING in tensors:
         tensors |= _two_layers(path, tensors.pop(OPENING), vae)
     fill_module(path, vae, tensors)

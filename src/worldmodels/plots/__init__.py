@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
+from worldmodels.agent import hub
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.agent.original import original_folder
@@ -45,7 +46,9 @@ def figures(run: Run, agent: Agent | None) -> Iterator[tuple[str, Figure | None]
         yield "reconstructions", draw_reconstructions(run, agent.vae)
         mu, _ = agent.vae.encode_frames(torch.from_numpy(sheet_frames(run)))
         yield "traversals", draw_traversals(mu, agent.vae)
-    if agent.can_dream:
+    elif agent.can_dream:  # its episodes are cleaned away
+        yield "traversals", draw_traversals(agent.world_model.initial.mu, agent.vae)
+    if agent.can_dream and run.done("encode"):
         yield "open-loop", draw_open_loop(run, agent.world_model)
         yield "open-loop-error", draw_open_loop_error(run, agent.world_model)
 
@@ -74,7 +77,8 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
     if is_model(path) or (no_run and original_folder(path) == path):
         agent = load(path)
         drawn["traversals"] = draw_traversals(agent.world_model.initial.mu, agent.vae)
-        shown = shown_model(agent, "the shipped agent" if path.is_relative_to(SHIPPED) else "a model")
+        called = target if hub.is_address(target) or not Path(target).is_absolute() else path.name
+        shown = shown_model(agent, "the shipped agent" if path.is_relative_to(SHIPPED) else "a model", called)
     elif not drawn:
         run = Run.open(path)
         so_far = load(run.path, finished=False) if (run.stage_path("vae") / WEIGHTS).exists() else None

@@ -14,21 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from worldmodels.base import files
-from worldmodels.base.logs import rows_so_far
 from worldmodels.envs.task import get_task
 from worldmodels.plots import style
-from worldmodels.runs.layout import EVALUATION, HISTORY, PPO_LOG, SCORES
+from worldmodels.runs.layout import PPO_LOG
 from worldmodels.runs.run import Run
+from worldmodels.runs.scores import evaluations, numbers_of, search_logs
 
 #: (generation, hours, score) of the original's own log, thinned: how far 64 cores had got, and when.
 ORIGINAL = Path(__file__).parent / "original_curves.json"
-
-
-def evaluations(run: Run) -> dict[str, Any]:
-    """Returns the run's scores by name, as far as there are any."""
-    found = {name: run.path / EVALUATION / f"{name}.json" for name in ("random", "dream", "real", "fast")}
-    return {name: files.read_json(path) for name, path in found.items() if path.exists()}
 
 
 def return_unit(task: str) -> str:
@@ -57,7 +50,7 @@ def draw_curve(run: Run) -> Figure | None:
 
 def has_generations(run: Run) -> bool:
     """Returns whether C has been evolved for at least a generation."""
-    return bool(rows_so_far(run.stage_path("controller") / HISTORY))
+    return bool(search_logs(run)[0])
 
 
 def has_ppo(run: Run) -> bool:
@@ -74,8 +67,7 @@ def how_evolved(run: Run) -> str:
 
 def draw_generations(axis: Axes, run: Run, by_hours: bool = False) -> None:
     """Draws the population's spread, the scored means, the original's log and the final scores against generations or hours."""
-    history = rows_so_far(run.stage_path("controller") / HISTORY)
-    scores = rows_so_far(run.stage_path("controller") / SCORES)
+    history, scores = search_logs(run)
     original = json.loads(ORIGINAL.read_text(encoding="utf-8")).get(run.task, [])
     # What PPO has led to is scored before the first generation.
     hours_of = {0: 0.0} | {row["generation"]: row["elapsed_seconds"] / 3600 for row in history}
@@ -83,9 +75,14 @@ def draw_generations(axis: Axes, run: Run, by_hours: bool = False) -> None:
     label, column = ("hours of training C", 1) if by_hours else ("generation", 0)
     x = [x_of[row["generation"]] for row in history]
     low, high = ([row[name] for row in history] for name in ("min", "max"))
-    axis.fill_between(x, low, high, alpha=0.25, linewidth=0, color=style.SKY, label="population, least to most")
-    axis.plot(x, [r["mean"] for r in history], color=style.SKY, label="population, mean")
-    axis.plot(x, list(accumulate(high, max)), color=style.SKY, linewidth=1.2, linestyle=":", label="best so far")
+    spread: Any = {"alpha": 0.25, "color": style.SKY, "label": "population, least to most"}
+    if len(x) > 1:
+        axis.fill_between(x, low, high, linewidth=0, **spread)
+    else:
+        axis.vlines(x, low, high, linewidth=8, **spread)
+    dots = style.few(x)
+    axis.plot(x, [r["mean"] for r in history], color=style.SKY, label="population, mean", **dots)
+    axis.plot(x, list(accumulate(high, max)), color=style.SKY, linewidth=1.2, linestyle=":", label="best so far", **dots)
     axis.plot(
         [x_of[r["generation"]] for r in scores],
         [r["mean"] for r in scores],
@@ -98,6 +95,10 @@ def draw_generations(axis: Axes, run: Run, by_hours: bool = False) -> None:
         axis.plot(x, y, "s-", markersize=4, color=style.ORIGINAL, label="the original's log, 64 cores")
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter("{x:g}")
+    else:
+        axis.set_xlim(left=0)
+        axis.locator_params(axis="x", nbins=5, integer=not by_hours)
+        axis.ticklabel_format(axis="x", useOffset=False)
     axis.set_xlabel(f"{label} (logarithmic)" if original else label)
     _draw_final(axis, run)
 
@@ -107,13 +108,14 @@ def _ppo_met(run: Run) -> str:
 
 
 def _ppo_rows(run: Run) -> list[dict[str, Any]]:
-    return rows_so_far(run.stage_path("controller") / PPO_LOG, "iteration", _ppo_met(run))
+    return numbers_of(run.stage_path("controller") / PPO_LOG, "iteration", _ppo_met(run))
 
 
 def draw_ppo(axis: Axes, run: Run) -> None:
     """Draws what C met in the dream, hits or rewards, against PPO's iterations."""
     rows, met = _ppo_rows(run), _ppo_met(run)
-    axis.plot([row["iteration"] for row in rows], [1000 * row[met] for row in rows], color=style.DREAM)
+    x = [row["iteration"] for row in rows]
+    axis.plot(x, [1000 * row[met] for row in rows], color=style.DREAM, **style.few(x))
     axis.set(xlabel="iteration of PPO", ylabel=f"{met} in 1,000 steps of the dream")
     if met == "hits":
         axis.set_ylim(0, None)
@@ -138,7 +140,7 @@ def draw_scores(run: Run) -> Figure | None:
     found = evaluations(run)
     if not found:
         return None
-    return draw_returns({name: [e["return"] for e in result["episodes"]] for name, result in found.items()}, run.task)
+    return draw_returns({name: result["returns"] for name, result in found.items()}, run.task)
 
 
 #: What the evaluations are called, and each one's colour.

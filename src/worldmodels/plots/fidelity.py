@@ -20,6 +20,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     if has_policies:
         _draw_policies(figure.axes[0], result)
     draw_errors(right, result["open_loop_error"])
+    figure.suptitle(f"{style.called(result['task'])}: how true the dream is")
     save(figure, path)
 
 
@@ -30,7 +31,10 @@ def _draw_policies(left: Axes, result: dict[str, Any]) -> None:
         x, y = row["real"]["mean"], row["dream"]["mean"]
         spread = [abs(row[world]["ci95"][1] - row[world]["mean"]) for world in ("real", "dream")]
         marker = style.MARKERS[index % len(style.MARKERS)]
-        left.errorbar(x, y, xerr=spread[0], yerr=spread[1], fmt=marker, elinewidth=1, label=row["policy"])
+        colour = style.EACH[index % len(style.EACH)]
+        face = colour if index < len(style.EACH) else "white"
+        drawn: dict[str, Any] = {"fmt": marker, "color": colour, "markerfacecolor": face, "elinewidth": 1}
+        left.errorbar(x, y, xerr=spread[0], yerr=spread[1], label=row["policy"], **drawn)
         highest = max(highest, x, y)
     left.plot([0, highest], [0, highest], color=style.GREY, linewidth=1, linestyle="--", label="the same in both")
     left.set(xlabel="return in the real environment", ylabel=f"return in the dream, temperature {result['temperature']:g}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 from worldmodels.base import files
 from worldmodels.config import BEST_RECIPE
 from worldmodels.diagnostics.statistics import score_text
-from worldmodels.envs.task import get_task
+from worldmodels.envs.task import get_task, tasks
 from worldmodels.plots.evolution import NAMES
 from worldmodels.plots.summary import Shown, headline
+from worldmodels.runs.cleaning import is_cleaned
 from worldmodels.runs.layout import CONFIG, EVALUATION, FIDELITY_PICTURE, VIDEO
-from worldmodels.runs.run import STAGES, Run
+from worldmodels.runs.run import SOURCE, STAGES, Run
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.runtime.progress import format_seconds
 
@@ -93,6 +95,8 @@ def _body(shown: Shown, pictures: Sequence[Path]) -> Iterator[str]:
     if shown.scores:
         yield "<h2>Scores</h2>" + _table(("who, where", "mean ± std", "episodes", "95% interval of the mean"), _scores(shown))
     yield "<h2>Commands</h2>"
+    if Path(shown.target).name == shown.target and shown.target not in tasks():
+        yield "<p>To be called in the folder that holds it.</p>"
     yield f"<pre>{html.escape(chr(10).join(_commands(shown)))}</pre>"
     if shown.run is not None:
         yield "<h2>Stages</h2>" + _table(("stage", "state", "worked for"), _stages(shown.run))
@@ -127,24 +131,40 @@ def _scores(shown: Shown) -> list[tuple[str, ...]]:
 
 
 def _commands(shown: Shown) -> list[str]:
-    """Returns the commands that make the run again and that go on from it; the run's folder is named without where it lies."""
-    run = shown.run
-    target = shown.name if run is None else f"runs/{run.path.resolve().name}"
+    """Returns the commands that make the run, or make it again, and those that what there is of it is enough for."""
+    run, target = shown.run, shlex.quote(shown.target)
     lines: list[str] = []
-    if run is not None:
+    if run is not None and SOURCE not in run.inputs("collect"):
         recipe = "" if run.recipe == BEST_RECIPE else f" --recipe {run.recipe}"
         settings = f"--scale {run.scale}{recipe} --seed {run.seed} --run {target}"
-        lines.append("# make it again, with the settings below where they differ from the scale's")
+        finished = run.done("controller") is not None
+        what = (
+            "make it again, with the settings below where they differ from the scale's" if finished else "train it to the end"
+        )
+        lines.append(f"# {what}")
         lines.append(f"worldmodels reproduce {run.task} {settings}")
-    lines += ["# look at it, and score it", f"worldmodels watch {target}", f"worldmodels play {target} --world dream"]
-    return [*lines, f"worldmodels video {target} --world dream --out dream.mp4", f"worldmodels evaluate {target} --episodes 10"]
+    agent = shown.agent
+    if agent is None or not agent.can_dream:
+        return lines
+    finished = run is None or run.done("controller") is not None
+    lines.append("# look at it, and score it" if finished else "# look at it")
+    real = bool(get_task(shown.name).env_id)
+    if agent.solution is not None:
+        lines.append(f"worldmodels watch {target}{'' if real else ' --world dream'}")
+    lines.append(f"worldmodels play {target} --world dream")
+    if agent.solution is not None:
+        lines.append(f"worldmodels video {target} --world dream --out dream.mp4")
+        if finished:
+            lines.append(f"worldmodels evaluate {target}{'' if real else ' --world dream'} --episodes 10")
+    return lines
 
 
 def _stages(run: Run) -> list[tuple[str, str, str]]:
     seconds = stage_seconds(run)
     rows = []
     for stage, folder in STAGES.items():
-        state = "finished" if run.done(stage) is not None else "begun" if (run.path / folder).exists() else "not begun"
+        begun = "begun" if (run.path / folder).exists() else "not begun"
+        state = "cleaned" if is_cleaned(run, stage) else begun if run.done(stage) is None else "finished"
         rows.append((STAGE_NAMES[stage], state, format_seconds(seconds[stage]) if stage in seconds else ""))
     return rows
 
@@ -153,7 +173,9 @@ def _settings(run: Run) -> Iterator[str]:
     """Yields a table a stage, and the versions, each to be opened."""
     for stage, settings in run.preset.to_dict().items():
         yield _folded(STAGE_NAMES.get(stage, stage), settings)
-    yield _folded("versions", files.read_json(run.path / CONFIG)["versions"])
+    versions = files.read_json(run.path / CONFIG)["versions"]
+    if isinstance(versions, dict):
+        yield _folded("versions", versions)
 
 
 def _folded(name: str, values: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ Importing this module sets matplotlib's defaults for the process that draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -20,7 +21,12 @@ BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 #: The same thing has the same colour in every picture.
 OURS, ORIGINAL, DREAM, REAL, RANDOM, SOLVED = BLUE, ORANGE, PURPLE, BLUE, GREY, GREEN
 
+#: For things that have no colour of their own, in this order.
+EACH = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK, GREY)
+
 MARKERS = "os^Dv<>pX"
+#: A line of so many points, or fewer, has a marker on each: a single one is no line.
+FEW_POINTS = 3
 
 STYLE: Any = {
     "font.size": 13,
@@ -39,7 +45,7 @@ STYLE: Any = {
     "grid.linewidth": 0.8,
     "lines.linewidth": 2.0,
     "lines.markersize": 6,
-    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, BLACK]),
+    "axes.prop_cycle": cycler(color=EACH[:-1]),
     "svg.hashsalt": "worldmodels",
 }
 matplotlib.rcParams.update(STYLE)
@@ -48,6 +54,11 @@ matplotlib.rcParams.update(STYLE)
 def figure(width: float, height: float) -> Figure:
     """Returns an empty figure, so many inches wide and high, whose parts are laid out without touching one another."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def few(points: Sequence[float]) -> dict[str, Any]:
+    """Returns what a line of so few points needs to be seen: markers."""
+    return {"marker": "."} if len(points) <= FEW_POINTS else {}
 
 
 def called(task: str) -> str:

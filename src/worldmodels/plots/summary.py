@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -19,13 +20,13 @@ from worldmodels.plots.evolution import (
     draw_generations,
     draw_histograms,
     draw_ppo,
-    evaluations,
     has_generations,
     has_ppo,
     return_unit,
 )
 from worldmodels.plots.vision import SHEET_COLUMNS, draw_loss, logged_losses, reconstructions, sheet_frames
 from worldmodels.runs.run import Run
+from worldmodels.runs.scores import NAMES, checked_score, evaluations
 
 #: White pixels between two frames of a strip.
 GAP = 3
@@ -45,22 +46,33 @@ class Shown:
     agent: Agent | None = None
     scores: Mapping[str, Any] = field(default_factory=dict)
     """The evaluations by name, each with ``mean``, ``std``, ``num_episodes`` and ``returns``."""
+    target: str = ""
+    """What commands call it: a task, or the folder as it was named; never the absolute folders above it."""
 
 
 def shown_run(run: Run, agent: Agent | None) -> Shown:
     """Returns what there is of a run, and of its V, M and C."""
-    scores = {
-        name: {**row, "returns": [episode["return"] for episode in row["episodes"]]} for name, row in evaluations(run).items()
-    }
-    return Shown(run.task, f"{run.scale} scale, seed {run.seed}", run, agent, scores)
+    target = run.path.resolve().name if run.path.is_absolute() or run.path == Path() else str(run.path)
+    return Shown(run.task, f"{run.scale} scale, seed {run.seed}{_so_far(run, agent)}", run, agent, evaluations(run), target)
 
 
-def shown_model(agent: Agent, what: str) -> Shown:
+def _so_far(run: Run, agent: Agent | None) -> str:
+    """Returns which parts of an unfinished run there are, in words; nothing of a finished one."""
+    if run.done("controller") is not None:
+        return ""
+    has = {"V": agent is not None, "M": agent is not None and agent.can_dream, "C": has_generations(run) or has_ppo(run)}
+    *first, last = [part for part, there in has.items() if there] or ["nothing"]
+    return f", half-trained: {' and '.join([', '.join(first), last] if first else [last])} so far"
+
+
+def shown_model(agent: Agent, what: str, target: str) -> Shown:
     """Returns what there is of a model's folder: V, M and C, and the scores beside them."""
     scores = agent.card.get("evaluation", {})
     # A file from elsewhere may have the means alone.
-    scored = {name: row for name, row in scores.items() if "returns" in row} if isinstance(scores, Mapping) else {}
-    return Shown(agent.task.name, what, None, agent, scored)
+    rows = scores if isinstance(scores, Mapping) else {}
+    given = {name: row for name, row in rows.items() if name in NAMES and "returns" in row}
+    scored = {name: checked_score(Path("evaluation.json"), row) for name, row in given.items()}
+    return Shown(agent.task.name, what, None, agent, scored, target)
 
 
 def draw_summary(shown: Shown) -> Figure | None:

@@ -15,6 +15,25 @@ def _half_interval(row: dict[str, Any]) -> float:
     return math.nan if row["ci95"] is None else float(row["ci95"][1] - row["mean"])
 
 
+def _title(result: dict[str, Any], what: str) -> str:
+    """Returns the title, with whose recipe it is, and below it how long each C was searched for: the paper's searches, whose
+    scores may stand beside ours, were longer."""
+    recipe = ", the original's recipe" if result.get("recipe") == "original" else ""
+    found = [row["controller"] for row in result["rows"] if "controller" in row]
+    efforts = list(dict.fromkeys(_effort(controller) for controller in found))
+    return f"{style.called(result['task'])}: {what}{recipe}" + (f"\n(ours: {' or '.join(efforts)} each)" if efforts else "")
+
+
+def _effort(controller: dict[str, Any]) -> str:
+    """Returns how long a C was searched for, in words."""
+    parts = []
+    if iterations := controller.get("ppo_iterations", 0):
+        parts.append(f"{iterations:,} iterations of PPO")
+    if generations := controller["num_generations"]:
+        parts.append(f"{generations:,} generations of {controller['population_size']:,} candidates")
+    return " and ".join(parts)
+
+
 def draw_temperatures(result: dict[str, Any], path: Path) -> None:
     """Draws each temperature's mean in the dream and in reality on a row of its own, the paper's beside ours."""
     rows = result["rows"]
@@ -46,7 +65,7 @@ def draw_temperatures(result: dict[str, Any], path: Path) -> None:
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.set(xlabel="return, with our 95% intervals of the means", xlim=(0, None))
     axis.grid(axis="y", visible=False)
-    axis.set_title(f"{style.called(result['task'])}: what C scores by its dream's temperature τ")
+    axis.set_title(_title(result, "what C scores by its dream's temperature τ"))
     style.legend_below(figure, 2)
     save(figure, path)
 
@@ -77,7 +96,7 @@ def draw_bars(result: dict[str, Any], path: Path, title: str) -> None:
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
     axis.set(xlabel="return in the real environment")
-    axis.set_title(f"{style.called(result['task'])}: {title}")
+    axis.set_title(_title(result, title))
     style.legend_below(figure, 3)
     save(figure, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worldmodels.base.logs import rows_so_far
 from worldmodels.base.types import Frame
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.run_data import split_run
@@ -20,6 +20,7 @@ from worldmodels.models.vae import VAE
 from worldmodels.plots import style
 from worldmodels.runs.layout import METRICS
 from worldmodels.runs.run import Run
+from worldmodels.runs.scores import numbers_of
 
 #: Frames on a sheet, and latents that are traversed.
 SHEET_COLUMNS, TRAVERSED = 10, 6
@@ -48,15 +49,22 @@ def draw_losses(run: Run, stage: str, names: tuple[str, ...]) -> Figure | None:
 
 def logged_losses(run: Run, stage: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Returns those of the losses that a stage has logged."""
-    rows = rows_so_far(run.stage_path(stage) / METRICS)
+    rows = _metrics(run, stage)
     return tuple(name for name in names if any(name in row for row in rows))
+
+
+def _metrics(run: Run, stage: str) -> list[dict[str, Any]]:
+    """Returns the rows of a stage's metrics. Raises `BadFileError` for a loss that is no finite number."""
+    known = [each for name in LOSSES for each in (name, f"held_out_{name}")]
+    return numbers_of(run.stage_path(stage) / METRICS, "step", some=known)
 
 
 def draw_loss(axis: Axes, run: Run, stage: str, name: str) -> None:
     """Draws one loss of a stage, in training and held out, against gradient steps."""
-    rows = rows_so_far(run.stage_path(stage) / METRICS)
+    rows = _metrics(run, stage)
     logged, held_out = ([row for row in rows if key in row] for key in (name, f"held_out_{name}"))
-    axis.plot([row["step"] for row in logged], [row[name] for row in logged], color=style.SKY, label="training")
+    x = [row["step"] for row in logged]
+    axis.plot(x, [row[name] for row in logged], color=style.SKY, label="training", **style.few(x))
     y = [row[f"held_out_{name}"] for row in held_out]
     axis.plot([row["step"] for row in held_out], y, "o--", color=style.BLUE, label="held out")
     # The first steps are far away from all the others.

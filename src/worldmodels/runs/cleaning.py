@@ -21,19 +21,32 @@ _PARTS = {
 
 
 def not_needed(run: Run) -> list[Path]:
-    """Returns the files and folders that only training needs. Raises `UserError` while there is something left to train."""
+    """Returns the files, folders and links that only training needs.
+
+    Raises:
+        UserError: there is something left to train, or the folder that one of them is in is a link out of the run.
+    """
     if run.done("controller") is None:
         raise UserError(
             f"{run.path}: not finished, and needs its episodes and latents; 'worldmodels inspect {run.path}' says what is next"
         )
     places = [run.stage_path(stage) / part for stage, part in _PARTS.items()]
-    return [place for place in places if place.exists()]
+    found = [place for place in places if place.exists() or place.is_symlink()]
+    for place in found:
+        if place.parent.resolve() != run.path.resolve() / place.parent.relative_to(run.path):
+            raise UserError(
+                f"{place}: lies in {place.parent.resolve()}, which {place.parent} is a link to; what is outside the run is "
+                f"not taken out: put the folder itself in the link's place, or clean by hand"
+            )
+    return found
 
 
 def bytes_freed(places: Iterable[Path]) -> int:
     """Returns how many bytes their removal frees: what another run has hard links to stays on the disk."""
     found: dict[tuple[int, int], list[int]] = {}
     for place in places:
+        if place.is_symlink():
+            continue
         for file in place.rglob("*") if place.is_dir() else (place,):
             if file.is_file() and not file.is_symlink():
                 stat = file.stat()
@@ -41,10 +54,15 @@ def bytes_freed(places: Iterable[Path]) -> int:
     return sum(size for size, links, *seen in found.values() if len(seen) == links)
 
 
+def is_cleaned(run: Run, stage: str) -> bool:
+    """Returns whether a finished run's stage has been taken out."""
+    return run.done("controller") is not None and not (run.stage_path(stage) / STARTED).exists()
+
+
 def remove(places: Iterable[Path]) -> None:
-    """Removes them; killed half-way, a second call removes the rest."""
+    """Removes them, of a link the link alone; killed half-way, a second call removes the rest."""
     for place in places:
-        if not place.is_dir():
+        if place.is_symlink() or not place.is_dir():
             place.unlink(missing_ok=True)
             continue
         for mark in (DONE, STARTED):  # a stage that has lost some of its files is not a finished one

@@ -22,6 +22,16 @@ class RunLock:
         self._otherwise = otherwise
         self._made: list[Path] = []
 
+    @staticmethod
+    def owner(path: Path, name: str = ".lock") -> str | None:
+        """Returns who holds a folder, such as ``process 12 on a-machine``; None where nobody does."""
+        with contextlib.suppress(OSError), (path / name).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "another process"
+        return None
+
     def __enter__(self) -> RunLock:
         files.check_folder(self.path.parent)
         try:

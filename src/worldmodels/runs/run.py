@@ -242,6 +242,8 @@ class Run:
         """Returns the content of a finished stage's DONE file. Raises `UserError` naming the command that is missing."""
         done = self.done(stage)
         if done is None:
+            if not (self.stage_path(stage) / STARTED).exists() and self.done("controller") is not None:
+                raise UserError(f"{self.stage_path(stage)}: was taken out by 'worldmodels clean'; this needs a run that has it")
             raise UserError(f"{self.stage_path(stage)}: not finished; run 'worldmodels {VERBS[stage]} --run {self.path}' first")
         self._refuse_mixed(stage)
         return done

@@ -1,5 +1,8 @@
 """Ctrl-C, SIGTERM and a closed terminal: asked once, work stops where it can be gone on from; asked twice, at once.
 
+What comes within `SAME_REQUEST_SECONDS` of the first signal is the same request. One Ctrl-C reaches the whole group, and uv
+passes it on; `timeout 300 make` ends in three SIGTERMs: timeout's to make, its to the group, and make's to what it has started.
+
 Most work may be cut off anywhere: what is on disk is always whole. Where a checkpoint is minutes old, work is done inside
 `deferred`, which holds the first signal back until the work has looked at `requested` and saved its state. While libraries are
 imported (`loading`) nothing has begun: the program ends at once.
@@ -14,16 +17,21 @@ import signal
 import stat
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: 128 + SIGINT, what a shell expects of an interrupted program.
 INTERRUPTED = 130
+#: Longer than a signal takes through the programs that pass it on, shorter than a person who has read the line and asks again.
+SAME_REQUEST_SECONDS = 2.0
 
 _loading = False
 _deferring = False
 _requested = False
 _raised = False
+#: When the first signal came, in `time.monotonic`'s seconds.
+_first: float | None = None
 
 
 #: Commands that keep what they have done when they are interrupted, and go on there when they are called again.
@@ -36,17 +44,24 @@ def advice(command: Sequence[str]) -> str:
     names_json = any(arg.partition("=")[0] == "--json" for arg in command)
     if verb in KEEPS_ITS_WORK or (verb == "evaluate" and names_json):
         return f"\nworldmodels: interrupted; to go on: {again}"
+    if verb == "clean":
+        return f"\nworldmodels: interrupted; what is not yet taken out is still there; to go on: {again}"
     mend = "; with --json FILE what was played is kept, and a second call goes on" if verb == "evaluate" else ""
     return f"\nworldmodels: interrupted; nothing was kept; to begin anew: {again}{mend}"
 
 
 def _on_signal(signum: int, frame: object) -> None:
-    global _requested, _raised
+    global _requested, _raised, _first
     if signum == signal.SIGHUP:
         _forget_terminal()
     if _loading:
         _say(advice(sys.argv[1:]) + "\n")
         os._exit(INTERRUPTED)
+    now = time.monotonic()
+    if _first is None:
+        _first = now
+    elif now - _first < SAME_REQUEST_SECONDS:
+        return
     if not _deferring or _requested:
         _raised = True
         raise KeyboardInterrupt
@@ -72,8 +87,8 @@ def _forget_terminal() -> None:
 
 def listen() -> None:
     """Takes the signals over. One that is ignored already (``nohup``, a background job) stays so."""
-    global _requested, _raised
-    _requested = _raised = False
+    global _requested, _raised, _first
+    _requested, _raised, _first = False, False, None
     if threading.current_thread() is not threading.main_thread():
         return
     for kind in SIGNALS:

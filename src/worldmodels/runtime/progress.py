@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from textwrap import wrap
 from typing import Literal
 
 PLAIN_SECONDS = 10.0
@@ -23,6 +24,11 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def format_number(value: float, digits: int = 3) -> str:
+    """Returns a positive number with so many digits, or all of those before the point: ``12.3``, ``1,772``."""
+    return f"{value:,.0f}" if value >= 10 ** (digits - 1) else f"{value:.{digits}g}"
 
 
 class Progress:
@@ -47,7 +53,7 @@ class Progress:
             print(f"{label}: goes on at {done:,} of {total:,} {unit}", file=sys.stderr, flush=True)
 
     def update(self, done: int, score: str = "") -> None:
-        """Shows that ``done`` units are done, with a short score such as ``loss 12.3``."""
+        """Shows that ``done`` units are done, with a short score such as ``error 12.3, KL 4.5``, what matters most first."""
         self._done = done
         now = time.monotonic()
         if self._first is None:
@@ -61,9 +67,11 @@ class Progress:
     def _show(self, score: str, now: float) -> None:
         rate, count = self._rate(now), f"{self._done:,}/{self.total:,}"
         left = f"{format_seconds((self.total - self._done) / rate)} left" if rate > 0 else ""
-        speed = "" if rate <= 0 else f"{rate:,.3g}/s" if rate >= 1 else f"{1 / rate:,.3g} s each"
-        tries = [(f"{count} {self.unit}", speed, left, score), (f"{count} {self.unit}", left, score), (count, left, score)]
-        lines = [f"{self.label}: {', '.join(part for part in parts if part)}" for parts in [*tries, (count, left), (count,)]]
+        speed = "" if rate <= 0 else f"{format_number(rate)}/s" if rate >= 1 else f"{format_number(1 / rate)} s each"
+        named, first = f"{count} {self.unit}", score.partition(", ")[0]
+        scored = [(named, *told, what) for told in ((speed, left), (left,)) for what in (score, first)]
+        tries = [*scored, (named, left), (count, left, first), (count, left), (count,)]
+        lines = [f"{self.label}: {', '.join(part for part in parts if part)}" for parts in tries]
         line = next((each for each in lines if len(each) <= WIDTH), lines[-1])
         self._say(f"\r\x1b[2K{line}" if self._live else line, "" if self._live else "\n")
 
@@ -76,13 +84,17 @@ class Progress:
         return 0.0 if measured < max(MEASURED_SECONDS, when - self._start) else (self._done - done) / measured
 
     def finish(self, message: str, made: Path | None = None) -> None:
-        """Ends the line with what came of it, the time it took, and where it lies."""
+        """Ends the line with what came of it, the time it took, and where it lies; what does not fit goes on further lines."""
         if loudness == "quiet":
             return
         took = format_seconds(time.monotonic() - self._start)
         start = "\r\x1b[2K" if self._live else ""
-        where = f", {made}" if made is not None else ""
-        self._say(f"{start}{self.label}: {message} in {took}{where}", "\n")
+        text = f"{self.label}: {message} in {took}"
+        lines = wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        if made is not None:
+            beside = f"{lines[-1]}, {made}"
+            lines[-1:] = [beside] if len(beside) <= WIDTH else [lines[-1], f"  {made}"]
+        self._say(start + "\n".join(lines), "\n")
 
     def _say(self, text: str, end: str) -> None:
         try:

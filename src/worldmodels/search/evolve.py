@@ -61,7 +61,7 @@ def evolve(config: ControllerConfig, run: Run, world_model: WorldModel, store: L
     path = run.stage_path("controller") / BEST
     save_model(run.path / MODEL, world_model, config.inputs, load_tensors(path)["solution"], config.temperature)
     run.finish("controller", {"controller": sha256_of(path)}, score=best)
-    evolution.progress.finish(f"{evolution.num_generations} generations, best mean scored {best:.1f}", run.path / MODEL)
+    evolution.progress.finish(f"{evolution.num_generations:,} generations, best {best:.1f}", run.path / MODEL)
 
 
 class _Evolution:
@@ -162,7 +162,7 @@ class _Evolution:
             row["num_not_finite"] = broken
         self._log.write(**row, fitness=[float(f) for f in fitness])
         self._board.scalars({name: row[name] for name in ("mean", "min", "max", "sigma")}, self._search.generation)
-        so_far = f", best mean scored {self._best.score:.1f}" if np.isfinite(self._best.score) else ""
+        so_far = f", best {self._best.score:.1f}" if np.isfinite(self._best.score) else ""
         self.progress.update(self._done, f"return {row['mean']:.1f} (max {row['max']:.1f}){so_far}")
 
     def _score_candidates(self, solutions: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:

@@ -36,5 +36,5 @@ def run(config: RNNConfig, run: Run) -> None:
         raise UserError(f"{run.stage_path('encode')}: every episode has a single step; M needs some of at least 2")
     split = split_run(run, store.num_episodes, config.held_out_fraction)
     trainee = RNNTrainee(model, store, split, config, run.seed, spec.mirrored_action)
-    train(run, "rnn", config, trainee, trainee.steps_per_batch, "time steps", config.max_grad_value)
+    train(run, "rnn", config, trainee, config.max_grad_value)
     run.finish("rnn", {"rnn": sha256_of(run.stage_path("rnn") / WEIGHTS)})

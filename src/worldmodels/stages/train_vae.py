@@ -33,5 +33,5 @@ def run(config: VAEConfig, run: Run) -> None:
     store = open_episodes(run)
     split = split_run(run, len(store.lengths), config.held_out_fraction)
     trainee = VAETrainee(model, store, split, config, run.seed)
-    train(run, "vae", config, trainee, config.batch_size, "frames", None)
+    train(run, "vae", config, trainee)
     run.finish("vae", {"vae": sha256_of(folder / WEIGHTS)})

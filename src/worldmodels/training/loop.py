@@ -39,6 +39,8 @@ from worldmodels.training.optim import DenseAdam, falling_rate
 
 #: Gradient steps between two rows of training metrics.
 LOG_EVERY_STEPS = 50
+#: What the losses are called while they fall.
+WORDS = {"recon_loss": "error", "kl_loss": "KL", "nll": "surprise", "done_loss": "at ends", "reward_loss": "at rewards"}
 
 
 class Trainee(Protocol):
@@ -134,8 +136,6 @@ def train(
     stage: str,
     config: GradientConfig,
     trainee: Trainee,
-    unit_per_step: int,
-    unit: str,
     max_grad_value: float | None = None,
 ) -> None:
     """Trains to ``config.num_steps`` from wherever the last checkpoint is.
@@ -153,7 +153,7 @@ def train(
         step = _restore(state_path, trainee, optimizer, parameters, sums)
     log = MetricsLog(folder / METRICS, "step", step)
     board = open_board(config.log, run, stage, step, config)
-    progress = Progress(VERBS[stage], config.num_steps * unit_per_step, unit, step * unit_per_step)
+    progress = Progress(VERBS[stage], config.num_steps, "steps", step)
     generator = torch.Generator()
     trainee.model.train()
     with contextlib.closing(board), interrupt.deferred():
@@ -173,7 +173,7 @@ def train(
             if save or validate or step % LOG_EVERY_STEPS == 0:
                 row = {name: float(value) / sums.num_steps for name, value in sums.parts.items()}
                 sums = _Sums()
-                progress.update(step * unit_per_step, ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+                progress.update(step, ", ".join(f"{WORDS.get(name, name)} {value:.3g}" for name, value in row.items()))
                 if validate:
                     row |= _validate(folder, stage, trainee, board, step)
                 log.write(step=step, learning_rate=learning_rate(config, step - 1), **row)

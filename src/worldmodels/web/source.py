@@ -19,7 +19,7 @@ from worldmodels.agent.target import is_model, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError
 from worldmodels.base.logs import rows_so_far
-from worldmodels.base.tensors import load_tensors
+from worldmodels.base.tensors import load_numbers
 from worldmodels.base.types import Floats, Frame
 from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES, WAY, WAY_RECORD
 from worldmodels.runs.run import Run
@@ -104,13 +104,13 @@ def _another_way(path: Path, agent: Agent) -> tuple[list[Candidate], dict[str, A
     """Returns the controllers of another search on a shipped agent's V and M, and what the page says of it, or [], None."""
     if not (path / WAY_RECORD).exists():
         return [], None
-    record, solutions = files.read_json(path / WAY_RECORD), load_tensors(path / WAY).get("solutions")
+    record, solutions = files.read_json(path / WAY_RECORD), load_numbers(path / WAY).get("solutions")
     rows = _read(path / WAY_RECORD, lambda: [(row["name"], row["generation"], row["mean"]) for row in record["controllers"]])
     if solutions is None or solutions.shape != (len(rows), solution_size(agent)):
         raise BadFileError(f"{path / WAY}: not {len(rows)} controllers of {solution_size(agent):,} parameters ('solutions')")
     told = ("command", "seconds", "episodes", "temperature", "last_in_reality")
     way = _read(path / WAY_RECORD, lambda: {name: record[name] for name in told})
-    pairs = zip(rows, solutions.float(), strict=True)
+    pairs = zip(rows, solutions, strict=True)
     return [Candidate(name, generation, each, mean) for (name, generation, mean), each in pairs], way
 
 
@@ -197,11 +197,11 @@ def _cheater(folders: list[Path], size: int) -> tuple[Tensor, float] | None:
     path = next((folder / CHEATER for folder in folders if (folder / CHEATER).exists()), None)
     if path is None:
         return None
-    found = load_tensors(path)
+    found = load_numbers(path)
     solution, temperature = found.get("solution"), found.get("temperature")
     if solution is None or solution.shape != (size,) or temperature is None or temperature.numel() != 1:
         raise BadFileError(f"{path}: not a controller of {size:,} parameters ('solution') and its 'temperature'")
-    return solution.float(), float(temperature)
+    return solution, float(temperature)
 
 
 def play_real(source: Source, seed: int, max_steps: int) -> RealEpisode:

@@ -17,7 +17,14 @@ from worldmodels.config import (
 
 SMOKE = Preset(
     collect=CollectConfig(num_episodes=48, episodes_per_shard=4, random=RandomPolicyConfig(bias_scale=1.0)),
-    vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
+    vae=VAEConfig(
+        num_steps=400,
+        batch_size=32,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        validate_every_steps=200,
+        checkpoint_every_steps=100,
+    ),
     encode=EncodeConfig(),
     rnn=RNNConfig(
         num_steps=300,
@@ -26,6 +33,7 @@ SMOKE = Preset(
         learning_rate=3e-3,
         final_learning_rate=3e-4,
         validate_every_steps=150,
+        checkpoint_every_steps=100,
     ),
     controller=ControllerConfig(
         world="real",

@@ -18,7 +18,14 @@ from worldmodels.envs.task import DataSettings, PlaySettings, Task, register
 
 SMOKE = Preset(
     collect=CollectConfig(num_episodes=60, random=RandomPolicyConfig(max_hold_steps=10), max_short_steps=0),
-    vae=VAEConfig(num_steps=400, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=200),
+    vae=VAEConfig(
+        num_steps=400,
+        batch_size=32,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        validate_every_steps=200,
+        checkpoint_every_steps=100,
+    ),
     encode=EncodeConfig(),
     rnn=RNNConfig(
         num_steps=300,
@@ -27,6 +34,7 @@ SMOKE = Preset(
         learning_rate=3e-3,
         final_learning_rate=3e-4,
         validate_every_steps=150,
+        checkpoint_every_steps=100,
     ),
     controller=ControllerConfig(
         num_generations=0,

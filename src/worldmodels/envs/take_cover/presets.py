@@ -18,7 +18,14 @@ from worldmodels.config import (
 SMOKE = Preset(
     # Holds of up to 40 steps let M see what standing still and running into a wall lead to; C finds out first otherwise.
     collect=CollectConfig(num_episodes=500, random=RandomPolicyConfig(bias_scale=1.2, max_hold_steps=40)),
-    vae=VAEConfig(num_steps=700, batch_size=32, learning_rate=1e-3, final_learning_rate=1e-4, validate_every_steps=350),
+    vae=VAEConfig(
+        num_steps=700,
+        batch_size=32,
+        learning_rate=1e-3,
+        final_learning_rate=1e-4,
+        validate_every_steps=350,
+        checkpoint_every_steps=100,
+    ),
     encode=EncodeConfig(),
     rnn=RNNConfig(
         num_steps=330,
@@ -27,6 +34,7 @@ SMOKE = Preset(
         learning_rate=3e-3,
         final_learning_rate=3e-4,
         validate_every_steps=165,
+        checkpoint_every_steps=100,
     ),
     # Along principal components: in 8 generations every weight by itself gets nowhere.
     controller=ControllerConfig(
