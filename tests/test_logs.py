@@ -14,6 +14,7 @@ import time
 import pytest
 from conftest import run_cli
 
+from worldmodels.base.extras import how_to_install
 from worldmodels.base.logs import read_jsonl
 from worldmodels.cli import main
 
@@ -119,7 +120,7 @@ def test_a_killed_training_goes_on_with_its_log(begun, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["wandb", "trackio"])
 def test_an_absent_package_is_one_line_before_any_work(toy_run, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.setitem(sys.modules, kind, None)
-    line = f'worldmodels: --log {kind} needs {kind}, which is not installed: pip install "worldmodels-vmc[{kind}]" brings it\n'
+    line = f"worldmodels: --log {kind} needs {kind}, which is not installed: {how_to_install(kind)}\n"
     for command in (
         ["reproduce", "toy", "--run", str(tmp_path / "new")],
         ["iterate", "toy", "--run", str(tmp_path / "new")],

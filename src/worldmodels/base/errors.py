@@ -30,6 +30,12 @@ class EnvironmentFailure(WorldModelsError):
     exit_code = 4
 
 
+def on_one_line(text: str) -> str:
+    """Returns a text whose line breaks, and whatever else a terminal would obey or not show, are written out (``\\n``,
+    ``\\x1b``): it may quote a stranger's file or an argument."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the closest known word, or the list of known words."""
     known = sorted(known)

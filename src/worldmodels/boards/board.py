@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.config import Config, LogKind
 from worldmodels.runs.run import Run
 
@@ -33,7 +34,7 @@ class Board(Protocol):
 def check_board(kind: LogKind) -> None:
     """Raises `UserError` where the package of a board is not installed: before any work."""
     if find_spec(kind) is None:
-        raise UserError(f'--log {kind} needs {kind}, which is not installed: pip install "worldmodels-vmc[{kind}]" brings it')
+        raise UserError(f"--log {kind} needs {kind}, which is not installed: {how_to_install(kind)}")
 
 
 def open_board(kind: LogKind, run: Run, stage: str, step: int, settings: Config) -> Board:

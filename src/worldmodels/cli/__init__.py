@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError, nearest
+from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError, nearest, on_one_line
 from worldmodels.base.versions import own_version
 from worldmodels.cli.commands import COMMANDS
 from worldmodels.runtime import interrupt, progress, streams
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return streams.NO_READER
         if progress.loudness == "verbose":
             traceback.print_exc()
-        print(f"worldmodels: {error}", file=sys.stderr)
+        print(f"worldmodels: {on_one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted(args)
@@ -104,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _interrupted(args)
         # Whatever the disk refuses, where no better words were found for it.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"worldmodels: {where}{error.strerror or error}; mend it and call the same command again", file=sys.stderr)
+        why = on_one_line(f"{where}{error.strerror or error}")
+        print(f"worldmodels: {why}; mend it and call the same command again", file=sys.stderr)
         return EnvironmentFailure.exit_code
     except SystemExit as done:  # --help
         return int(done.code or 0)
