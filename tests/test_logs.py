@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -108,6 +109,7 @@ def test_a_killed_training_goes_on_with_its_log(begun, tmp_path, kind):
     assert 0 < len(read_jsonl(log)) < 12
     done = run_cli(*command, env=env)
     assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"train-vae: finished .*\n", done.stdout)
     names, rows = wandb_log(begun) if kind == "wandb" else trackio_log(tmp_path / "trackio", "worldmodels-toy")
     assert len(names) == 1
     shown = {step: row["vae/recon_loss"] for step, row in rows.items() if "vae/recon_loss" in row}
@@ -130,6 +132,14 @@ def test_an_absent_package_is_one_line_before_any_work(toy_run, tmp_path, monkey
         assert main([*command, "--log", kind]) == 2
         assert capsys.readouterr().err == line
     assert not (tmp_path / "new").exists()
+
+
+@needs_trackio
+def test_a_folder_that_trackio_cannot_write_is_one_line_before_any_work(begun):
+    done = run_cli("train-vae", "--run", begun, "--log", "trackio", env={**os.environ, "TRACKIO_DIR": "/etc/passwd"})
+    said = "/etc/passwd cannot be written (File exists); TRACKIO_DIR names another folder"
+    assert (done.returncode, done.stderr) == (4, f"worldmodels: --log trackio: {said}\n")
+    assert not (begun / "vae").exists()
 
 
 def test_another_word(tmp_path, capsys):
