@@ -39,5 +39,10 @@ def on_one_line(text: str) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the closest known word, or the list of known words."""
     known = sorted(known)
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{match[0]}'?" if match else f"; known: {', '.join(known)}"
+    return did_you_mean(word, known) or f"; known: {', '.join(known)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the closest known word, or nothing where none is close."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""

@@ -33,8 +33,8 @@ class Board(Protocol):
 
 
 def check_board(kind: LogKind) -> None:
-    """Raises `UserError` where the package of a board is not installed, and `EnvironmentFailure` where Trackio's folder cannot be
-    written, of which it would only warn: before any work."""
+    """Raises, before any work, `UserError` where the package of a board is not installed, and `EnvironmentFailure` where
+    Trackio's folder cannot be written, of which it would only warn."""
     if find_spec(kind) is None:
         raise UserError(f"--log {kind} needs {kind}, which is not installed: {how_to_install(kind)}")
     if kind == "trackio":

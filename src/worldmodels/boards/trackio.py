@@ -45,4 +45,4 @@ class TrackioBoard:
     def close(self) -> None:
         # Trackio's own, which the end of the process does not do once more, with a line of its own.
         with contextlib.redirect_stdout(io.StringIO()):
-            trackio.finish()
+            trackio.finish()  # type: ignore[no-untyped-call]
