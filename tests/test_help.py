@@ -153,7 +153,9 @@ def test_bash_offers_no_wrong_words_and_whole_names(tmp_path):
 def test_zsh_takes_it_sourced_before_its_completion_is_loaded(tmp_path):
     (tmp_path / "script").write_text(run_cli("completion", "zsh").stdout)
     ask = "source ./script; _worldmodels_fits evaluate toy --world 4 ''; echo $found $_comps[worldmodels]"
-    done = subprocess.run(["zsh", "-fc", ask], capture_output=True, text=True, check=True, cwd=tmp_path)
+    done = subprocess.run(
+        ["zsh", "-fc", ask], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
+    )
     assert (done.stdout, done.stderr) == ("dream real _worldmodels\n", "")
 
 

@@ -44,7 +44,7 @@ _worldmodels() {
 if [ "$funcstack[1]" = _worldmodels ]; then
     _worldmodels "$@"
 else
-    (( $+functions[compdef] )) || { autoload -U compinit && compinit }
+    (( $+functions[compdef] )) || { autoload -U compinit && compinit -i }
     compdef _worldmodels worldmodels
 fi
 """
