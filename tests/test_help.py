@@ -232,6 +232,10 @@ def test_tasks_whose_package_is_absent_are_listed_with_the_mend(capsys, monkeypa
     assert why in " ".join(capsys.readouterr().out.split())
 
 
+def test_tasks_in_a_prompt_are_short():
+    assert max(len(repr(task)) for task in worldmodels.tasks().values()) < 200
+
+
 def test_quiet_and_verbose(toy_copy, capsys):
     words = ["evaluate", str(toy_copy), "--episodes", "2"]
     assert main([*words, "--quiet"]) == 0

@@ -66,7 +66,7 @@ def _tasks(args: Sequence[str]) -> None:
 
 
 def _print_row(name: str, words: str, width: int) -> None:
-    lines = textwrap.wrap(words, 78 - width, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(words.strip(), 78 - width, break_long_words=False, break_on_hyphens=False)
     print(f"{name:{width}}  " + f"\n{'':{width + 2}}".join(lines))
 
 
