@@ -16,10 +16,14 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 
 import worldmodels as wm
+
+try:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
+except ImportError:
+    raise SystemExit("this example needs stable-baselines3: 'pip install stable-baselines3' brings it") from None
 
 ACTIONS = np.array([[-1.0], [1.0]], np.float32)  # what the game takes for PPO's 0 and 1: left and right
 HOLD_STEPS, GAMMA = 4, 0.97  # of a choice: for how long it is held, and the discount of what comes after it
@@ -88,6 +92,13 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100, help="of the real game; their seeds are in no training")
     parser.add_argument("--json", type=Path, help="where the score is written")
     asked = parser.parse_args()
+    if min(asked.dreams, asked.choices, asked.episodes) < 1:
+        parser.error("--dreams, --choices and --episodes are at least 1")
+    if asked.json:
+        try:
+            asked.json.open("a").close()  # found now, and not after the training
+        except OSError as error:
+            parser.error(f"--json {asked.json}: {error.strerror}")
 
     started = time.perf_counter()
     dreams = VecNormalize(VecMonitor(Dreams(asked.dreams)), gamma=GAMMA)
@@ -95,7 +106,8 @@ def main() -> None:
     policy = PPO("MlpPolicy", dreams, learning_rate=lambda left: 1e-3 * left + 1e-5, seed=0, **settings).learn(asked.choices)
     seconds, load = round(time.perf_counter() - started), os.getloadavg()[2]
     returns = play(policy, dreams, range(asked.episodes))
-    print(f"the real game: {np.mean(returns):.0f} ± {np.std(returns, ddof=1):.0f} steps over {len(returns)} episodes")
+    spread = f" ± {np.std(returns, ddof=1):.0f}" if len(returns) > 1 else ""
+    print(f"the real game: {np.mean(returns):.0f}{spread} steps, episodes: {len(returns)}")
     if asked.json:
         learned = {
             "dreams": asked.dreams,

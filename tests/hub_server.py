@@ -27,6 +27,10 @@ class Hub:
         self.repos = {}
         self.private = set()
         self.requests = []
+        #: In the place of every answer: a status and a body.
+        self.always = None
+        #: What a file is said to have of bytes.
+        self.length = None
 
     def create(self, name, private):
         first = hashlib.sha1(name.encode()).hexdigest()
@@ -71,8 +75,10 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = unquote(urlsplit(self.path).path)
         hub.requests.append((self.command, path))
+        if hub.always is not None:
+            return self.answer(*hub.always)
         known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-        if self.command in ("POST", "PUT") and not known and not path.endswith("/paths-info"):
+        if self.command in ("POST", "PUT") and not known and "/paths-info/" not in path:
             return self.refuse(401, "", "Invalid username or password.")
         if path == "/api/validate-yaml":
             return self.answer(200, {"errors": [], "warnings": []})
@@ -83,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.answer(409, {"url": f"{self.server.url}/{name}", "error": "You already created this model repo"})
             hub.create(name, asked.get("private") or asked.get("visibility") == "private")
             return self.answer(200, {"url": f"{self.server.url}/{name}", "name": name})
-        found = re.fullmatch(r"(?:/api/models)?/([^/]+/[^/]+)(?:/([a-z]+))?(?:/([^/]+))?(?:/(.*))?", path)
+        found = re.fullmatch(r"(?:/api/models)?/([^/]+/[^/]+)(?:/([a-z-]+))?(?:/([^/]+))?(?:/(.*))?", path)
         name, verb, revision, rest = found.groups()
         if name not in hub.repos or (name in hub.private and not known):
             return self.refuse(401 if not known else 404, "RepoNotFound", "Repository not found")
@@ -105,6 +111,10 @@ class Handler(BaseHTTPRequestHandler):
         if verb == "tree":
             rows = [{"type": "file", "path": each, "size": len(b), "oid": blob_id(b)} for each, b in files.items()]
             return self.answer(200, rows)
+        if verb == "paths-info":
+            asked = [unquote(value) for value in re.findall(r"paths=([^&]*)", body.decode())] or json.loads(body)["paths"]
+            rows = [(each, files[each]) for each in asked if each in files]
+            return self.answer(200, [{"type": "file", "path": e, "size": len(b), "oid": blob_id(b)} for e, b in rows])
         if verb == "preupload":
             asked = json.loads(body)["files"]
             return self.answer(
@@ -125,6 +135,12 @@ class Handler(BaseHTTPRequestHandler):
             if rest not in files:
                 return self.refuse(404, "EntryNotFound", "Entry not found")
             content = files[rest]
+            if hub.length is not None and self.command == "HEAD":
+                self.send_response(200)
+                for name, value in {"ETag": f'"{blob_id(content)}"', "X-Repo-Commit": number}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(hub.length))
+                return self.end_headers()
             return self.answer(200, content, ETag=f'"{blob_id(content)}"', X_Repo_Commit=number, Accept_Ranges="bytes")
         return self.answer(501, {"error": path})
 
@@ -136,6 +152,7 @@ def serving():
     """Yields a Hub and its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.hub, server.url = Hub(), f"http://127.0.0.1:{server.server_port}"
+    server.hub.url = server.url
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -18,6 +18,7 @@ import worldmodels as wm
 from worldmodels.agent.files import PARTS, save_model
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
 from worldmodels.envs.task import get_task
 from worldmodels.models.controller import num_parameters
@@ -36,6 +37,13 @@ def random_agent(folder, task):
     world_model = random_world_model(get_task(task))
     solution = torch.zeros(num_parameters(world_model.sizes, "zh", world_model.spec.controller_bias))
     save_model(folder, world_model, "zh", solution, 0.7)
+
+
+def error_line(said):
+    """The last line, after the progress of a replay: nothing else is said, of the library above all."""
+    *progress, last = said.splitlines()
+    assert all(line.startswith("video: ") for line in progress), said
+    return last
 
 
 @contextlib.contextmanager
@@ -240,8 +248,7 @@ def test_without_a_token_or_with_a_wrong_one(hub, agent_folder, monkeypatch, cap
         monkeypatch.setenv("HF_TOKEN", token)
         assert main(["push", str(agent_folder), "me/mine"]) == 2
         said = capsys.readouterr().err
-        assert said.startswith(f"worldmodels: {wanted}")
-        assert said.count("\n") == 1
+        assert error_line(said).startswith(f"worldmodels: {wanted}")
     assert main(["push", str(agent_folder), "mine"]) == 2
     assert "'mine' is no repository's name" in capsys.readouterr().err
     assert "me/mine" not in hub.repos
@@ -251,8 +258,12 @@ def test_without_a_network(hub, agent_folder, capsys):
     wm.load("hf://me/toy-agent")
     home, url = os.environ["HF_HOME"], os.environ["HF_ENDPOINT"]
     for variables, code, wanted in (
-        ({"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": url}, 2, "was never loaded here, and HF_HUB_OFFLINE is set; unset it\n"),
-        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, 4, "refused); try again\n"),
+        (
+            {"HF_HUB_OFFLINE": "1", "HF_ENDPOINT": url},
+            2,
+            ("is not in the cache here, or not whole, and HF_HUB_OFFLINE is set; unset it\n", "needs the network; unset it\n"),
+        ),
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, 4, ("refused); try again\n",) * 2),
     ):
         with library(HF_HOME=home, **variables):
             assert wm.load("hf://me/toy-agent").temperature == 0.7
@@ -260,19 +271,140 @@ def test_without_a_network(hub, agent_folder, capsys):
             assert main(["inspect", "hf://me/never"]) == code
             said = capsys.readouterr().err
             assert said.startswith("worldmodels: hf://me/never: ")
-            assert said.endswith(wanted)
+            assert said.endswith(wanted[0])
             assert said.count("\n") == 1
             assert main(["push", str(agent_folder), "me/never"]) == code
             said = capsys.readouterr().err
-            assert said.startswith("worldmodels: me/never: ")
-            assert said.count("\n") == 1
+            assert error_line(said).startswith("worldmodels: me/never: ")
+            assert said.endswith(wanted[1])
 
 
 def test_without_the_library(agent_folder, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    line = 'the Hub needs huggingface_hub, which is not installed: pip install "worldmodels-vmc[hub]" brings it'
-    with pytest.raises(UserError, match="is not installed: pip install") as caught:
+    line = f"the Hub needs huggingface_hub, which is not installed: {how_to_install('hub')}"
+    with pytest.raises(UserError, match="is not installed: 'pip install") as caught:
         wm.load("hf://me/toy-agent")
     assert str(caught.value) == line
     assert main(["push", str(agent_folder), "me/toy-agent"]) == 2
     assert capsys.readouterr().err == f"worldmodels: {line}\n"
+
+
+SENSELESS = {
+    "a list": ([1], "not an agent's scores by name"),
+    "a score that is a list": ({"real": [1]}, "'real' is [1]; expected a score"),
+    "an empty score": ({"real": {}}, "'world' of 'real' is None; expected real or dream"),
+    "no number of episodes": ({"real": {**SCORE, "num_episodes": None}}, "'num_episodes' of 'real' is None; expected a whole"),
+    "a mean that is a word": ({"real": {**SCORE, "mean": "much"}}, "'mean' of 'real' is 'much'; expected a number"),
+    "a mean that is null": ({"real": {**SCORE, "mean": None}}, "'mean' of 'real' is None; expected a number"),
+    "a mean that is none": ({"real": {**SCORE, "mean": float("nan")}}, "'mean' of 'real' is nan; expected a number"),
+    "a temperature that is a word": ({"dream": {**SCORE, "temperature": "hot"}}, "'temperature' of 'dream' is 'hot'; expected"),
+}
+
+
+@pytest.mark.parametrize("name", SENSELESS)
+def test_scores_that_are_none_are_named_and_leave_no_repository(hub, agent_folder, tmp_path, capsys, name):
+    folder = shutil.copytree(agent_folder, tmp_path / "agent")
+    scores, wanted = SENSELESS[name]
+    (folder / "evaluation.json").write_text(json.dumps(scores))
+    assert main(["push", str(folder), "me/senseless"]) == 3
+    said = capsys.readouterr().err
+    assert said.startswith(f"worldmodels: {folder / 'evaluation.json'}: {wanted}")
+    assert said.count("\n") == 1
+    assert "me/senseless" not in hub.repos
+
+
+@pytest.mark.parametrize("revision", ["", "a b", "a\nb"])
+def test_a_branch_that_no_address_could_name_is_refused(hub, agent_folder, capsys, revision):
+    assert main(["push", str(agent_folder), "me/branchless", "--revision", revision]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert "me/branchless" not in hub.repos
+
+
+ANSWERS = {
+    "a hotel's page": ((200, b"<html>log in</html>"), 4, "does not answer as the Hub does"),
+    "no commit": ((200, {"id": "me/toy-agent"}), 4, "does not answer as the Hub does"),
+    "a wrong token": (
+        (401, {"error": "Invalid credentials"}),
+        2,
+        "the Hub refuses the token (401): give one that may read it",
+    ),
+    "forbidden": ((403, {"error": "Forbidden"}), 2, "the Hub forbids it to this token (403): it may not read this, or"),
+    "too many requests": ((429, {"error": "Too many"}), 4, "the Hub has had too many requests from here (429); wait some min"),
+    "a fault of the Hub": ((500, b"oops"), 4, "the Hub has a fault of its own (500); try again later"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_whatever_is_answered_is_one_line(hub, monkeypatch, capsys, name):
+    answer, code, wanted = ANSWERS[name]
+    monkeypatch.setattr(hub, "always", answer)
+    assert main(["inspect", f"hf://me/{'-'.join(name.split()).replace(chr(39), '')}"]) == code
+    said = capsys.readouterr().err
+    assert wanted in said
+    assert said.count("\n") == 1
+
+
+def test_a_size_that_no_disk_holds(hub, monkeypatch, capsys, recwarn):
+    hub.create("me/huge", False)
+    hub.commit("me/huge", "main", hub.files("me/toy-agent"))
+    monkeypatch.setattr(hub, "length", 10**15)
+    assert main(["inspect", "hf://me/huge"]) == 4
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not recwarn.list
+
+
+def test_a_token_or_an_address_that_is_none(hub, monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hf_ünï")
+    assert main(["inspect", "hf://me/toy-agent"]) == 4
+    assert "the token has a letter that no token has" in capsys.readouterr().err
+    home = os.environ["HF_HOME"]
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "huggingface_hub"}
+    try:
+        monkeypatch.setenv("HF_ENDPOINT", "http://[bad")
+        assert main(["inspect", "hf://me/toy-agent"]) == 4
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+    assert capsys.readouterr().err.startswith("worldmodels: the Hub: HF_ENDPOINT is 'http://[bad', which is no address")
+    with library(HF_HOME="/dev/full", HF_TOKEN=TOKEN, HF_ENDPOINT=hub.url):
+        assert main(["inspect", "hf://me/toy-agent"]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith("worldmodels: hf://me/toy-agent: the Hub's cache /dev/full/hub cannot be written (Not a directory)")
+    assert said.count("\n") == 1
+    assert home == os.environ["HF_HOME"]
+
+
+def test_what_a_terminal_would_obey_is_written_out(hub, capsys):
+    found = hub.files("me/toy-agent")
+    config = json.loads(found["config.json"]) | {"task": "a\x1b[31m\nworldmodels: b"}
+    hub.create("me/rude", False)
+    hub.commit("me/rude", "main", {**found, "config.json": json.dumps(config).encode()})
+    for target in ("hf://me/rude", "hf://me/a\x1b[31m\u202e\nb"):
+        assert main(["evaluate", target, "--world", "dream"]) == 2
+        said = capsys.readouterr().err
+        assert "\\x1b[31m" in said
+        assert said.count("\n") == 1
+        assert said.rstrip("\n").isprintable()
+
+
+def test_a_cache_without_links_is_compared_to_the_hubs_hashes(hub, tmp_path, capsys):
+    """As where links are switched off, or a disk has none; and one that lacks a part."""
+    with library(HF_HOME=str(tmp_path), HF_HUB_DISABLE_SYMLINKS="1", HF_TOKEN=TOKEN, HF_ENDPOINT=hub.url):
+        assert wm.load("hf://me/toy-agent").temperature == 0.7
+        [folder] = tmp_path.glob("hub/models--me--toy-agent/snapshots/*")
+        path = folder / "evaluation.json"
+        assert not path.is_symlink()
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(b"12.5", b"99.5"))
+        assert main(["inspect", "hf://me/toy-agent"]) == 3
+        assert "evaluation.json is not what the Hub keeps" in capsys.readouterr().err
+        path.write_bytes(whole)
+        (folder / "task.json").write_text("{}")  # one that the Hub has not
+        assert main(["inspect", "hf://me/toy-agent"]) == 3
+        assert "task.json is not what the Hub keeps" in capsys.readouterr().err
+        (folder / "task.json").unlink()
+        (folder / "rnn.safetensors").unlink()
+    with library(HF_HOME=str(tmp_path), HF_HUB_OFFLINE="1", HF_ENDPOINT=hub.url):
+        assert main(["inspect", "hf://me/toy-agent"]) == 2
+        assert "is not in the cache here, or not whole, and HF_HUB_OFFLINE is set" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -14,6 +15,7 @@ import time
 import pytest
 from conftest import run_cli
 
+from worldmodels.base.extras import how_to_install
 from worldmodels.base.logs import read_jsonl
 from worldmodels.cli import main
 
@@ -107,6 +109,7 @@ def test_a_killed_training_goes_on_with_its_log(begun, tmp_path, kind):
     assert 0 < len(read_jsonl(log)) < 12
     done = run_cli(*command, env=env)
     assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"train-vae: finished .*\n", done.stdout)
     names, rows = wandb_log(begun) if kind == "wandb" else trackio_log(tmp_path / "trackio", "worldmodels-toy")
     assert len(names) == 1
     shown = {step: row["vae/recon_loss"] for step, row in rows.items() if "vae/recon_loss" in row}
@@ -119,7 +122,7 @@ def test_a_killed_training_goes_on_with_its_log(begun, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["wandb", "trackio"])
 def test_an_absent_package_is_one_line_before_any_work(toy_run, tmp_path, monkeypatch, capsys, kind):
     monkeypatch.setitem(sys.modules, kind, None)
-    line = f'worldmodels: --log {kind} needs {kind}, which is not installed: pip install "worldmodels-vmc[{kind}]" brings it\n'
+    line = f"worldmodels: --log {kind} needs {kind}, which is not installed: {how_to_install(kind)}\n"
     for command in (
         ["reproduce", "toy", "--run", str(tmp_path / "new")],
         ["iterate", "toy", "--run", str(tmp_path / "new")],
@@ -129,6 +132,14 @@ def test_an_absent_package_is_one_line_before_any_work(toy_run, tmp_path, monkey
         assert main([*command, "--log", kind]) == 2
         assert capsys.readouterr().err == line
     assert not (tmp_path / "new").exists()
+
+
+@needs_trackio
+def test_a_folder_that_trackio_cannot_write_is_one_line_before_any_work(begun):
+    done = run_cli("train-vae", "--run", begun, "--log", "trackio", env={**os.environ, "TRACKIO_DIR": "/etc/passwd"})
+    said = "/etc/passwd cannot be written (File exists); TRACKIO_DIR names another folder"
+    assert (done.returncode, done.stderr) == (4, f"worldmodels: --log trackio: {said}\n")
+    assert not (begun / "vae").exists()
 
 
 def test_another_word(tmp_path, capsys):

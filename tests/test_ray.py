@@ -21,6 +21,7 @@ import torch
 from ray.cluster_utils import Cluster
 
 from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
 from worldmodels.config import EvaluateConfig
 from worldmodels.envs.task import get_task
@@ -101,7 +102,7 @@ def test_a_missing_extra_is_one_line(tmp_path):
     )
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert line.endswith("pip install ray")
+    assert line.endswith(how_to_install("ray"))
 
 
 def test_an_address_needs_the_backend(capsys):

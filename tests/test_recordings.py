@@ -20,6 +20,7 @@ from minari.data_collector import EpisodeBuffer
 import worldmodels as wm
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
+from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig
 from worldmodels.data.episodes import EpisodeStore
@@ -366,7 +367,7 @@ def test_without_minari_it_says_how_to_get_it(tmp_path, imported):
     args = [str(tmp_path), "export", "minari", str(imported), str(tmp_path / "toy-v0")]
     done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith("'pip install minari h5py pillow' brings it")
+    assert done.stderr.strip().endswith(how_to_install("minari"))
 
 
 def test_a_killed_import_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys):

@@ -25,6 +25,7 @@ from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.agent.target import SHIPPED
 from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.cli import main
 from worldmodels.envs.choices import Choose
@@ -882,7 +883,7 @@ def test_without_what_torch_needs_the_mend_is_named(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(built, "STATIC", tmp_path)
     (tmp_path / "index.html").touch()
     assert main(["export", "web", "car-racing", "--out", str(tmp_path / "site")]) == 4
-    assert "'pip install onnx onnxscript'" in capsys.readouterr().err
+    assert how_to_install("web") in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from worldmodels.agent import hub
 from worldmodels.base import files
-from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.errors import UserError, did_you_mean, nearest
 from worldmodels.envs import plugins
 from worldmodels.envs.task import tasks
 from worldmodels.runs.layout import CONFIG, DONE, MODEL, VAE
@@ -37,7 +37,7 @@ def target_path(target: str) -> Path:
         if why := plugins.why_missing(target):
             raise UserError(why)
         files.check_folder(path.parent)
-        near = nearest_run(path) or nearest(target, found)
+        near = did_you_mean(target, found) or nearest_run(path) or nearest(target, found)
         raise UserError(f"{target}: no such folder and no such task{near}; give a run, a model or a task")
     return path if (path / CONFIG).exists() else _newest_round(path) or path
 

@@ -30,8 +30,19 @@ class EnvironmentFailure(WorldModelsError):
     exit_code = 4
 
 
+def on_one_line(text: str) -> str:
+    """Returns a text whose line breaks, and whatever else a terminal would obey or not show, are written out (``\\n``,
+    ``\\x1b``): it may quote a stranger's file or an argument."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the closest known word, or the list of known words."""
     known = sorted(known)
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{match[0]}'?" if match else f"; known: {', '.join(known)}"
+    return did_you_mean(word, known) or f"; known: {', '.join(known)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns ``"; did you mean 'x'?"`` for the closest known word, or nothing where none is close."""
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{match[0]}'?" if match else ""

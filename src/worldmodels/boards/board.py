@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.base import files
-from worldmodels.base.errors import UserError
+from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.config import Config, LogKind
 from worldmodels.runs.run import Run
 
@@ -31,9 +33,20 @@ class Board(Protocol):
 
 
 def check_board(kind: LogKind) -> None:
-    """Raises `UserError` where the package of a board is not installed: before any work."""
+    """Raises, before any work, `UserError` where the package of a board is not installed, and `EnvironmentFailure` where
+    Trackio's folder cannot be written, of which it would only warn."""
     if find_spec(kind) is None:
-        raise UserError(f'--log {kind} needs {kind}, which is not installed: pip install "worldmodels-vmc[{kind}]" brings it')
+        raise UserError(f"--log {kind} needs {kind}, which is not installed: {how_to_install(kind)}")
+    if kind == "trackio":
+        from trackio.utils import TRACKIO_DIR
+
+        try:
+            TRACKIO_DIR.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=TRACKIO_DIR):
+                pass
+        except OSError as error:
+            why = f"{TRACKIO_DIR} cannot be written ({error.strerror})"
+            raise EnvironmentFailure(f"--log trackio: {why}; TRACKIO_DIR names another folder") from error
 
 
 def open_board(kind: LogKind, run: Run, stage: str, step: int, settings: Config) -> Board:

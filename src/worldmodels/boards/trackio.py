@@ -43,5 +43,6 @@ class TrackioBoard:
         self._run.log({f"{self._stage}/{name}": trackio.Image(picture)}, step=step)
 
     def close(self) -> None:
+        # Trackio's own, which the end of the process does not do once more, with a line of its own.
         with contextlib.redirect_stdout(io.StringIO()):
-            self._run.finish()
+            trackio.finish()  # type: ignore[no-untyped-call]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError, nearest
+from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError, did_you_mean, on_one_line
 from worldmodels.base.versions import own_version
 from worldmodels.cli.commands import COMMANDS
 from worldmodels.runtime import interrupt, progress, streams
 from worldmodels.runtime.interrupt import INTERRUPTED
+
+LOUDNESS = {"--quiet", "--verbose"}
 
 
 def _help() -> str:
@@ -28,7 +31,7 @@ def _told_first(args: list[str]) -> list[str] | None:
     if args[:1] in (["--version"], ["-V"], ["version"]):
         print(f"worldmodels {own_version()}")
         return None
-    if args[:1] == ["help"] and len(args) > 1:
+    if args[:1] == ["help"] and args[1:2] not in ([], ["help"], ["-h"], ["--help"]):
         return [*args[1:], "--help"]
     if args[:1] in (["-h"], ["--help"], ["help"]):
         print(_help())
@@ -37,9 +40,11 @@ def _told_first(args: list[str]) -> list[str] | None:
 
 
 def _without_loudness(args: Sequence[str]) -> list[str]:
-    """Sets how much is said while a command works; returns the other arguments."""
+    """Sets how much is said while a command works; returns the other arguments. Raises `UserError` for both at once."""
     progress.loudness = "quiet" if "--quiet" in args else "verbose" if "--verbose" in args else "usual"
-    return [arg for arg in args if arg not in ("--quiet", "--verbose")]
+    if set(args) >= LOUDNESS:
+        raise UserError("--quiet and --verbose are two; give one of them")
+    return [arg for arg in args if arg not in LOUDNESS]
 
 
 def _check_working_folder() -> None:
@@ -75,17 +80,19 @@ def _interrupted(command: Sequence[str]) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code: 0 done, 2 the user's error, 3 a bad file, 4 environment or disk, 130, 141."""
     args = list(sys.argv[1:] if argv is None else argv)
-    if not args:
+    before = list(itertools.takewhile(LOUDNESS.__contains__, args))
+    if len(before) == len(args):
         print(_help())
         return 2
+    args = [*args[len(before) :], *before]  # said before the command, it is the command's
     asked = _told_first(args)
     if asked is None:
         return 0
-    verb, rest = asked[0], _without_loudness(asked[1:])
-
     try:
+        verb, rest = asked[0], _without_loudness(asked[1:])
         if verb not in COMMANDS:
-            raise UserError(f"there is no command '{verb}'{nearest(verb, COMMANDS)}")
+            near = did_you_mean(verb, COMMANDS) or "; 'worldmodels help' names all"
+            raise UserError(f"there is no command '{verb}'{near}")
         interrupt.listen()
         _check_working_folder()
         with _results_on_stdout(rest) as told:
@@ -95,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return streams.NO_READER
         if progress.loudness == "verbose":
             traceback.print_exc()
-        print(f"worldmodels: {error}", file=sys.stderr)
+        print(f"worldmodels: {on_one_line(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return _interrupted(args)
@@ -104,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _interrupted(args)
         # Whatever the disk refuses, where no better words were found for it.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"worldmodels: {where}{error.strerror or error}; mend it and call the same command again", file=sys.stderr)
+        why = on_one_line(f"{where}{error.strerror or error}")
+        print(f"worldmodels: {why}; mend it and call the same command again", file=sys.stderr)
         return EnvironmentFailure.exit_code
     except SystemExit as done:  # --help
         return int(done.code or 0)

@@ -228,7 +228,7 @@ class PushArgs:
     private: bool = False
     """Only you see it (a new repository only)."""
     revision: str | None = None
-    """The branch to write to (default: main), which is made if it is not there."""
+    """The branch to write to, which is made if it is not there (default: main)."""
     json: Path | None = None
     """Also write what was done to this file; - is standard output."""
 

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -38,7 +39,7 @@ from worldmodels.cli.arguments import (
 )
 from worldmodels.cli.completion import completion
 from worldmodels.cli.environment import chosen_task, env_args, env_task
-from worldmodels.cli.help import flags_of
+from worldmodels.cli.help import COMMON, TOLD, choices_of
 from worldmodels.cli.parse import check_json, parse, write_result
 from worldmodels.config import BEST_RECIPE, Config, EvaluateConfig, PlayConfig, check_rounds, check_seed, of_recipe
 from worldmodels.runs.layout import CONFIG, ROUNDS, TABLE, TABLE_PICTURE, TABLE_TEXT
@@ -51,13 +52,22 @@ def _tasks(args: Sequence[str]) -> None:
     parsed = parse(TasksArgs, "tasks", args)
     check_json(parsed.json)
     with loading():
+        from worldmodels.envs import plugins
         from worldmodels.envs.task import tasks
 
     found = tasks()
+    width = max(map(len, [*found, *plugins.missing()]))
     for spec in found.values():
-        print(f"{spec.name:14} {spec.summary} (scales: {', '.join(spec.presets)})")
+        _print_row(spec.name, f"{spec.summary} (scales: {', '.join(spec.presets)})", width)
+    for name, why in plugins.missing().items():
+        _print_row(name, why, width)
     rows = [{"name": s.name, "summary": s.summary, "env": s.env_id, "scales": list(s.presets)} for s in found.values()]
     write_result(parsed.json, rows)
+
+
+def _print_row(name: str, words: str, width: int) -> None:
+    lines = textwrap.wrap(words.strip(), 78 - width, break_long_words=False, break_on_hyphens=False)
+    print(f"{name:{width}}  " + f"\n{'':{width + 2}}".join(lines))
 
 
 def _reproduce(args: Sequence[str]) -> None:
@@ -280,10 +290,15 @@ def _export(args: Sequence[str]) -> None:
     if args and args[0] in EXPORTS:
         EXPORTS[args[0]][1](args[1:])
         return
-    usage = "; ".join(f"'worldmodels export {words}'" for words, _ in EXPORTS.values())
     if args and args[0] in ("-h", "--help"):
-        print(f"usage: {usage}\n'--help' after that shows the flags.")
+        lines = [f"worldmodels export {words} [flags]" for words, _ in EXPORTS.values()]
+        examples = [f"  worldmodels {TOLD[f'export {kind}'].examples[0]}" for kind in EXPORTS]
+        flags = " and ".join(f"'worldmodels help export {kind}'" for kind in EXPORTS)
+        print("Write a page that dreams in a browser, or a run's episodes as a Minari dataset.\n")
+        print("usage: " + "\n       ".join(lines), "", *examples, sep="\n")
+        print(f"\n{flags}\nshow the flags.\n\n{COMMON}")
         return
+    usage = "; ".join(f"'worldmodels export {words}'" for words, _ in EXPORTS.values())
     what = f"there is no '{args[0]}'{nearest(args[0], EXPORTS)}" if args else "say what to write"
     raise UserError(f"export: {what}; {usage}")
 
@@ -405,12 +420,16 @@ def _completion(args: Sequence[str]) -> None:
     found = tasks()
     preset = next(iter(found.values())).preset("laptop")
     stages = {VERBS[stage]: _stage_kind(RunArgs(run=Path()), getattr(preset, stage)) for stage in STAGES}
-    flags = {verb: flags_of(kind) for verb, kind in (stages | KINDS).items()}
-    print(completion(parsed.shell, flags, [*COMMANDS, "help"], list(found)), end="")
+    names = {"--task": list(found), "--scale": ["smoke", "laptop", "paper"], "--recipe": ["best", "original"]}
+    flags = {verb: choices_of(kind, names) for verb, kind in (stages | KINDS).items()}
+    targets: dict[str, Sequence[str | None]] = {verb: [*found, None] for verb in flags}
+    targets |= {"tasks": [], "completion": ["bash", "zsh", "fish"]}
+    targets |= {"table": ["temperature", "ablation", "optimizers", "departures"]}
+    print(completion(parsed.shell, flags, [*COMMANDS, "help"], targets), end="")
 
 
 EXPORTS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
-    "web": ("web TARGET... --out DIR", _export_web),
+    "web": ("web TARGET ... --out OUT", _export_web),
     "minari": ("minari TARGET OUT", _export_minari),
 }
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {

@@ -10,7 +10,7 @@ import argparse
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +67,7 @@ TOLD = {
         ("--run", "--task", "--scale", "--seed", "--json"),
     ),
     "import-original": Told(
-        ("import-original WorldModelsExperiments/doomrnn --out runs/theirs", "import-original carracing/log --out runs/theirs"),
+        ("import-original original/doomrnn --out runs/theirs", "import-original carracing/log --out runs/theirs"),
         ("--out", "--json"),
     ),
     "train-vae": Told(
@@ -82,7 +82,7 @@ TOLD = {
         ("--run", "--num-steps", "--learning-rate", "--batch-size", "--device"),
     ),
     "train-controller": Told(
-        ("train-controller --run runs/mine", "train-controller --run runs/mine --world dream --num-generations 50"),
+        ("train-controller --run runs/mine", "train-controller --run runs/mine --num-generations 50"),
         ("--run", "--world", "--num-generations", "--population-size", "--temperature"),
     ),
     "iterate": Told(
@@ -132,8 +132,18 @@ def parser_of(kind: Any) -> Any:
 
 def flags_of(kind: Any) -> list[str]:
     """Returns the names of a command's flags."""
-    named = [name for action in parser_of(kind)._actions for name in action.option_strings if name.startswith("--")]
-    return [*named, "--quiet", "--verbose"]
+    return list(choices_of(kind, {}))
+
+
+def choices_of(kind: Any, known: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Returns a command's flags and the words that each takes where they are few, of ``known`` ones what it says."""
+    found = {
+        name: known.get(name) or [str(choice) for choice in action.choices or ()]
+        for action in parser_of(kind)._actions
+        for name in action.option_strings
+        if name.startswith("--")
+    }
+    return found | {"--quiet": [], "--verbose": []}
 
 
 def help_of(kind: Any, verb: str, sentence: str) -> str:
@@ -147,7 +157,7 @@ def help_of(kind: Any, verb: str, sentence: str) -> str:
     groups = [(group.title or "", group.description or "", list(_shown(group))) for group in parser._action_groups]
     actions = {name: action for _, _, found in groups for action in found for name in action.option_strings}
     positional = [action for title, _, found in groups for action in found if not action.option_strings]
-    words = [_name(action) + " ..." * (action.nargs in ("+", "*")) for action in positional]
+    words = [name_of(action) + " ..." * (action.nargs in ("+", "*")) for action in positional]
     needed = [f"{action.option_strings[0]} {_value(action)}" for action in actions.values() if action.required]
     usage = " ".join(["usage: worldmodels", verb, *words, *needed, "[flags]"])
     lines = [*_wrapped(sentence, ""), "", usage, ""]
@@ -175,7 +185,8 @@ def _heading(title: str, description: str) -> str:
     return " ".join(description.split("\n\n")[0].split()).rstrip(".") + ":"
 
 
-def _name(action: argparse.Action) -> str:
+def name_of(action: argparse.Action) -> str:
+    """Returns what an argument without a flag is called: TARGET."""
     metavar = action.metavar if isinstance(action.metavar, str) else (action.metavar or (action.dest.upper(),))[0]
     return KINDS.get(metavar, metavar)
 
@@ -208,7 +219,7 @@ def _entry(action: argparse.Action) -> list[str]:
     if action.required and action.option_strings:
         says += " Required."
     switch = action.option_strings[:1] if action.nargs == 0 and not action.default else action.option_strings
-    head = ", ".join(switch) if action.option_strings else _name(action)
+    head = ", ".join(switch) if action.option_strings else name_of(action)
     value = _value(action) if action.option_strings else ""
     return [f"  {head} {value}".rstrip(), *_wrapped(says, "      ")]
 

@@ -13,9 +13,9 @@ from typing import Any
 import tyro
 
 from worldmodels.base import files
-from worldmodels.base.errors import UserError
+from worldmodels.base.errors import UserError, did_you_mean
 from worldmodels.cli.flags import FLAGS
-from worldmodels.cli.help import help_of
+from worldmodels.cli.help import help_of, name_of, parser_of
 
 #: The flags that name a folder, a file or a target.
 PLACES = {"--run", "--out", "--json", "--model", "--previous", "--record-episodes"}
@@ -60,7 +60,36 @@ def parse(kind: Any, verb: str, args: Sequence[str], sentence: str = "") -> Any:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UserError(f"{one_line(messages.getvalue())}; see 'worldmodels {verb} --help'") from None
+        raise UserError(f"{_in_our_words(kind, args, messages.getvalue())}; see 'worldmodels {verb} --help'") from None
+
+
+def _in_our_words(kind: Any, args: Sequence[str], said: str) -> str:
+    """Returns what is wrong with a command's arguments, of which tyro says ``said``."""
+    actions = parser_of(kind)._actions
+    flags = [name for action in actions for name in action.option_strings]
+    for arg in args:
+        flag = arg.partition("=")[0]
+        if flag.startswith("--") and flag.replace("_", "-") not in flags:
+            near = did_you_mean(flag.lstrip("-"), (name.lstrip("-") for name in flags)).replace("'", "'--", 1)
+            return f"no flag '{flag}'{near}"
+    text = one_line(said)
+    called = {action.dest.rpartition(".")[2]: name_of(action) for action in actions if not action.option_strings}
+    if text.startswith("Missing from"):
+        needed = [
+            action.option_strings[0] if action.option_strings else name_of(action) for action in actions if action.required
+        ]
+        return f"{' and '.join(name for name in needed if f' {name} ' in text)} is missing"
+    if found := re.match(r"Missing value for argument '(\S+)'", text):
+        return f"{called[found[1]]} is missing" if found[1] in called else f"{found[1]} has no value"
+    if found := re.match(r"invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*)\)", text):
+        choices = [choice.strip("' ") for choice in found[3].split(",")]
+        wanted = f"expected one of {', '.join(choices)}{did_you_mean(found[1], choices)}"
+        return f"{called.get(found[2], found[2])} is '{found[1]}'; {wanted}"
+    if found := re.match(r"Error parsing (\S+): (invalid literal for int|could not convert string to float).*?: '(.*)'$", text):
+        return f"{found[1]} is '{found[3]}'; expected a {'whole ' * ('int' in found[2])}number"
+    if found := re.match(r"Unrecognized options: (.*?)(; |$)", text):
+        return f"'{found[1]}': no such flag" if found[1].startswith("-") else f"'{found[1]}' is more than is taken"
+    return text
 
 
 def _refuse_empty(args: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Atari's Pong and Boxing as tasks, by ``ale-py`` with the games in its wheel (``pip install 'worldmodels-vmc[atari]'``).
+"""Atari's Pong and Boxing as tasks, by ``ale-py`` with the games in its wheel (the extra ``atari``).
 Importing this module registers them where that is installed.
 
 They are ALE's own environments of version 5 as they are: 4 frames a step, with sticky actions (an action is ignored with a
@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from importlib.util import find_spec
 
+from worldmodels.base.extras import how_to_install
 from worldmodels.config import DreamPPOConfig, Preset, RandomPolicyConfig
 from worldmodels.envs import plugins, presets
 from worldmodels.envs.task import DataSettings, PlaySettings, Task, register
@@ -61,7 +62,7 @@ _GAMES = (
 )
 
 if find_spec("ale_py") is None:
-    plugins.absent([name for name, *_ in _GAMES], "ale-py is not installed; pip install 'worldmodels-vmc[atari]' brings it")
+    plugins.absent([name for name, *_ in _GAMES], f"ale-py is not installed; {how_to_install('atari')}")
 else:
     for _name, _game, _what, _steps, _names, _keys in _GAMES:
         register(

@@ -32,6 +32,11 @@ def why_missing(name: str) -> str:
     return ""
 
 
+def missing() -> dict[str, str]:
+    """Returns why tasks are not there that packages, which have been loaded, announce: by their names."""
+    return dict(sorted(_broken.items()))
+
+
 def absent(names: Iterable[str], why: str) -> None:
     """Notes why tasks of ours are not there: what they need is not installed. Only who asks for one by name is told."""
     for name in names:

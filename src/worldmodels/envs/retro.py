@@ -1,4 +1,4 @@
-"""Games of stable-retro as tasks (``pip install 'worldmodels-vmc[retro]'``): Airstriker, whose ROM comes with it, and Sonic the
+"""Games of stable-retro as tasks (the extra ``retro``): Airstriker, whose ROM comes with it, and Sonic the
 Hedgehog, for those who have imported theirs (``python -m stable_retro.import FOLDER``). Importing this module registers them
 where stable-retro is installed.
 """
@@ -20,6 +20,7 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
 from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.base.types import Frame
 from worldmodels.envs import plugins
 from worldmodels.envs.doom.process_guard import deadline
@@ -168,7 +169,7 @@ _GAMES = (
 )
 
 if find_spec("stable_retro") is None:
-    _mend = "stable-retro is not installed; pip install 'worldmodels-vmc[retro]' brings it"
+    _mend = f"stable-retro is not installed; {how_to_install('retro')}"
     plugins.absent([name for name, *_ in _GAMES], _mend)
 else:
     for _name, _title, _game, _buttons, _steps, _of_keys in _GAMES:

@@ -222,6 +222,10 @@ class Task:
     variant: str = ""
     """Which of them this is (`varied`); empty: none."""
 
+    def __repr__(self) -> str:
+        """Short, since a prompt shows it: all settings of all scales come to thousands of characters."""
+        return f"Task(name={self.name!r}, env_id={self.env_id!r}, scales={list(self.presets)})"
+
     def gym_id(self, kind: Literal["Dream", "Latent"]) -> str:
         """Returns the Gymnasium id of the dream, or of the real game as C sees it."""
         given = self.dream_id if kind == "Dream" else self.latent_id

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import math
 import shutil
 import tempfile
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
 from worldmodels.agent.target import model_folder, target_path
 from worldmodels.base import files
-from worldmodels.base.errors import UserError
+from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.versions import own_version
 from worldmodels.config import EvaluateConfig, VideoConfig, World
 from worldmodels.hub import card
@@ -38,31 +41,31 @@ def push(target: str, repo: str, private: bool = False, revision: str | None = N
         ``repo``, ``target`` (what `load` takes), ``url``, ``commit`` and ``files``.
 
     Raises:
-        UserError: there is no such agent, no token, or the Hub refuses.
+        UserError: there is no such agent, no token, a name that an address could not name, or the Hub refuses.
+        BadFileError: the agent's scores are none.
         EnvironmentFailure: the Hub does not answer, or the game fails.
     """
     library = hub.library()
-    hub.checked_repo(repo)
+    where = hub.address(repo, revision)
     if library.get_token() is None:
         raise UserError(f"push: no token of the Hub is here; {hub.LOGIN}; https://huggingface.co/settings/tokens makes one")
     agent = load(target)
     api = library.HfApi(library_name="worldmodels", library_version=own_version())
-    with hub.failures(repo):
-        api.create_repo(repo, private=private, exist_ok=True)
-        if revision is not None:
-            api.create_branch(repo, branch=revision, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="worldmodels-") as name:
         folder = Path(name)
         write_folder(target, agent, repo, folder)
         names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        with hub.failures(repo):
+        with hub.failures(repo, writes=True):
+            # Only now, with all that is to be sent at hand: no empty repository is left by an agent that cannot be.
+            api.create_repo(repo, private=private, exist_ok=True)
+            if revision is not None:
+                api.create_branch(repo, branch=revision, exist_ok=True)
             # What an earlier agent left there belongs to no other.
             old = set(api.list_repo_files(repo, revision=revision)) & {*hub.FILES, OWN_CARD} - set(names)
             operations = [library.CommitOperationAdd(each, folder / each) for each in names]
             operations += [library.CommitOperationDelete(each) for each in sorted(old)]
             message = f"{agent.task.name} by worldmodels {own_version()}"
             done = api.create_commit(repo, operations, commit_message=message, revision=revision)
-    where = f"hf://{repo}" + ("" if revision is None else f"@{revision}")
     url = f"{library.constants.ENDPOINT}/{repo}"
     return {"repo": repo, "target": where, "url": url, "commit": done.oid, "files": names}
 
@@ -95,19 +98,53 @@ def write_folder(target: str, agent: Agent, repo: str, folder: Path) -> None:
 def _scores(source: Path, agent: Agent) -> tuple[dict[str, dict[str, Any]], str | None]:
     """Returns an agent's scores by name (`card.ROWS`), and when they were played if that is known: those that it brings, or
     new ones."""
-    found, when = agent.card.get("evaluation", {}), None
     results = source / EVALUATION / RESULTS
     if results.exists():
-        found, when = files.read_json(results).get("evaluations", {}), _time(results.stat().st_mtime)
+        found, when = _checked(results, files.read_json(results), "evaluations"), _time(results.stat().st_mtime)
+    else:
+        found, when = _checked(source / "evaluation.json", {"": agent.card.get("evaluation", {})}, ""), None
     fits = {
         name: {key: value for key, value in score.items() if key != "episodes"}
         for name, score in found.items()
-        if name in card.ROWS and score.get("sha256") in (None, dict(agent.sha256))
+        if score.get("sha256") in (None, dict(agent.sha256))
     }
     if "real" in fits or "dream" in fits:
         return fits, when
     played = evaluate(EvaluateConfig(world=_world(agent), episodes=EPISODES), agent)
     return {played["world"]: {key: value for key, value in played.items() if key != "episodes"}}, _time()
+
+
+def _checked(file: Path, facts: Any, name: str) -> dict[str, dict[str, Any]]:
+    """Returns the scores of `card.ROWS` among a file's facts. Raises `BadFileError` for what is no score."""
+    found = facts.get(name, {}) if isinstance(facts, dict) else facts
+    if not isinstance(found, dict):
+        raise BadFileError(f"{file}: not an agent's scores by name")
+    scores = {each: score for each, score in found.items() if each in card.ROWS}
+    for each, score in scores.items():
+        if not isinstance(score, dict):
+            raise BadFileError(f"{file}: '{each}' is {_short(score)}; expected a score")
+        for key, kind, wanted in _SCORE:
+            if not kind(value := score.get(key)):
+                raise BadFileError(f"{file}: '{key}' of '{each}' is {_short(value)}; expected {wanted}")
+    return scores
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < math.inf
+
+
+#: What a score must have, and what each of it must be.
+_SCORE: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("world", lambda value: value in ("real", "dream"), "real or dream"),
+    ("num_episodes", lambda value: type(value) is int and value > 0, "a whole number above 0"),
+    ("mean", _is_number, "a number"),
+    ("std", lambda value: value is None or _is_number(value), "a number, or null of a single episode"),
+    ("temperature", lambda value: value is None or _is_number(value), "a number, or null of a real game"),
+)
+
+
+def _short(value: Any) -> str:
+    return textwrap.shorten(repr(value), 60)
 
 
 def _world(agent: Agent) -> World:

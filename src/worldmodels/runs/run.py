@@ -48,10 +48,10 @@ VERBS = {
 
 def nearest_run(path: Path) -> str:
     """Returns ``"; did you mean 'runs/x'?"`` for the run, beside a path or in ``runs``, whose name is most like the path's, or
-    nothing where there is no run."""
+    nothing where none is like it."""
     near = [found.parent for folder in (Path("runs"), path.parent) for found in folder.glob("*/config.json")]
     known = {run.name: run for run in near}
-    match = difflib.get_close_matches(path.name, known, n=1, cutoff=0)
+    match = difflib.get_close_matches(path.name, known, n=1)
     return f"; did you mean '{known[match[0]]}'?" if match else ""
 
 

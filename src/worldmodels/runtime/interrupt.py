@@ -20,6 +20,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
+from worldmodels.base.errors import on_one_line
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: 128 + SIGINT, what a shell expects of an interrupted program.
 INTERRUPTED = 130
@@ -40,7 +42,7 @@ KEEPS_ITS_WORK = {"reproduce", "import", "collect", "train-vae", "encode", "trai
 
 def advice(command: Sequence[str]) -> str:
     """Returns what an interrupted command, a verb with its arguments, says: has it kept what it had done?"""
-    again, verb = shlex.join(["worldmodels", *command]), command[0] if command else ""
+    again, verb = on_one_line(shlex.join(["worldmodels", *command])), command[0] if command else ""
     names_json = any(arg.partition("=")[0] == "--json" for arg in command)
     if verb in KEEPS_ITS_WORK or (verb == "evaluate" and names_json):
         return f"\nworldmodels: interrupted; to go on: {again}"

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.base.versions import versions
 from worldmodels.runtime.local_workers import MAX_FAILURES, Prepare
 from worldmodels.runtime.memory import keep_freed_memory
@@ -36,7 +37,7 @@ try:
     import ray
     from ray.exceptions import RayError, RayTaskError
 except ImportError as error:
-    raise UserError(f"the backend ray needs Ray ({error}): pip install ray") from None
+    raise UserError(f"the backend ray needs Ray ({error}): {how_to_install('ray')}") from None
 
 #: Timeout for connecting to a cluster, in seconds.
 CONNECT_SECONDS = 20.0

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.base.extras import how_to_install
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.vae import VAE
 
@@ -92,7 +93,7 @@ def check_packages() -> None:
     """Raises `EnvironmentFailure` where what torch.onnx needs is not installed; it would say so in twenty lines."""
     for name in ("onnx", "onnxscript"):
         if importlib.util.find_spec(name) is None:
-            raise EnvironmentFailure(f"export web: {name} is not installed; 'pip install onnx onnxscript' brings it")
+            raise EnvironmentFailure(f"export web: {name} is not installed; {how_to_install('web')}")
 
 
 def step_graph(rnn: MDNRNN) -> bytes:

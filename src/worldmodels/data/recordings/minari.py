@@ -1,4 +1,4 @@
-"""Minari datasets, read and written; the packages come with ``pip install minari h5py pillow``.
+"""Minari datasets, read and written; the packages come with the extra ``minari``.
 
 Frames are written as they are: Minari's own way, JPEG, would change them. A Minari episode has an observation more than it has
 actions; ours have not, and the last frame is written twice.
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
+from worldmodels.base.extras import how_to_install
 from worldmodels.base.types import Floats
 from worldmodels.data.episodes import FRAME_SHAPE, Episode
 from worldmodels.data.recordings.checked import as_frames, as_mask, as_numbers, make_episode
@@ -32,7 +33,7 @@ def need_minari() -> None:
         import h5py  # noqa: F401 (Minari's own message would be of the import of a module of its)
         import minari  # noqa: F401
     except ImportError as error:
-        mend = "'pip install minari h5py pillow' brings it"
+        mend = how_to_install("minari")
         raise UserError(f"Minari datasets need a package that is not here ({error}); {mend}") from None
 
 
