@@ -388,6 +388,9 @@ class VAEConfig(GradientConfig):
     quartic_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
     """Weight of the quartic pixel error beside the squared one: with 25 a few pixels that are all wrong, such as a distant
     fireball, outweigh many that are slightly wrong; 0 is the original's loss."""
+    rare_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
+    """How much more the error of a rare pixel weighs: one that is far from what usually stands in its place, such as that of a
+    fireball or a monster; 0 is the original's loss."""
 
 
 @dataclass(frozen=True)
@@ -657,6 +660,27 @@ class FidelityConfig(Config):
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
+
+
+@dataclass(frozen=True)
+class ProbeConfig(Config):
+    """What V's mu, M's h and C's features know of the game's objects."""
+
+    episodes: Annotated[int, Bounds(5, 1_000)] = 60
+    """Real episodes to look at, with seeds that no training uses; every fifth is held out from the probes that are fitted."""
+    every_steps: Annotated[int, Bounds(1, 1_000)] = 4
+    """Of an episode, one in so many steps is looked at."""
+    seed: Annotated[int, Bounds(0, FIRST_TRAINING_SEED - 1)] = 0
+    """S: episode i has seed S + i, and the probes' weights and order derive from S."""
+    player: str = ""
+    """Whose agent plays: a target such as take-cover. Empty: the target's own, or the random policy where it has no C; played
+    by another agent, V alone is measured."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to fit; auto is the GPU if there is one. The game is played on the CPU."""
+
+    def validate(self) -> None:
+        super().validate()
+        _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
 
 
 Player = Literal["human", "agent"]

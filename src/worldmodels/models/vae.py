@@ -75,7 +75,12 @@ class VAE(nn.Module):
         return deconvolve_to_blocks(x, last)
 
     def loss(
-        self, frames: Tensor, noise: Tensor, kl_tolerance: float, quartic_weight: float = 0.0
+        self,
+        frames: Tensor,
+        noise: Tensor,
+        kl_tolerance: float,
+        quartic_weight: float = 0.0,
+        pixel_weights: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The original's loss: squared error summed over pixels + max(KL, tolerance · Z), averaged over the batch.
 
@@ -84,6 +89,7 @@ class VAE(nn.Module):
             noise: standard normal [B, Z], for the reparametrisation.
             kl_tolerance: nats per latent below which the KL is not pushed.
             quartic_weight: of the pixels' errors to the fourth, which are added to their squares (not the original's).
+            pixel_weights: how much each number of each frame weighs, floating [B, 64, 64, 3]; None: 1, the original's.
 
         Returns:
             The loss and its parts: ``recon_loss`` (the squared error alone), ``kl_loss`` (as measured, without the tolerance).
@@ -95,7 +101,8 @@ class VAE(nn.Module):
             z = mu + torch.exp(0.5 * logvar) * noise
             logits = self.decode_logits(z)
         error: Tensor
-        error, squared = PictureError.apply(logits, to_blocks(frames), quartic_weight)  # type: ignore[no-untyped-call]
+        weights = None if pixel_weights is None else to_blocks(pixel_weights)
+        error, squared = PictureError.apply(logits, to_blocks(frames), quartic_weight, weights)  # type: ignore[no-untyped-call]
         kl = kl_to_standard_normal(mu, logvar)  # [B]
         loss = (error + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
         return loss, {"recon_loss": squared.mean(), "kl_loss": kl.mean().detach()}
