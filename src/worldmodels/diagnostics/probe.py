@@ -236,7 +236,7 @@ def measure(config: ProbeConfig, agent: Agent, player: Agent | None) -> dict[str
     progress.finish(f"{len(moments.episode):,} moments")
     return {
         "task": task.name,
-        "player": "random" if plays.solution is None else "agent" if player is None else "another agent",
+        "player": "another agent" if player else "the agent" if agent.solution is not None else "the random policy",
         "returns": summarise(moments.lengths.astype(np.float64)),
         "moments": len(moments.episode),
         "held_out_moments": len(probes.held_out),
