@@ -236,8 +236,8 @@ def probe_table() -> str:
             lines.append(f"| {row['question']}, AUC | | {aucs} |")
     lines += [
         "",
-        f"{found['returns']['num_episodes']} episodes, {found['moments']:,} moments, {found['held_out_moments']:,} of them held out "
-        f"([`results/take-cover/probe.json`](../results/take-cover/probe.json)).",
+        f"{found['returns']['num_episodes']} episodes, {found['moments']:,} moments, {found['held_out_moments']:,} of them "
+        f"held out ([`results/take-cover/probe.json`](../results/take-cover/probe.json)).",
     ]
     return "\n".join(lines)
 

@@ -256,6 +256,7 @@ class Task:
         found = scales[scale]
         return found.with_sizes(
             found.vae.latent_size or self.latent_size,
+            found.vae.width,
             found.rnn.hidden_size or self.hidden_size,
             found.rnn.num_mixtures or self.num_mixtures,
         )

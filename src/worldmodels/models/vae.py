@@ -40,17 +40,18 @@ class VAE(nn.Module):
 
     Args:
         latent_size: Z.
+        width: W, a multiple of the paper's channels in every layer.
     """
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: int, width: int = 1) -> None:
         super().__init__()
         self.latent_size = latent_size
-        sizes = [3, 32, 64, 128, 256]
+        sizes = [3, 32 * width, 64 * width, 128 * width, 256 * width]
         self.encoder = nn.ModuleList(nn.Conv2d(i, o, 4, stride=2) for i, o in pairwise(sizes))
-        self.mu = nn.Linear(1024, latent_size)
-        self.logvar = nn.Linear(1024, latent_size)
-        self.expand = nn.Linear(latent_size, 1024)
-        layers = ((1024, 128, 5), (128, 64, 5), (64, 32, 6), (32, 3, 6))
+        self.mu = nn.Linear(1024 * width, latent_size)
+        self.logvar = nn.Linear(1024 * width, latent_size)
+        self.expand = nn.Linear(latent_size, 1024 * width)
+        layers = ((1024 * width, 128 * width, 5), (128 * width, 64 * width, 5), (64 * width, 32 * width, 6), (32 * width, 3, 6))
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(i, o, kernel, stride=2) for i, o, kernel in layers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -63,13 +64,13 @@ class VAE(nn.Module):
         for layer in self.encoder:
             assert isinstance(layer, nn.Conv2d)
             x = relu(convolve_small(x, layer) if x.shape[2] <= product_size else layer(x))
-        x = x.permute(0, 2, 3, 1).flatten(1)  # [B, 1024] in TensorFlow's order: rows, columns, channels
+        x = x.permute(0, 2, 3, 1).flatten(1)  # [B, 1024 W] in TensorFlow's order: rows, columns, channels
         return self.mu(x), self.logvar(x)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """Returns the frames before the sigmoid, of latents [B, Z], in blocks of 2×2 pixels: [B, 32, 32, 12] (`to_blocks`)."""
         first, *others, last = (layer for layer in self.decoder if isinstance(layer, nn.ConvTranspose2d))
-        x = relu(deconvolve_point(self.expand(z), first))  # [B, 128, 5, 5]
+        x = relu(deconvolve_point(self.expand(z), first))  # [B, 128 W, 5, 5]
         for layer in others:
             x = relu(add_bias(F.conv_transpose2d(x, layer.weight, stride=2), layer))
         return deconvolve_to_blocks(x, last)
