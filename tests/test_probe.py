@@ -144,7 +144,9 @@ def test_a_probe_reads_what_is_there_and_nothing_else():
     found = moments(lambda answers, rng: np.stack([answers[:, 0] ^ answers[:, 2], answers[:, 2], rng.random(len(answers))], 1))
     probes = Probes(found, False, 0, "cpu")
     assert set(found.episode[probes.held_out]) == {4, 9}
-    rows = scored(probes, {"both": probes.of_features(found.features), "linear": probes.of_features(found.features, True)})
+    rows = scored(
+        probes, {"both": probes.of_features(found.features), "linear": probes.of_features(found.features, linear=True)}
+    )
     pair, single = rows
     assert (pair["questions"], single["questions"]) == (2, 1)
     assert single["explained"]["both"] > 0.9
@@ -153,6 +155,19 @@ def test_a_probe_reads_what_is_there_and_nothing_else():
     assert pair["explained"]["both"] > 0.3
     assert abs(pair["explained"]["linear"]) < 0.1
     assert single["yes"] == pytest.approx(found.answers[probes.held_out, 2].mean())
+
+
+def test_what_a_mirror_shows_is_learned_from_too():
+    """One feature a question of the pair, which change places in a mirror; in training's moments the left one is never yes."""
+    found = moments(lambda answers, rng: 1.0 * answers[:, :2])
+    left = found.answers[:, 1] & (found.episode % 5 != 4)
+    found = dataclasses.replace(found, answers=np.where(left[:, None], False, found.answers))
+    found = dataclasses.replace(found, features=found.answers[:, :2].astype(np.float32))
+    probes = Probes(found, True, 0, "cpu")
+    alone, both = (probes.of_features(found.features, mirror) for mirror in (None, found.features[:, ::-1].copy()))
+    [pair, _] = scored(probes, {"alone": alone, "both": both})
+    assert pair["explained"]["both"] > 0.6
+    assert pair["explained"]["alone"] < 0.4
 
 
 def test_the_same_episodes_give_the_same_figures_to_the_byte():

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.seeding import derive_seed
-from worldmodels.base.types import Floats
+from worldmodels.base.types import Floats, Frame
 from worldmodels.config import ProbeConfig
 from worldmodels.diagnostics.statistics import auc, entropy_explained, summarise
 from worldmodels.diagnostics.watched import Moments, watch
@@ -55,7 +55,8 @@ class Fit:
     learning_rate: float
 
 
-VECTOR_FIT, FRAME_FIT = Fit(7, 256, 2e-3), Fit(7, 128, 1.5e-3)
+#: Of features, of features that mirrored frames add as many to, and of frames. With more epochs a probe learns by heart.
+VECTOR_FIT, MIRRORED_FIT, FRAME_FIT = Fit(15, 256, 2e-3), Fit(30, 256, 2e-3), Fit(7, 128, 1.5e-3)
 
 
 def hidden_layers(num_features: int, num_questions: int) -> nn.Module:
@@ -85,7 +86,7 @@ class Probes:
 
     Args:
         moments: what was seen.
-        mirrored: whether frames in a mirror are learned from as well.
+        mirrored: whether frames in a mirror may be learned from as well.
         seed: of weights, order and dropout.
         device: where to fit.
     """
@@ -94,7 +95,7 @@ class Probes:
         self.moments, self._seed, self._device = moments, seed, device
         held_out = moments.episode % HOLD_OUT_EVERY == HOLD_OUT_EVERY - 1
         self.training, self.held_out = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        self._mirrored = mirrored
+        self.mirrored = mirrored
         self._answers = torch.from_numpy(moments.answers).float().to(device)
         rate = self._answers[torch.from_numpy(self.training)].mean(0)
         self._often = torch.logit(rate, RAREST)
@@ -110,12 +111,24 @@ class Probes:
         """Q."""
         return len(self._often)
 
-    def of_features(self, features: Floats, linear: bool = False) -> NDArray[np.float64]:
-        """Returns the logits of the held-out moments, float64 [R', Q], read from features float32 [R, F]."""
+    def of_features(self, features: Floats, in_mirror: Floats | None = None, linear: bool = False) -> NDArray[np.float64]:
+        """Returns the logits of the held-out moments, float64 [R', Q], read from features float32 [R, F].
+
+        Args:
+            in_mirror: the features of the mirrored frames, where they are learned from as well.
+            linear: the probe has no hidden layers.
+        """
         mean, std = features[self.training].mean(0), features[self.training].std(0)
-        known = torch.from_numpy(np.clip((features - mean) / (std + 1e-3), -FURTHEST, FURTHEST)).to(self._device)
-        make = nn.Linear if linear else hidden_layers
-        return self._fitted(lambda: make(features.shape[1], self.num_questions), lambda rows, _: known[rows], VECTOR_FIT, False)
+        known, mirrored = (
+            torch.from_numpy(np.clip((part - mean) / (std + 1e-3), -FURTHEST, FURTHEST)).to(self._device)
+            for part in (features, features[:0] if in_mirror is None else in_mirror)
+        )
+        make, fit = nn.Linear if linear else hidden_layers, VECTOR_FIT if in_mirror is None else MIRRORED_FIT
+
+        def seen(rows: NDArray[np.int64], mirror: bool) -> Tensor:
+            return (mirrored if mirror else known)[rows]
+
+        return self._fitted(lambda: make(features.shape[1], self.num_questions), seen, fit, in_mirror is not None)
 
     def of_frames(self) -> NDArray[np.float64]:
         """Returns the logits of the held-out moments, float64 [R', Q], read from V's frames: the bound."""
@@ -126,7 +139,7 @@ class Probes:
             found = (found.flip(2) if mirror else found).permute(0, 3, 1, 2)  # channels last in memory, as they are
             return found.float().div_(255).sub_(0.4).mul_(4)
 
-        return self._fitted(lambda: convolutions(self.num_questions), seen, FRAME_FIT, self._mirrored)
+        return self._fitted(lambda: convolutions(self.num_questions), seen, FRAME_FIT, self.mirrored)
 
     def _fitted(self, make: Callable[[], nn.Module], inputs: Inputs, fit: Fit, mirrored: bool) -> NDArray[np.float64]:
         rng = np.random.default_rng(self._seed)
@@ -160,10 +173,16 @@ class Probes:
         return found.double().cpu().numpy()
 
 
-def encoded(vae: VAE, moments: Moments) -> Floats:
-    """Returns V's mu of every moment, float32 [R, Z]."""
-    parts = np.array_split(moments.frames, -(-len(moments.frames) // TOGETHER))
-    return torch.cat([vae.encode_frames(torch.from_numpy(part), many=True)[0] for part in parts]).numpy()
+def encoded(vae: VAE, frames: Frame) -> Floats:
+    """Returns V's mu of frames uint8 [R, 64, 64, 3], float32 [R, Z]."""
+    parts = np.array_split(frames, -(-len(frames) // TOGETHER))
+    return torch.cat([vae.encode_frames(torch.from_numpy(part.copy()), many=True)[0] for part in parts]).numpy()
+
+
+def of_vae(probes: Probes, vae: VAE) -> NDArray[np.float64]:
+    """Returns the logits of the held-out moments, float64 [R', Q], read from V's mu."""
+    frames = probes.moments.frames
+    return probes.of_features(encoded(vae, frames), encoded(vae, frames[:, :, ::-1]) if probes.mirrored else None)
 
 
 def scored(probes: Probes, logits: dict[str, NDArray[np.float64]]) -> list[dict[str, Any]]:
@@ -221,18 +240,18 @@ def measure(config: ProbeConfig, agent: Agent, player: Agent | None) -> dict[str
     moments = watch(config, task, plays.world_model, plays.inputs, policy)
     device = pick_device(config.device)
     probes = Probes(moments, bool(task.mirrored_action), derive_seed(config.seed, "probe"), device)
-    logits: dict[str, NDArray[np.float64]] = {}
-    sizes = agent.world_model.sizes
-    known: dict[str, tuple[Floats, bool]] = {"mu": (encoded(agent.vae, moments), False)}
+    known, hidden_size = moments.features, agent.world_model.sizes.hidden_size
+    fits: dict[str, Callable[[], NDArray[np.float64]]] = {"mu": lambda: of_vae(probes, agent.vae)}
     if player is None and agent.can_dream:
-        known["h"] = moments.features[:, -sizes.hidden_size :], False
-        known["z, c, h"] = moments.features, False
-        known["linear"] = moments.features, True
-    progress = Progress("fit", len(known) + 1, "probes")
-    for name, (features, linear) in known.items():
-        logits[name] = probes.of_features(features, linear)
+        fits["h"] = lambda: probes.of_features(known[:, -hidden_size:])
+        fits["z, c, h"] = lambda: probes.of_features(known)
+        fits["linear"] = lambda: probes.of_features(known, linear=True)
+    fits["CNN"] = probes.of_frames
+    progress = Progress("fit", len(fits), "probes")
+    logits: dict[str, NDArray[np.float64]] = {}
+    for name, fitted in fits.items():
+        logits[name] = fitted()
         progress.update(len(logits))
-    logits["CNN"] = probes.of_frames()
     progress.finish(f"{len(moments.episode):,} moments")
     return {
         "task": task.name,
