@@ -15,7 +15,7 @@ from worldmodels.envs.task import get_task
 from worldmodels.models.sizes import own_sizes, run_sizes
 from worldmodels.runs.run import Run
 
-V_SIZE, M_SIZES = ("--latent-size", "8"), ("--hidden-size", "24", "--num-mixtures", "3")
+V_SIZE, M_SIZES = ("--latent-size", "8", "--width", "2"), ("--hidden-size", "24", "--num-mixtures", "3")
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,13 @@ def test_a_new_run_says_its_sizes_in_numbers(toy_run):
 
 def test_the_model_says_how_it_is_built(large):
     stages, config = stages_of(large), json.loads((large / "model" / "config.json").read_text())
-    assert stages["vae"]["latent_size"] == 8
+    assert (stages["vae"]["latent_size"], stages["vae"]["width"], config["width"]) == (8, 2, 2)
     assert {name: config[name] for name in ("latent_size", "hidden_size", "num_mixtures", "restart_input", "heads")} == {
         "latent_size": 8, "hidden_size": 24, "num_mixtures": 3, "restart_input": True,
         "heads": {"done": True, "hits": False, "reward": False},
     }  # fmt: skip
     model = load_model(large / "model")
+    assert model.world_model.vae.encoder[3].weight.shape == (512, 256, 4, 4)
     assert model.world_model.rnn.weight_hh.shape == (96, 24)
     assert model.world_model.rnn.weight_out.shape == (1 + 3 * 3 * 8, 24)
     assert model.solution.shape == (8 + 24 + 1,)
@@ -108,7 +109,12 @@ def test_the_next_round_has_the_sizes_of_the_one_before(large, tmp_path, capsys)
     assert main(["collect", *run, *start]) == 0
     stages = stages_of(tmp_path / "next")
     assert (stages["vae"]["latent_size"], stages["rnn"]["hidden_size"], stages["rnn"]["num_mixtures"]) == (8, 24, 3)
+    assert stages["vae"]["width"] == 2
     capsys.readouterr()
+    assert main(["train-vae", *run, "--width", "1"]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "width is 1, and" in error
+    assert "use --width 2" in error
     assert main(["train-vae", *run, "--latent-size", "4"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "latent_size is 4, and" in error
@@ -162,6 +168,9 @@ def test_an_older_model_names_two_sizes_only(large, toy_copy):
         ({"restart_input": "yes"}, BadFileError, "'restart_input' is 'yes'"),
         ({"heads": {"done": True}}, BadFileError, "'heads' is"),
         ({"heads": {"done": True, "hits": True, "reward": False}}, UserError, "predicts no hits"),
+        ({"width": 0}, BadFileError, "'width' is 0"),
+        ({"width": "2"}, BadFileError, "'width' is '2'"),
+        ({"width": 3}, UserError, "vae.safetensors: 'opening' has shape"),
         ({"latent_size": 9}, UserError, "vae.safetensors: 'opening' has shape"),
     ],
 )
@@ -181,7 +190,7 @@ def test_sizes_have_bounds(tmp_path, capsys):
 
 def test_a_scale_may_name_sizes_of_its_own():
     task = get_task("toy")
-    asked = task.presets["smoke"].with_sizes(6, 0, 2)
+    asked = task.presets["smoke"].with_sizes(6, 1, 0, 2)
     assert isinstance(asked, Preset)
     sizes = run_sizes(task, asked)
     assert (sizes.latent_size, sizes.hidden_size, sizes.num_mixtures) == (6, 8, 2)

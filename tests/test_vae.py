@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from worldmodels.models.vae import VAE, kl_to_standard_normal
 from worldmodels.models.vae_kernels import ERROR_FRAMES, PictureError, convolve_small, from_blocks, relu, to_blocks, to_input
+from worldmodels.training.rare_pixels import RarePixels
 
 
 @pytest.mark.parametrize(("latent_size", "count"), [(64, 4_446_915), (32, 4_348_547)])
@@ -74,15 +75,17 @@ def test_a_block_is_two_by_two_pixels():
     assert torch.equal(from_blocks(blocks), frames)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("quartic_weight", [0.0, 25.0])
 @pytest.mark.parametrize("num_frames", [1, ERROR_FRAMES, ERROR_FRAMES + 1])
-def test_pictures_error_and_its_gradient(num_frames, quartic_weight):
+def test_pictures_error_and_its_gradient(num_frames, quartic_weight, weighted):
     frames = torch.randint(0, 256, (num_frames, 32, 32, 12), dtype=torch.uint8)
     logits = torch.randn(num_frames, 32, 32, 12, requires_grad=True)
     weight = torch.rand(num_frames)
-    ours, squared = PictureError.apply(logits, frames, quartic_weight)
+    pixel_weights = torch.randint(1, 9, frames.shape).float() if weighted else None
+    ours, squared = PictureError.apply(logits, frames, quartic_weight, pixel_weights)
     difference = torch.sigmoid(logits) - frames / 255
-    plain = (difference**2 + quartic_weight * difference**4).sum((1, 2, 3))
+    plain = ((difference**2 + quartic_weight * difference**4) * (pixel_weights if weighted else 1)).sum((1, 2, 3))
     torch.testing.assert_close(ours, plain)
     torch.testing.assert_close(squared, difference.detach().square().sum((1, 2, 3)))
     assert not squared.requires_grad
@@ -108,6 +111,28 @@ def test_loss_by_hand(vae, tolerance, quartic_weight):
     torch.testing.assert_close(loss, by_hand, rtol=5e-3, atol=5e-2)
     torch.testing.assert_close(parts["recon_loss"], squared.mean(), rtol=5e-3, atol=5e-2)
     torch.testing.assert_close(parts["kl_loss"], kl.mean(), rtol=5e-2, atol=5e-3)
+
+
+def test_a_rare_pixel_weighs_more_in_the_loss(vae):
+    """The weights stand in the frames' own order, not in that of the blocks."""
+    usual = torch.full((40, 64, 64, 3), 90, dtype=torch.uint8)
+    usual[::2, 10:20] = 110  # what changes by so much all the time is usual
+    frames = usual[:2].clone()
+    frames[0, 30, 40, 0] = 250
+    frames[1, 15, 7] = 60
+    weights = RarePixels(usual).weights(frames, 5.0)
+    rare = torch.zeros(2, 64, 64, dtype=torch.bool)
+    rare[0, 30, 40] = rare[1, 15, 7] = True
+    assert torch.equal(weights, torch.where(rare[..., None], 6.0, 1.0).expand(2, 64, 64, 3))
+
+    noise = torch.randn(2, 8)
+    with torch.no_grad():
+        plain, weighed = (vae.loss(frames, noise, 0.0, 0.0, pixel_weights) for pixel_weights in (None, weights))
+    mu, logvar = vae.encode(to_input(frames))
+    picture = torch.sigmoid(decode_plainly(vae, mu + (logvar / 2).exp() * noise)).permute(0, 2, 3, 1)
+    error = (picture - frames / 255)[rare].square().sum() / 2
+    torch.testing.assert_close(weighed[0] - plain[0], 5 * error, rtol=2e-2, atol=2e-2)
+    assert weighed[1]["recon_loss"] == plain[1]["recon_loss"]
 
 
 def test_below_the_tolerance_the_kl_has_no_gradient():

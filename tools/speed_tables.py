@@ -117,7 +117,7 @@ def paper_scale() -> str:
     growth = _read("scaling.json")["collection"][-1]
     dream_length = next(score.mean for score in spec.published.scores if score.world == "dream")
     sizes = own_sizes(spec)
-    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
+    vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
     operations = {
         "V training": bounds.TRAINING * bounds.vae_operations(vae),
         "encoding": bounds.encoder_operations(vae),

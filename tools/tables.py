@@ -26,6 +26,7 @@ PAGES = (
     ROOT / "docs/games.md",
     ROOT / "docs/install.md",
     ROOT / "docs/zoo.md",
+    ROOT / "docs/probe.md",
     ROOT / "docs/dream_for_another_agent.md",
 )
 
@@ -222,6 +223,25 @@ def sb3_table() -> str:
     )
 
 
+def probe_table() -> str:
+    """What the shipped TakeCover agent's parts know of fireballs."""
+    found = read_result("take-cover/probe.json")
+    names = list(found["rows"][0]["explained"])
+    lines = [f"| | yes | {' | '.join(names)} |", f"| --- {'| --: ' * (len(names) + 1)}|"]
+    for row in found["rows"]:
+        explained = " | ".join(f"{row['explained'][name]:.2f}" for name in names)
+        lines.append(f"| {row['question']} | {row['yes']:.1%} | {explained} |")
+        if row["questions"] == 1:
+            aucs = " | ".join(f"{row['auc'][name]:.2f}" for name in names)
+            lines.append(f"| {row['question']}, AUC | | {aucs} |")
+    lines += [
+        "",
+        f"{found['returns']['num_episodes']} episodes, {found['moments']:,} moments, {found['held_out_moments']:,} of them "
+        f"held out ([`results/take-cover/probe.json`](../results/take-cover/probe.json)).",
+    ]
+    return "\n".join(lines)
+
+
 def package_sizes() -> str:
     """The table of what an installation's parts take, of docs/install.md: the ones of 10 MB and more."""
     found = read_result("package.json")
@@ -260,6 +280,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover zoo": lambda: zoo_table("take-cover"),
     "CarRacing zoo": lambda: zoo_table("car-racing"),
     "PPO in the dream": sb3_table,
+    "TakeCover probe": probe_table,
 }
 BLOCKS |= speed_tables.BLOCKS
 

@@ -55,7 +55,7 @@ def search(task: str, path: Path) -> None:
     agent, config = load(task), SEARCHES[task]
     assert config.inputs == agent.inputs
     sizes = agent.world_model.sizes
-    preset = agent.task.preset("laptop").with_sizes(sizes.latent_size, sizes.hidden_size, sizes.num_mixtures)
+    preset = agent.task.preset("laptop").with_sizes(sizes.latent_size, sizes.width, sizes.hidden_size, sizes.num_mixtures)
     run = Run.open_or_create(path, task, "laptop", 0, dataclasses.replace(preset, controller=config))
     keep_freed_memory()
     start = time.monotonic()

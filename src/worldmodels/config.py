@@ -374,6 +374,8 @@ class GradientConfig(Config):
 
 #: V's decoder has 1,024 numbers after its first layer: one for each of the latents, and one for what is always added.
 LARGEST_LATENT = 1023
+#: The channels of V's layers, as a multiple of the paper's, at most.
+WIDEST = 8
 LARGEST_HIDDEN, MOST_MIXTURES = 16_384, 100
 
 
@@ -383,11 +385,17 @@ class VAEConfig(GradientConfig):
 
     latent_size: Annotated[int, Bounds(1, LARGEST_LATENT, or_zero=True)] = field(default=0, metadata=OWN)
     """Z, how many numbers V makes of a frame; 0: as many as the task suggests."""
+    width: Annotated[int, Bounds(1, WIDEST)] = field(default=1, metadata=ADDED)
+    """So many times the paper's channels in every layer of V; with 2 it has four times the weights and takes nearly as much
+    longer."""
     kl_tolerance: Annotated[float, Bounds(0, 100)] = 0.5
     """The KL term is not pushed below this many nats per latent (the original's free bits)."""
     quartic_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
     """Weight of the quartic pixel error beside the squared one: with 25 a few pixels that are all wrong, such as a distant
     fireball, outweigh many that are slightly wrong; 0 is the original's loss."""
+    rare_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
+    """How much more the error of a rare pixel weighs: one that is far from what usually stands in its place, such as that of a
+    fireball or a monster; 0 is the original's loss."""
 
 
 @dataclass(frozen=True)
@@ -663,6 +671,27 @@ class FidelityConfig(Config):
     """Processes that play the real environment; 0 is one per CPU core."""
 
 
+@dataclass(frozen=True)
+class ProbeConfig(Config):
+    """What V's mu, M's h and C's features know of the game's objects."""
+
+    episodes: Annotated[int, Bounds(5, 1_000)] = 60
+    """Real episodes to look at, with seeds that no training uses; every fifth is held out from the probes that are fitted."""
+    every_steps: Annotated[int, Bounds(1, 1_000)] = 4
+    """Of an episode, one in so many steps is looked at."""
+    seed: Annotated[int, Bounds(0, FIRST_TRAINING_SEED - 1)] = 0
+    """S: episode i has seed S + i, and the probes' weights and order derive from S."""
+    player: str = ""
+    """Whose agent plays: a target such as take-cover. Empty: the target's own, or the random policy where it has no C; played
+    by another agent, V alone is measured."""
+    device: Device = field(default="auto", metadata=RUNTIME)
+    """Where to fit; auto is the GPU if there is one. The game is played on the CPU."""
+
+    def validate(self) -> None:
+        super().validate()
+        _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
+
+
 Player = Literal["human", "agent"]
 
 
@@ -741,10 +770,10 @@ class Preset(Config):
     controller: ControllerConfig
     evaluate: EvaluateConfig
 
-    def with_sizes(self, latent_size: int, hidden_size: int, num_mixtures: int) -> Self:
+    def with_sizes(self, latent_size: int, width: int, hidden_size: int, num_mixtures: int) -> Self:
         """Returns the same settings for a V and an M of these sizes."""
         rnn = dataclasses.replace(self.rnn, hidden_size=hidden_size, num_mixtures=num_mixtures)
-        return dataclasses.replace(self, vae=dataclasses.replace(self.vae, latent_size=latent_size), rnn=rnn)
+        return dataclasses.replace(self, vae=dataclasses.replace(self.vae, latent_size=latent_size, width=width), rnn=rnn)
 
     def on(self, **place: str) -> Self:
         """Returns the same settings elsewhere: ``device``, ``backend``, ``address``, ``log``, in every stage that has them.

@@ -110,7 +110,7 @@ def load_model(folder: Path) -> Agent:
                 f"it is a part of another model"
             )
     sizes = sizes_from_json(config, spec, file)
-    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
+    vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
     load_vae(folder / "vae.safetensors", vae)
     load_module(folder / "rnn.safetensors", rnn)
     read_controller = _solution if config["format"] == OLD_FORMAT else _named_solution
@@ -172,7 +172,7 @@ def _so_far(run: Run) -> Agent:
         raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
     torch.manual_seed(0)
     sizes = run_sizes(spec, run.preset)
-    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
+    vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
     load_vae(weights, vae)
     memory = run.stage_path("rnn") / WEIGHTS
     none = torch.zeros(0, sizes.latent_size)

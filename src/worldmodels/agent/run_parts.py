@@ -21,7 +21,7 @@ def load_world_model(run: Run, store: LatentStore) -> WorldModel:
     """Reads V, M and the initial latents of a run whose latents are opened."""
     spec = get_task(run.task).seeing(run.preset.collect.frames)
     sizes = run_sizes(spec, run.preset)
-    vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
+    vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
     load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     load_module(run.stage_path("rnn") / WEIGHTS, rnn)

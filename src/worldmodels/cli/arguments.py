@@ -20,6 +20,7 @@ from worldmodels.config import (
     FidelityConfig,
     LogKind,
     PlayConfig,
+    ProbeConfig,
     VideoConfig,
     WatchConfig,
 )
@@ -127,6 +128,19 @@ class FidelityArgs:
     """A run's folder with a finished controller, or the folder of `worldmodels iterate` (its newest finished round)."""
     settings: FidelityConfig = FidelityConfig()  # noqa: RUF009 (frozen)
     """Over how many episodes, and in which dream."""
+    json: Path | None = None
+    """Also write the result to this file; - is standard output."""
+
+
+@dataclass(frozen=True)
+class ProbeArgs:
+    """Measure what V's mu, M's h and C's features know of the game's objects, which the game tells beside (take-cover)."""
+
+    target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
+    """A task's name (its shipped agent), a run's folder (also half-trained), the folder of `worldmodels iterate` (its newest
+    finished round) or a model's folder."""
+    settings: ProbeConfig = ProbeConfig()  # noqa: RUF009 (frozen)
+    """Over how many moments of how many episodes, and who plays."""
     json: Path | None = None
     """Also write the result to this file; - is standard output."""
 

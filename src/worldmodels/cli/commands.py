@@ -29,6 +29,7 @@ from worldmodels.cli.arguments import (
     IterateArgs,
     PlayArgs,
     PlotArgs,
+    ProbeArgs,
     PushArgs,
     ReproduceArgs,
     RunArgs,
@@ -202,6 +203,16 @@ def _fidelity(args: Sequence[str]) -> None:
 
     found = open_run(parsed.target, "the latents and the evolution that fidelity measures with")
     write_result(parsed.json, run(parsed.settings, found))
+
+
+def _probe(args: Sequence[str]) -> None:
+    parsed = parse(ProbeArgs, "probe", args)
+    parsed.settings.validate()
+    check_json(parsed.json)
+    with loading():
+        from worldmodels.experiments.probe import run
+
+    write_result(parsed.json, run(parsed.settings, parsed.target))
 
 
 def _table(args: Sequence[str]) -> None:
@@ -444,6 +455,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], None]]] = {
     "iterate": ("several rounds: collect with C, train on, evolve on", _iterate),
     "evaluate": ("score an agent on held-out seeds", _evaluate),
     "fidelity": ("measure how true a run's dream is", _fidelity),
+    "probe": ("measure what V and M know of the game's objects", _probe),
     "table": ("make one of the paper's tables", _table),
     "play": ("play in a window: you or the agent, reality or dream", _play),
     "watch": ("watch the agent in a window", _watch),
@@ -464,6 +476,7 @@ KINDS: dict[str, type] = {
     "iterate": IterateArgs,
     "evaluate": EvaluateArgs,
     "fidelity": FidelityArgs,
+    "probe": ProbeArgs,
     "table": TableArgs,
     "play": PlayArgs,
     "watch": WatchArgs,

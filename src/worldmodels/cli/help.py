@@ -97,6 +97,10 @@ TOLD = {
         ("fidelity runs/mine", "fidelity runs/mine --json fidelity.json"),
         ("--real-episodes", "--dream-episodes", "--temperature", "--device", "--json"),
     ),
+    "probe": Told(
+        ("probe take-cover", "probe runs/mine --player take-cover --json probe.json"),
+        ("--episodes", "--every-steps", "--player", "--seed", "--json"),
+    ),
     "table": Told(
         ("table temperature", "table ablation --model runs/mine --num-generations 20"),
         ("--model", "--scale", "--num-generations", "--run", "--seed"),

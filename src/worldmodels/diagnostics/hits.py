@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from worldmodels.data.latents import LatentStore
+from worldmodels.diagnostics.statistics import entropy_explained
 from worldmodels.models.world_model import WorldModel
 from worldmodels.worlds.recorded import recorded_states
 
@@ -63,10 +64,6 @@ def hits_foreseen(world_model: WorldModel, store: LatentStore, episodes: NDArray
     ends = np.cumsum(store.lengths[np.sort(episodes)])[:-1]
     window = np.ones(2 * WINDOW_STEPS + 1)
     around = np.concatenate([np.convolve(part, window)[WINDOW_STEPS:-WINDOW_STEPS] for part in np.split(chance, ends)])
-    num_hits, rate = int(hit.sum()), hit.mean()
-    hit_recall = entropy_explained = None
-    if 0 < rate < 1:
-        hit_recall = float((around[hit] >= FORESEEN).mean())
-        entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
-        entropy_explained = float(1 - np.logaddexp(0, np.where(hit, -logit, logit)).mean() / entropy)
-    return Foresight(len(hit), num_hits, float(chance.sum()), hit_recall, entropy_explained)
+    num_hits = int(hit.sum())
+    hit_recall = float((around[hit] >= FORESEEN).mean()) if 0 < num_hits < len(hit) else None
+    return Foresight(len(hit), num_hits, float(chance.sum()), hit_recall, entropy_explained(logit, hit))

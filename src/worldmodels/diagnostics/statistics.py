@@ -45,3 +45,32 @@ def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
     if len(set(a)) < 2 or len(set(b)) < 2:
         return None
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def entropy_explained(logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None:
+    """Returns the share of the entropy of yes/no questions that chances explain: 0 is knowing no more than how often each is
+    answered with yes, 1 knowing every answer; below 0 it is worse than that. None where nothing is open.
+
+    Args:
+        logits: of the chance of a yes, [R] of one question, or [R, Q].
+        truth: the answers, as large.
+    """
+    rate = truth.mean(0)
+    # x log x is 0 at 0.
+    entropy = -sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0) for p in (rate, 1 - rate))
+    if not np.sum(entropy):
+        return None
+    left = np.logaddexp(0, np.where(truth, -logits, logits)).mean(0)
+    return float(1 - np.sum(left) / np.sum(entropy))
+
+
+def auc(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float | None:
+    """Returns the chance that a true one of [R] scores more than a false one, ties counted as half; None where all are true, or
+    none."""
+    num_true = int(truth.sum())
+    if num_true in (0, len(truth)):
+        return None
+    _, where, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[where]
+    above = ranks[truth].sum() - num_true * (num_true + 1) / 2
+    return float(above / (num_true * (len(truth) - num_true)))

@@ -177,6 +177,10 @@ class Task:
     mirrored_action: tuple[float, ...] = ()
     """What a mirror makes of each action component: -1 where left and right change places, else 1; empty: the task is not the
     same in a mirror."""
+    watched_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of ``gymnasium.make`` with which the environment also answers questions about its objects, for measuring alone
+    (``worldmodels probe``): its ``answers()`` returns bool [S] for each row of questions, by name, in a mirror in reverse.
+    Empty: it cannot."""
     hit_damages: tuple[float, ...] = ()
     """What a hit may cost of a full health of 100, each as likely as the others; the environment's info then has ``damage``,
     what a step has cost. M's done head learns hits in place of terminations, the dream keeps the health. Empty: no health."""
@@ -309,6 +313,7 @@ class Task:
         found = scales[scale]
         return found.with_sizes(
             found.vae.latent_size or self.latent_size,
+            found.vae.width,
             found.rnn.hidden_size or self.hidden_size,
             found.rnn.num_mixtures or self.num_mixtures,
         )

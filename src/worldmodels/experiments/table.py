@@ -219,7 +219,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed:
     world_model = _with_untrained_memory(agent.world_model, seed) if row.untrained else agent.world_model
     spec = world_model.spec
     sizes = world_model.sizes
-    preset = spec.preset(scale, recipe).with_sizes(sizes.latent_size, sizes.hidden_size, sizes.num_mixtures)
+    preset = spec.preset(scale, recipe).with_sizes(sizes.latent_size, sizes.width, sizes.hidden_size, sizes.num_mixtures)
     preset = dataclasses.replace(preset, controller=row.config)
     run = Run.open_or_create(path, spec.name, scale, seed, preset, recipe=recipe)
     run.refuse_other_settings("controller", row.config)

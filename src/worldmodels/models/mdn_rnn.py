@@ -68,7 +68,7 @@ class Sequences(NamedTuple):
 
 @dataclass(frozen=True)
 class RNNSizes:
-    """What decides the shapes of M's weights."""
+    """What decides the shapes of M's weights, and of V's."""
 
     latent_size: int
     action_size: int
@@ -83,6 +83,8 @@ class RNNSizes:
     reward_head: bool = False
     layer_norm: bool = False
     """The gates and the cell state are normalised."""
+    width: int = 1
+    """V's channels, as a multiple of the paper's."""
 
     @property
     def input_size(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.base.errors import BadFileError, UserError
-from worldmodels.config import LARGEST_HIDDEN, LARGEST_LATENT, MOST_MIXTURES, ControllerInputs, Preset
+from worldmodels.config import LARGEST_HIDDEN, LARGEST_LATENT, MOST_MIXTURES, WIDEST, ControllerInputs, Preset
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import RNNSizes
@@ -56,6 +56,7 @@ def run_sizes(task: Task, preset: Preset) -> RNNSizes:
         hits=hits,
         drawn=hits if rnn.dream_end == "own" else DREAM_ENDS[rnn.dream_end],
         layer_norm=rnn.layer_norm,
+        width=vae.width,
     )
 
 
@@ -69,6 +70,8 @@ def sizes_to_json(sizes: RNNSizes) -> dict[str, Any]:
         "heads": {name: getattr(sizes, field) for name, field in HEADS.items()},
         "dream_end": "drawn" if sizes.drawn else "compared",
         "layer_norm": sizes.layer_norm,
+        # Where it is not named, as in older models, it is the paper's.
+        **({"width": sizes.width} if sizes.width != 1 else {}),
     }
 
 
@@ -82,8 +85,10 @@ def sizes_from_json(config: dict[str, Any], task: Task, file: Path) -> RNNSizes:
     """
     own = sizes_to_json(own_sizes(task))
     found = {**own, "latent_size": None, "hidden_size": None} | {name: config[name] for name in own if name in config}
+    found["width"] = config.get("width", 1)
     dream_end = found.pop("dream_end")
-    for name, largest in (("latent_size", LARGEST_LATENT), ("hidden_size", LARGEST_HIDDEN), ("num_mixtures", MOST_MIXTURES)):
+    largest_of = {"latent_size": LARGEST_LATENT, "width": WIDEST, "hidden_size": LARGEST_HIDDEN, "num_mixtures": MOST_MIXTURES}
+    for name, largest in largest_of.items():
         if type(found[name]) is not int or not 1 <= found[name] <= largest:
             raise BadFileError(f"{file}: '{name}' is {found[name]!r}; expected a whole number from 1 to {largest:,}")
     heads = found.pop("heads")

@@ -40,17 +40,18 @@ class VAE(nn.Module):
 
     Args:
         latent_size: Z.
+        width: W, a multiple of the paper's channels in every layer.
     """
 
-    def __init__(self, latent_size: int) -> None:
+    def __init__(self, latent_size: int, width: int = 1) -> None:
         super().__init__()
         self.latent_size = latent_size
-        sizes = [3, 32, 64, 128, 256]
+        sizes = [3, 32 * width, 64 * width, 128 * width, 256 * width]
         self.encoder = nn.ModuleList(nn.Conv2d(i, o, 4, stride=2) for i, o in pairwise(sizes))
-        self.mu = nn.Linear(1024, latent_size)
-        self.logvar = nn.Linear(1024, latent_size)
-        self.expand = nn.Linear(latent_size, 1024)
-        layers = ((1024, 128, 5), (128, 64, 5), (64, 32, 6), (32, 3, 6))
+        self.mu = nn.Linear(1024 * width, latent_size)
+        self.logvar = nn.Linear(1024 * width, latent_size)
+        self.expand = nn.Linear(latent_size, 1024 * width)
+        layers = ((1024 * width, 128 * width, 5), (128 * width, 64 * width, 5), (64 * width, 32 * width, 6), (32 * width, 3, 6))
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(i, o, kernel, stride=2) for i, o, kernel in layers)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -63,19 +64,24 @@ class VAE(nn.Module):
         for layer in self.encoder:
             assert isinstance(layer, nn.Conv2d)
             x = relu(convolve_small(x, layer) if x.shape[2] <= product_size else layer(x))
-        x = x.permute(0, 2, 3, 1).flatten(1)  # [B, 1024] in TensorFlow's order: rows, columns, channels
+        x = x.permute(0, 2, 3, 1).flatten(1)  # [B, 1024 W] in TensorFlow's order: rows, columns, channels
         return self.mu(x), self.logvar(x)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """Returns the frames before the sigmoid, of latents [B, Z], in blocks of 2×2 pixels: [B, 32, 32, 12] (`to_blocks`)."""
         first, *others, last = (layer for layer in self.decoder if isinstance(layer, nn.ConvTranspose2d))
-        x = relu(deconvolve_point(self.expand(z), first))  # [B, 128, 5, 5]
+        x = relu(deconvolve_point(self.expand(z), first))  # [B, 128 W, 5, 5]
         for layer in others:
             x = relu(add_bias(F.conv_transpose2d(x, layer.weight, stride=2), layer))
         return deconvolve_to_blocks(x, last)
 
     def loss(
-        self, frames: Tensor, noise: Tensor, kl_tolerance: float, quartic_weight: float = 0.0
+        self,
+        frames: Tensor,
+        noise: Tensor,
+        kl_tolerance: float,
+        quartic_weight: float = 0.0,
+        pixel_weights: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The original's loss: squared error summed over pixels + max(KL, tolerance · Z), averaged over the batch.
 
@@ -84,6 +90,7 @@ class VAE(nn.Module):
             noise: standard normal [B, Z], for the reparametrisation.
             kl_tolerance: nats per latent below which the KL is not pushed.
             quartic_weight: of the pixels' errors to the fourth, which are added to their squares (not the original's).
+            pixel_weights: how much each number of each frame weighs, floating [B, 64, 64, 3]; None: 1, the original's.
 
         Returns:
             The loss and its parts: ``recon_loss`` (the squared error alone), ``kl_loss`` (as measured, without the tolerance).
@@ -95,7 +102,8 @@ class VAE(nn.Module):
             z = mu + torch.exp(0.5 * logvar) * noise
             logits = self.decode_logits(z)
         error: Tensor
-        error, squared = PictureError.apply(logits, to_blocks(frames), quartic_weight)  # type: ignore[no-untyped-call]
+        weights = None if pixel_weights is None else to_blocks(pixel_weights)
+        error, squared = PictureError.apply(logits, to_blocks(frames), quartic_weight, weights)  # type: ignore[no-untyped-call]
         kl = kl_to_standard_normal(mu, logvar)  # [B]
         loss = (error + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
         return loss, {"recon_loss": squared.mean(), "kl_loss": kl.mean().detach()}

@@ -17,20 +17,24 @@ ERROR_FRAMES = 16
 
 
 class PictureError(torch.autograd.Function):
-    """Squared error d² summed over a frame's pixels, or d² + w d⁴ with a weight w; the gradient is written down, not traced.
+    """Squared error d² summed over a frame's pixels, or p (d² + w d⁴) with a weight w, and p of each pixel; the gradient is
+    written down, not traced.
 
-    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large; w → the error, float32
-    [B], and the squared error alone, which has no gradient.
+    Forward: logits [B, 32, 32, 12] of any floating type, before the sigmoid; frames uint8, as large; w; p, floating, as large,
+    or None, which is 1 everywhere → the error, float32 [B], and the squared error alone, which has no gradient.
 
-    Made a few frames at a time, the gradient (2 d + 4 w d³) y (1 - y) with them, d = y - x, so that nothing of the size of the
-    batch is kept in float32.
+    Made a few frames at a time, the gradient p (2 d + 4 w d³) y (1 - y) with them, d = y - x, so that nothing else of the size
+    of the batch is kept in float32.
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, frames: Tensor, quartic_weight: float) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, logits: Tensor, frames: Tensor, quartic_weight: float, pixel_weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         squared_error = torch.empty(len(logits), device=logits.device)
         quartic_error = torch.zeros_like(squared_error)
+        error = squared_error if pixel_weights is None else torch.empty_like(squared_error)
         # A GPU has no use for small pieces.
         step = ERROR_FRAMES if logits.device.type == "cpu" else len(logits)
         for start in range(0, len(logits), step):
@@ -39,21 +43,24 @@ class PictureError(torch.autograd.Function):
             difference = picture - frames[part].float() / 255
             squared = difference.square()
             squared_error[part] = squared.sum((1, 2, 3))
-            if quartic_weight:
+            if pixel_weights is not None:
+                error[part] = (squared + quartic_weight * squared.square()).mul_(pixel_weights[part]).sum((1, 2, 3))
+            elif quartic_weight:
                 quartic_error[part] = squared.square().sum((1, 2, 3))
             if gradient is not None:
                 steepness = squared.mul_(4 * quartic_weight).add_(2) if quartic_weight else 2
                 # y (1 - y) = y - y²
-                gradient[part] = torch.addcmul(picture, picture, picture, value=-1).mul_(difference).mul_(steepness)
+                slope = torch.addcmul(picture, picture, picture, value=-1).mul_(difference).mul_(steepness)
+                gradient[part] = slope if pixel_weights is None else slope.mul_(pixel_weights[part])
         if gradient is not None:
             ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(squared_error)
-        return squared_error + quartic_weight * quartic_error, squared_error
+        return error + quartic_weight * quartic_error, squared_error
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0].to(gradient.dtype)[:, None, None, None], None, None
+        return gradient * grad_outputs[0].to(gradient.dtype)[:, None, None, None], None, None, None
 
 
 def relu(x: Tensor) -> Tensor:

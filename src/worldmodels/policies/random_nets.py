@@ -46,7 +46,7 @@ class RandomNets:
 
         # No head, and no mixtures to draw from: only M's state is looked at.
         sizes = replace(own_sizes(spec), num_mixtures=1, done_head=False, hits=False, reward_head=False)
-        self._vae = VAE(sizes.latent_size)
+        self._vae = VAE(sizes.latent_size, sizes.width)
         fill(self._vae.encoder, self._vae.mu, self._vae.logvar)
         rnn = MDNRNN(sizes)
         fill(rnn)

@@ -110,7 +110,7 @@ class Run:
         earlier = None if previous is None else cls.open(previous)
         if earlier is not None:
             vae, rnn = earlier.preset.vae, earlier.preset.rnn
-            preset = preset.with_sizes(vae.latent_size, rnn.hidden_size, rnn.num_mixtures)
+            preset = preset.with_sizes(vae.latent_size, vae.width, rnn.hidden_size, rnn.num_mixtures)
             collect = dataclasses.replace(preset.collect, frames=earlier.preset.collect.frames)
             preset = dataclasses.replace(preset, collect=collect)
         run = cls(path, task, scale, seed, preset, earlier, unsaved=preset, recipe=recipe)

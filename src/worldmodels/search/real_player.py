@@ -103,7 +103,7 @@ def prepare_worker(
     spec = get_task(task).seeing(frames).varied(variant)
     world_model = None
     if weights is not None and sizes is not None:
-        vae, rnn = VAE(sizes.latent_size), MDNRNN(sizes)
+        vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
         load_module(weights / layout.VAE, vae)
         load_module(weights / layout.RNN, rnn)
         # Only dreams begin somewhere.

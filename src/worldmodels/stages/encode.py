@@ -60,7 +60,8 @@ def run(config: EncodeConfig, run: Run) -> None:
         return
     store = open_episodes(run)
     folder = run.stage_path("encode")
-    vae = VAE(run_sizes(spec, run.preset).latent_size)
+    sizes = run_sizes(spec, run.preset)
+    vae = VAE(sizes.latent_size, sizes.width)
     load_vae(run.stage_path("vae") / WEIGHTS, vae)
     run.require_part("vae", "vae", run.stage_path("vae") / WEIGHTS)
     vae.to(device).eval()

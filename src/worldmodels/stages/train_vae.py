@@ -28,7 +28,7 @@ def run(config: VAEConfig, run: Run) -> None:
     folder = run.stage_path("vae")
     torch.manual_seed(run.derive_seed("vae/weights"))
     sizes = run_sizes(get_task(run.task), dataclasses.replace(run.preset, vae=config))
-    model = VAE(sizes.latent_size).to(device)
+    model = VAE(sizes.latent_size, sizes.width).to(device)
     begin_from_previous(run, "vae", model, sizes)
     store = open_episodes(run)
     split = split_run(run, len(store.lengths), config.held_out_fraction)

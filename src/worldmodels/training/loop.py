@@ -75,7 +75,7 @@ def learning_rate(config: GradientConfig, step: int) -> float:
 
 
 #: The sizes that a stage's weights depend on.
-SIZES = {"vae": ("latent_size",), "rnn": ("latent_size", "hidden_size", "num_mixtures", "layer_norm", "hits", "drawn")}
+SIZES = {"vae": ("latent_size", "width"), "rnn": ("latent_size", "hidden_size", "num_mixtures", "layer_norm", "hits", "drawn")}
 #: The flags of those that are true or false.
 FLAGS = {
     "layer_norm": {False: "--no-layer-norm", True: "--layer-norm"},

@@ -14,11 +14,14 @@ from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.sampling import FrameSampler, Split, held_out_frames
 from worldmodels.models.vae import VAE
 from worldmodels.runtime.slices import Slice, cut, each_alone, measured
+from worldmodels.training.rare_pixels import RarePixels
 
 #: Held-out frames that a validation looks at, at most.
 VALIDATION_FRAMES = 512
 #: Frames of it that are looked at together.
 VALIDATION_BATCH = 128
+#: Frames of the training data that say what usually stands in a pixel's place, at most.
+USUAL_FRAMES = 512
 #: Frames of it that TensorBoard shows.
 SHEET_FRAMES = 10
 #: V has collapsed when its reconstructions vary by less than this share of what the frames do, and when the KL exceeds the
@@ -37,6 +40,10 @@ class VAETrainee:
         self._sampler = FrameSampler(store, training, config.batch_size, seed)
         num_frames = min(VALIDATION_FRAMES, int(store.lengths[held_out].sum()))
         self._held_out = torch.from_numpy(held_out_frames(store, held_out, num_frames, seed))
+        self._rare = None
+        if config.rare_weight:
+            num_frames = min(USUAL_FRAMES, int(store.lengths[training].sum()))
+            self._rare = RarePixels(torch.from_numpy(held_out_frames(store, training, num_frames, seed)))
 
     def slices(self, step: int, generator: torch.Generator) -> list[Slice]:
         """The slices of a step's batch."""
@@ -51,7 +58,8 @@ class VAETrainee:
 
             def of(vae: VAE) -> tuple[Tensor, dict[str, Tensor]]:
                 seen = frames[rows].to(device), noise[rows].to(device)
-                loss, parts = vae.loss(*seen, config.kl_tolerance, config.quartic_weight)
+                weights = None if self._rare is None else self._rare.weights(frames[rows], config.rare_weight).to(device)
+                loss, parts = vae.loss(*seen, config.kl_tolerance, config.quartic_weight, weights)
                 return loss * share, {name: value * share for name, value in parts.items()}
 
             return of

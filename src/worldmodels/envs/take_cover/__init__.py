@@ -50,6 +50,7 @@ register(
         controller_bias=False,
         mirrored_action=(-1.0,),
         env_threads=2,
+        watched_kwargs={"watched": True},
         restart_input=True,
         hit_damages=HIT_DAMAGES,
         dream_reward=1.0,

@@ -11,11 +11,12 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
 from worldmodels.base.errors import UserError
-from worldmodels.base.types import FULL_HEALTH, Floats, Frame
+from worldmodels.base.types import FULL_HEALTH, Floats, Frame, Mask
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.doom.game import DoomEnv
 from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
 from worldmodels.envs.original_frames import original_frame
+from worldmodels.envs.take_cover.fireballs import Fireballs
 from worldmodels.envs.take_cover.variants import EDITS, TEXT, check_variant, paint_text
 
 MAX_EPISODE_STEPS = 2100
@@ -60,6 +61,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
     - ``skill``: Doom's difficulty from 1 to 5; 4 is the scenario's own and the paper's.
     - ``original_frames``: the original's contrast, resizing and wrapping arithmetic, which its weights need.
     - ``variant``: another look (`variants`): ``"walls"``, ``"floor"`` or ``"text"``; empty: the plain one. The game stays.
+    - ``watched``: the game also says where its fireballs are (`answers`), for measuring alone; nothing else changes.
 
     ### Version History
     - v1: ViZDoom 1.3's own interface, one tic per step, skill 4. (v0 was the original's, on ViZDoom 1.1 through ppaquette's
@@ -77,12 +79,13 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         render_mode: str | None = None,
         original_frames: bool = False,
         variant: str = "",
+        watched: bool = False,
     ) -> None:
         check_variant(variant)
         DoomEnv.__init__(self, resolution, skill, render_mode)
         if not 0.1 <= crop <= 1:
             raise UserError(f"crop is {crop}; it must lie between 0.1 and 1")
-        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames, variant)
+        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames, variant, watched)
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self._resize = original_frame if original_frames else area_resize
@@ -90,6 +93,8 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         self._num_steps = 0
         self._health = FULL_HEALTH
         self._variant = variant
+        self._fireballs = Fireballs() if watched else None
+        self._last_push = 0.0
 
     def _edit(self) -> tuple[str, str, str] | None:
         return EDITS.get(self._variant)
@@ -99,14 +104,20 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
 
     def _configure(self, game: vizdoom.DoomGame) -> None:
         game.set_episode_timeout(0)
+        game.set_objects_info_enabled(self._fireballs is not None)
 
     def _observe(self) -> Frame:
+        if self._fireballs is not None and self._running is not None:
+            state = self._running.game.get_state()
+            self._fireballs.update(state.objects if state is not None else ())
         return self._resize(self._latest_screen()[: self._rows], FRAME_SIZE)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
         """Starts an episode; the same seed and actions give the same frames."""
         self._begin(seed)
-        self._num_steps, self._health = 0, FULL_HEALTH
+        self._num_steps, self._health, self._last_push = 0, FULL_HEALTH, 0.0
+        if self._fireballs is not None:
+            self._fireballs = Fireballs()
         return self._observe(), {"health": FULL_HEALTH, "damage": 0.0}
 
     def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
@@ -122,8 +133,21 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         if any(self._ended):
             gym.logger.warn(AFTER_THE_END)
             return self._observe(), 0.0, *self._ended, {"health": self._health, "damage": 0.0}
-        reward, terminated, health = self._play([push < -THRESHOLD, push > THRESHOLD], 1)
+        left, right = push < -THRESHOLD, push > THRESHOLD
+        reward, terminated, health = self._play([left, right], 1)
+        self._last_push = float(left) - float(right)
         self._num_steps += 1
         self._ended = terminated, not terminated and self._num_steps >= MAX_EPISODE_STEPS
         damage, self._health = self._health - health, health
         return self._observe(), reward, *self._ended, {"health": health, "damage": damage}
+
+    def answers(self) -> dict[str, Mask]:
+        """Returns what the game knows of its fireballs now: the answers to yes/no questions, bool, by their rows' names (see
+        `Fireballs.answers`).
+
+        Raises:
+            ValueError: the environment is not ``watched``.
+        """
+        if self._fireballs is None:
+            raise ValueError("the game says where its fireballs are with watched=True alone")
+        return self._fireballs.answers(self._last_push)
