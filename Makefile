@@ -56,8 +56,10 @@ demo: install page
 	$(BIN)/worldmodels export web car-racing take-cover --out site
 	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory site 8000)
 
-# The documentation in build/docs/, with the page of `make demo` in it where site/ has it; a broken link ends it. SERVE=0 only builds it.
+# The documentation in build/docs/; a broken link ends it. The page of `make demo` is in it, made first where site/ has none and Node is
+# here. SERVE=0 only builds it.
 docs: install-dev
+	$(if $(wildcard site/index.html),,$(if $(shell command -v npm),$(MAKE) demo SERVE=0))
 	$(BIN)/mkdocs build
 	$(if $(filter 0,$(SERVE)),,$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000)
 

@@ -51,6 +51,13 @@ def test_what_pages_link_to_in_the_repository_is_on_the_site(site):
     assert 'href="table.png"' in listed
 
 
+def test_links_and_pictures_are_markdown():
+    """A strict build does not look at those that are HTML."""
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = re.sub(r"```.*?```|`[^`]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
+        assert not re.search(r"<[^>]*\s(href|src)=", text), page
+
+
 BROKEN = {
     "[a](nowhere.md)": "nowhere.md",
     "[b](#nothing)": "'#nothing'",

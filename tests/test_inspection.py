@@ -212,3 +212,19 @@ def test_something_else_is_refused(tmp_path, name, capsys):
     (tmp_path / "notes.txt").write_text("hello")
     assert main(["inspect", str(tmp_path / name)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_strangers_words_are_not_obeyed_by_the_terminal(toy_copy, capsys):
+    config = json.loads((toy_copy / "config.json").read_text())
+    config["versions"]["torch"] = "2\x1b[31m\nhealth: nothing wrong found"
+    (toy_copy / "config.json").write_text(json.dumps(config))
+    assert main(["inspect", str(toy_copy)]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "2\\x1b[31m\\nhealth" in out
+
+
+def test_a_folder_of_runs_names_one_of_them(toy_copy, capsys):
+    for command in (["inspect"], ["plot"], ["clean", "--yes"]):
+        assert main([*command, str(toy_copy.parent)]) == 2
+        assert f"did you mean '{toy_copy}', which lies in it?" in capsys.readouterr().err

@@ -117,7 +117,7 @@ def test_a_page_offers_what_works(toy_copy, tmp_path, monkeypatch):
 def test_nothing_to_draw_yet(tmp_path, toy_run, capsys):
     (tmp_path / "config.json").write_bytes((toy_run / "config.json").read_bytes())
     assert main(["plot", str(tmp_path)]) == 2
-    assert "nothing to draw yet" in capsys.readouterr().err
+    assert "nothing to draw yet; 'worldmodels collect --run " in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from worldmodels.agent.files import PARTS
 from worldmodels.agent.load import load_model
 from worldmodels.base import files
-from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
+from worldmodels.base.errors import BadFileError, UserError, WorldModelsError, on_one_line
 from worldmodels.base.logs import each_row, rows_so_far
 from worldmodels.base.tensors import fault_of, load_metadata, load_tensors, type_name
 from worldmodels.data.episodes import EpisodeStore, Shard
@@ -37,7 +37,7 @@ from worldmodels.runs.layout import (
     WEIGHTS,
 )
 from worldmodels.runs.lock import RunLock
-from worldmodels.runs.run import STAGES, VERBS, Run, read_done
+from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run, read_done
 from worldmodels.runs.scores import NAMES, read_score, search_logs
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.runtime.progress import format_seconds
@@ -79,7 +79,8 @@ def _kind_of(path: Path) -> tuple[str, Callable[[Path], Facts]]:
     for found, kind, look in known:
         if found:
             return kind, look
-    raise UserError(f"{path}: neither a run, a stage's folder, a shard, latents, a model, a .safetensors, .json or .jsonl file")
+    what = "neither a run, a stage's folder, a shard, latents, a model, a .safetensors, .json or .jsonl file"
+    raise UserError(f"{path}: {what}{nearest_run(path) if path.is_dir() else ''}")
 
 
 def _size(path: Path) -> int:
@@ -327,20 +328,24 @@ def _result(path: Path) -> Facts:
 
 
 def _print(facts: Facts) -> None:
-    """Prints facts, a line each, tables below their names; a line says whether all is well."""
+    """Prints facts, a line each, tables below their names; a line says whether all is well. What a stranger's file says is
+    printed as it stands, and not obeyed by the terminal."""
+
+    def say(line: str) -> None:
+        print(on_one_line(line))
 
     def show(values: Facts, indent: int) -> None:
         for key, value in values.items():
             if isinstance(value, dict) and value:
-                print(f"{' ' * indent}{key}:")
+                say(f"{' ' * indent}{key}:")
                 show(value, indent + 2)
             elif isinstance(value, list) and len(value) > 12:
-                print(f"{' ' * indent}{key}: {', '.join(map(str, value[:12]))}, … ({len(value)})")
+                say(f"{' ' * indent}{key}: {', '.join(map(str, value[:12]))}, … ({len(value)})")
             else:
                 text = f"{value:,}" if isinstance(value, int) and key == "bytes" else str(value)
-                print(f"{' ' * indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else text}")
+                say(f"{' ' * indent}{key}: {', '.join(map(str, value)) if isinstance(value, list) else text}")
 
     show({key: value for key, value in facts.items() if key != "health"}, 0)
     for fault in facts["health"]:
-        print(f"FAULT {fault}")
+        say(f"FAULT {fault}")
     print("health: " + (f"{len(facts['health'])} faults" if facts["health"] else "nothing wrong found"))

@@ -85,7 +85,8 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
         drawn = {name: figure for name, figure in figures(run, so_far) if figure is not None}
         shown = shown_run(run, so_far)
     if not drawn:
-        raise UserError(f"{path}: nothing to draw yet; 'worldmodels train-vae --run {path}' makes the first curve")
+        verb = "collect" if Run.open(path).done("collect") is None else "train-vae"
+        raise UserError(f"{path}: nothing to draw yet; 'worldmodels {verb} --run {path}' comes next")
     summary = draw_summary(shown) if shown is not None else None
     if summary is not None:
         drawn[SUMMARY] = summary

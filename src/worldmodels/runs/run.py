@@ -47,8 +47,10 @@ VERBS = {
 
 
 def nearest_run(path: Path) -> str:
-    """Returns ``"; did you mean 'runs/x'?"`` for the run, beside a path or in ``runs``, whose name is most like the path's, or
-    nothing where none is like it."""
+    """Returns ``"; did you mean 'runs/x'?"`` for the first run in a folder, or else for the run, beside a path or in ``runs``,
+    whose name is most like the path's, or nothing where none is like it."""
+    if inside := sorted(found.parent for found in path.glob("*/config.json")):
+        return f"; did you mean '{inside[0]}', which lies in it?"
     near = [found.parent for folder in (Path("runs"), path.parent) for found in folder.glob("*/config.json")]
     known = {run.name: run for run in near}
     match = difflib.get_close_matches(path.name, known, n=1)
