@@ -6,6 +6,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from test_interrupt import take_terminal
@@ -75,8 +76,12 @@ def test_it_asks(toy_copy, answer, gone):
         said = b""
         while b"[y/N]" not in said:
             said += os.read(process.stdout.fileno(), 1000)
+        time.sleep(0.5)  # a signal between the question and the reading of its answer is seen after the answer alone
         os.write(ours, answer.encode())
-        said = (said + process.communicate(timeout=60)[0]).decode()
+        try:
+            said = (said + process.communicate(timeout=60)[0]).decode()
+        finally:
+            process.kill()
     os.close(ours)
     os.close(theirs)
     assert "take it out? [y/N]" in said

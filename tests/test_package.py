@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 from conftest import of_a_release
-from test_viewer_display import display, needs_display, press_key, screen_of, wait_for
+from test_viewer_display import display, needs_display, press_key, screen_of, server, wait_for
 
 import worldmodels
 
 ROOT = Path(__file__).parent.parent
 STATIC = ROOT / "src" / "worldmodels" / "web" / "static"
 pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="an installed package has no sources")
-__all__ = ["display"]
+__all__ = ["display", "server"]
 
 
 @pytest.fixture(scope="module")

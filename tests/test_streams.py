@@ -28,7 +28,7 @@ def test_results_are_kept_whatever_the_encoding(toy_run, tmp_path, encoding):
     words = ["inspect", os.fsencode(tmp_path) + b"/\xff"]
     broken = subprocess.run([sys.executable, "-m", "worldmodels", *words], capture_output=True, check=False, env=env)
     assert broken.returncode == 2
-    assert b"/\xff: no such folder" in broken.stderr
+    assert rb"/\xff: no such folder" in broken.stderr
 
 
 def test_a_whole_experiment_on_a_terminal_without_unicode(tmp_path):

@@ -32,8 +32,13 @@ class EnvironmentFailure(WorldModelsError):
 
 def on_one_line(text: str) -> str:
     """Returns a text whose line breaks, and whatever else a terminal would obey or not show, are written out (``\\n``,
-    ``\\x1b``): it may quote a stranger's file or an argument."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    ``\\x1b``): it may quote a stranger's file or an argument. So are bytes of a file's name that are no text (``\\xff``)."""
+    return "".join(c if c.isprintable() else _written_out(c) for c in text)
+
+
+def _written_out(character: str) -> str:
+    byte = ord(character) - 0xDC00  # as Python keeps bytes that are no text
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else character.encode("unicode_escape").decode("ascii")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -34,7 +34,7 @@ from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.progress import Progress
 from worldmodels.worlds.rollout import Policy
 
-#: Every so-manieth episode is held out.
+#: One episode in so many is held out.
 HOLD_OUT_EVERY = 5
 #: Frames that V encodes together, and moments that a probe answers together.
 TOGETHER = 256
