@@ -19,6 +19,7 @@ from worldmodels.plots import style
 from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.fidelity import draw as draw_fidelity
 from worldmodels.plots.figures import save
+from worldmodels.plots.table import draw_robustness
 from worldmodels.runs.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -135,6 +136,8 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     ),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),
+    "car-racing/robustness/table.png": partial(save_result, "car-racing/robustness/table.json", draw_robustness),
+    "take-cover/robustness/table.png": partial(save_result, "take-cover/robustness/table.json", draw_robustness),
 }
 for task in COLOURS:
     PICTURES[f"{task}/shipped/scores.png"] = partial(save_shipped, task)

@@ -24,6 +24,7 @@ PAGES = (
     ROOT / "docs/cluster.md",
     ROOT / "docs/paper_tables.md",
     ROOT / "docs/games.md",
+    ROOT / "docs/ideas.md",
     ROOT / "docs/install.md",
     ROOT / "docs/zoo.md",
     ROOT / "docs/probe.md",
@@ -280,6 +281,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover zoo": lambda: zoo_table("take-cover"),
     "CarRacing zoo": lambda: zoo_table("car-racing"),
     "PPO in the dream": sb3_table,
+    "CarRacing robustness": lambda: paper_table("car-racing/robustness"),
+    "TakeCover robustness": lambda: paper_table("take-cover/robustness"),
     "TakeCover probe": probe_table,
 }
 BLOCKS |= speed_tables.BLOCKS
