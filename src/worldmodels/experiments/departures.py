@@ -14,10 +14,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.base.logs import read_jsonl
 from worldmodels.base.versions import versions
@@ -25,8 +25,8 @@ from worldmodels.config import BEST_RECIPE, Backend, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Departure, Task, get_task
 from worldmodels.plots.table import draw_bars
-from worldmodels.runs.layout import CONFIG, METRICS, TABLE, TABLE_PICTURE, TABLE_TEXT
-from worldmodels.runs.made_once import make_once
+from worldmodels.runs.layout import CONFIG, METRICS
+from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.shared import share_stages
 from worldmodels.runs.timings import stage_seconds
@@ -123,9 +123,8 @@ def make_departures(
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
-    make_once(path / TABLE, result, lambda table: files.write_json(table, result))
-    make_once(path / TABLE_TEXT, result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
-    make_once(path / TABLE_PICTURE, result, lambda picture: draw_bars(result, picture, "from the original's recipe to ours"))
+    draw = partial(draw_bars, result, title="from the original's recipe to ours")
+    write_table(path, result, to_markdown(result), draw)
     return result
 
 

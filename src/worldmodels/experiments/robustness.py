@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from worldmodels.agent.agent import Agent
-from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.base.versions import versions
 from worldmodels.config import Backend, PlaceConfig
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import PublishedScore
 from worldmodels.plots.table import draw_robustness
-from worldmodels.runs.layout import TABLE, TABLE_PICTURE, TABLE_TEXT
-from worldmodels.runs.made_once import make_once
+from worldmodels.runs.made_once import write_table
 from worldmodels.stages.evaluate import evaluate_once
 
 ROBUSTNESS = "robustness"
@@ -81,9 +80,7 @@ def make_robustness(
         "versions": versions(),
         "rows": rows,
     }
-    make_once(path / TABLE, table, lambda file: files.write_json(file, table))
-    make_once(path / TABLE_TEXT, table, lambda file: files.write_bytes(file, to_markdown(table).encode()))
-    make_once(path / TABLE_PICTURE, table, lambda picture: draw_robustness(table, picture))
+    write_table(path, table, to_markdown(table), partial(draw_robustness, table))
     return table
 
 

@@ -20,7 +20,6 @@ from typing import Any
 import torch
 
 from worldmodels.agent.agent import Agent
-from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
@@ -31,8 +30,7 @@ from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.world_model import WorldModel
 from worldmodels.plots.table import draw_bars, draw_temperatures
-from worldmodels.runs.layout import TABLE, TABLE_PICTURE, TABLE_TEXT
-from worldmodels.runs.made_once import make_once
+from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import Run
 from worldmodels.runs.timings import note_time, stage_seconds
 from worldmodels.runtime.memory import keep_freed_memory
@@ -208,9 +206,7 @@ def make_table(
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
-    make_once(path / TABLE, result, lambda table: files.write_json(table, result))
-    make_once(path / TABLE_TEXT, result, lambda table: files.write_bytes(table, to_markdown(result).encode()))
-    make_once(path / TABLE_PICTURE, result, lambda picture: DRAW[name](result, picture))
+    write_table(path, result, to_markdown(result), partial(DRAW[name], result))
     return result
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError
+from worldmodels.runs.layout import TABLE, TABLE_PICTURE, TABLE_TEXT
 
 RECORD = "made.json"
 
@@ -26,6 +27,13 @@ def make_once(path: Path, inputs: Mapping[str, Any], make: Callable[[Path], obje
         return
     make(path)
     files.write_json(record, {**made, path.name: {"inputs": asked, "sha256": files.sha256_of(path)}})
+
+
+def write_table(folder: Path, table: Mapping[str, Any], text: str, draw: Callable[[Path], object]) -> None:
+    """Writes what `worldmodels table` leaves, each file once: the table as JSON, as text, and as ``draw(path)`` draws it."""
+    make_once(folder / TABLE, table, lambda path: files.write_json(path, table))
+    make_once(folder / TABLE_TEXT, table, lambda path: files.write_bytes(path, text.encode()))
+    make_once(folder / TABLE_PICTURE, table, draw)
 
 
 def read_table(path: Path) -> dict[str, Any]:
