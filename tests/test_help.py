@@ -15,6 +15,9 @@ from worldmodels.cli import main
 from worldmodels.cli.commands import COMMANDS, EXPORTS, KINDS
 from worldmodels.cli.help import COMMON, TOLD, WIDTH
 from worldmodels.envs import plugins
+from worldmodels.experiments.departures import DEPARTURES
+from worldmodels.experiments.robustness import ROBUSTNESS
+from worldmodels.experiments.table import TABLES
 
 HELPED = [verb for verb in COMMANDS if verb != "export"] + [f"export {kind}" for kind in EXPORTS]
 #: What tyro calls a value, and a default that is none.
@@ -248,3 +251,9 @@ def test_quiet_and_verbose(toy_copy, capsys):
     assert "Traceback" in capsys.readouterr().err
     assert main(["evaluate", "nowhere"]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_every_table_is_completed(capsys):
+    assert main(["completion", "bash"]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith('"table") found=')]
+    assert set(line.split('"')[3].split()) == {*TABLES, DEPARTURES, ROBUSTNESS}

@@ -88,7 +88,6 @@ def failures(what: str, writes: bool = False) -> Iterator[None]:
     hub = library()
     errors = hub.errors
     http_error = errors.HfHubHTTPError.__bases__[0]  # of whichever HTTP client the library uses
-    again = "try again"
     try:
         with _silent():
             yield
@@ -109,12 +108,12 @@ def failures(what: str, writes: bool = False) -> Iterator[None]:
         if isinstance(cause, errors.HfHubHTTPError):
             raise _answered(what, cause, writes) from error
         why = f"the Hub does not answer, and it is not in the cache here, or not whole ({_first_line(cause)})"
-        raise EnvironmentFailure(f"{what}: {why}; {again}") from error
+        raise EnvironmentFailure(f"{what}: {why}; try again") from error
     except errors.HfHubHTTPError as error:
         raise _answered(what, error, writes) from error
     except http_error as error:
         where = hub.constants.ENDPOINT
-        raise EnvironmentFailure(f"{what}: the Hub at {where} does not answer ({_first_line(error)}); {again}") from error
+        raise EnvironmentFailure(f"{what}: the Hub at {where} does not answer ({_first_line(error)}); try again") from error
     except UnicodeEncodeError as error:
         raise EnvironmentFailure(f"{what}: the token has a letter that no token has; {LOGIN}") from error
     except OSError as error:
@@ -122,12 +121,12 @@ def failures(what: str, writes: bool = False) -> Iterator[None]:
         raise EnvironmentFailure(
             f"{what}: {where} cannot be written ({error.strerror or error}); HF_HOME names another folder"
         ) from error
-    except (WorldModelsError, KeyboardInterrupt):
+    except WorldModelsError:
         raise
     except Exception as error:  # a page of a hotel's network, an answer that lacks what each has
         where = hub.constants.ENDPOINT
         raise EnvironmentFailure(
-            f"{what}: {where} does not answer as the Hub does ({type(error).__name__}: {_first_line(error)}); {again}"
+            f"{what}: {where} does not answer as the Hub does ({type(error).__name__}: {_first_line(error)}); try again"
         ) from error
 
 

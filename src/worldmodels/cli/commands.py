@@ -230,20 +230,21 @@ def _table(args: Sequence[str]) -> None:
     unread = {DEPARTURES: (*search, "fast"), ROBUSTNESS: ("scale", *search)}.get(parsed.name, ())
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
-    spec = task_of(parsed.model)
+    agent = None if parsed.name == DEPARTURES else load(parsed.model)
+    spec = task_of(parsed.model) if agent is None else agent.task
     spec.preset(parsed.scale, parsed.recipe)
     of_scale = "" if parsed.name == ROBUSTNESS else f"-{parsed.scale}{of_recipe(parsed.recipe)}"
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}{of_scale}"
     place = {"backend": parsed.backend, "address": parsed.address}
     with RunLock(path):
-        if parsed.name == DEPARTURES:
+        if agent is None:
             result = make_departures(spec.name, path, parsed.scale, parsed.seed, parsed.episodes, **place)
         elif parsed.name == ROBUSTNESS:
             episodes = parsed.episodes or EvaluateConfig.episodes
-            result = make_robustness(load(parsed.model), path, episodes, parsed.seed, fast=parsed.fast, **place)
+            result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, **place)
         else:
             settings = {name: getattr(parsed, name) for name in (*search, "episodes", "fast")}
-            result = make_table(parsed.name, load(parsed.model), path, parsed.scale, parsed.seed, **settings, **place)
+            result = make_table(parsed.name, agent, path, parsed.scale, parsed.seed, **settings, **place)
     write_result(parsed.json, result)
     text = (path / TABLE_TEXT).read_text(encoding="utf-8")
     print(f"{text}\ntable: finished {path / TABLE}, {path / TABLE_PICTURE}")
@@ -435,7 +436,7 @@ def _completion(args: Sequence[str]) -> None:
     flags = {verb: choices_of(kind, names) for verb, kind in (stages | KINDS).items()}
     targets: dict[str, Sequence[str | None]] = {verb: [*found, None] for verb in flags}
     targets |= {"tasks": [], "completion": ["bash", "zsh", "fish"]}
-    targets |= {"table": ["temperature", "ablation", "optimizers", "departures"]}
+    targets |= {"table": ["temperature", "ablation", "optimizers", "departures", "robustness"]}
     print(completion(parsed.shell, flags, [*COMMANDS, "help"], targets), end="")
 
 

@@ -94,8 +94,8 @@ def make_departures(
         for stage in STAGES:
             run_stage(placed, stage, getattr(placed.preset, stage))
         earlier = Run.open(run.path)
-        asked = dataclasses.replace(placed.preset.evaluate, world="real")
-        asked = dataclasses.replace(asked, episodes=episodes or asked.episodes)
+        usual = placed.preset.evaluate
+        asked = dataclasses.replace(usual, world="real", episodes=episodes or usual.episodes)
         if chance is None:
             chance = evaluate.run(dataclasses.replace(asked, agent="random"), earlier, "random")
         in_dream = dataclasses.replace(asked, world="dream", temperature=earlier.preset.controller.temperature)
