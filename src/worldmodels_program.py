@@ -8,8 +8,16 @@ import signal
 
 def end_without_a_word() -> None:
     """From now on a Ctrl-C ends the process at once, in place of a traceback."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored (``nohup``, a background job)
+    try:
+        if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return  # ignored (``nohup``, a background job), or taken over already
+        # One that comes while Python changes its handler would be lost, with a traceback; it waits until that is done.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 def run() -> None:

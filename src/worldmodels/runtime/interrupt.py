@@ -100,8 +100,9 @@ def listen() -> None:
 
 def ignore() -> None:
     """Ignores the signals from now on: the program is on its way out."""
-    for kind in SIGNALS:
-        signal.signal(kind, signal.SIG_IGN)
+    with held_back():  # Python would report one that comes while its handler changes
+        for kind in SIGNALS:
+            signal.signal(kind, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
