@@ -191,6 +191,26 @@ def test_what_comes_right_after_is_the_same_request(monkeypatch, capfd):
     signal.raise_signal(signal.SIGINT)  # what is being tidied up goes on
 
 
+def test_a_signal_that_comes_as_others_are_held_back_leaves_none_blocked():
+    class Alarm(Exception):
+        pass
+
+    def alarm(signum, frame):
+        raise Alarm
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    try:
+        for number in range(1000):
+            with contextlib.suppress(Alarm):
+                signal.setitimer(signal.ITIMER_REAL, 1e-4 + 1e-7 * number)
+                while True:
+                    with interrupt.held_back({signal.SIGALRM}):
+                        pass
+            assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.parametrize("task", ["take-cover", "car-racing", "health-gathering"])
 def test_a_kill_loses_no_whole_training(task):
     """Whatever the signal, something of a short training is kept."""

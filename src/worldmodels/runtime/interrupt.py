@@ -120,8 +120,9 @@ def loading() -> Iterator[None]:
 @contextlib.contextmanager
 def held_back(kinds: Iterable[signal.Signals] = SIGNALS) -> Iterator[None]:
     """Inside, signals of these kinds wait for this thread; processes that are started inside never hear them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, kinds)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, kinds)  # one that came just before is raised in here, when they are blocked
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
