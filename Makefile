@@ -107,7 +107,7 @@ endif
 # What a release needs: one version everywhere, links, a wheel and a source distribution that twine takes.
 release-check: install-dev page
 	$(BIN)/python -m tools.release_check
-	RELEASE_TESTS=1 $(BIN)/python -m pytest tests/test_colab.py tests/test_package.py
+	RELEASE_TESTS=1 $(BIN)/python -m pytest tests/test_colab.py tests/test_front_door.py tests/test_package.py tests/test_readme.py
 
 clean:
 	rm -rf .venv build dist src/*.egg-info

@@ -122,6 +122,13 @@ class Attempt:
         os.killpg(self.pid, signal.SIGKILL)
         self.ended(60)
 
+    def workers(self) -> list[psutil.Process]:
+        """Its workers."""
+        try:
+            return workers_of(psutil.Process(self.pid))
+        except psutil.NoSuchProcess:
+            return []
+
     def family(self) -> list[psutil.Process]:
         """Its children, and theirs."""
         try:
@@ -155,6 +162,15 @@ def words_of(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
+def workers_of(process: psutil.Process) -> list[psutil.Process]:
+    """A command's workers: what the server that it has started has forked."""
+    try:
+        servers = [p for p in process.children() if "multiprocessing.forkserver" in " ".join(words_of(p))]
+        return [worker for server in servers for worker in server.children()]
+    except psutil.NoSuchProcess:
         return []
 
 
@@ -315,7 +331,7 @@ def hurt(attempt: Attempt, number: int, instants: random.Random) -> bool:
     """Kills or stops one of the command's children; says whether there was any."""
     family = attempt.family()
     games = [p for p in family if "+viz_instance_id" in words_of(p)]
-    workers = [p for p in family if "spawn_main" in " ".join(words_of(p))]
+    workers = attempt.workers()
     chosen = (games, workers)[number % 2] or games or workers
     if not chosen:
         return False

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
-from kill_loop import left_over, shared_memory_of, words_of
+from kill_loop import left_over, shared_memory_of, words_of, workers_of
 
 from worldmodels.cli import main
 
@@ -63,7 +63,7 @@ def test_games_and_workers_that_are_killed_change_no_score(tmp_path):
     assert main([*asked, "--num-workers", "1", "--json", str(tmp_path / "undisturbed.json")]) == 0
     process = program(*asked, "--num-workers", "2", "--json", tmp_path / "hurt.json")
     games = wait_for_games(process, 1)
-    workers = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(words_of(p))]
+    workers = workers_of(psutil.Process(process.pid))
     assert len(workers) == 2
     workers[0].kill()
     with contextlib.suppress(psutil.NoSuchProcess):  # its episode may be over already, and so may be the other worker's games

@@ -310,7 +310,8 @@ def test_numpy_alone_plays_the_shipped_driver():
     """Another program reads the folder and plays Gymnasium's own game, without this package."""
     player = Path(__file__).parent / "numpy_player.py"
     assert "worldmodels" not in player.read_text()
-    command = [sys.executable, str(player), str(SHIPPED / "car-racing"), "0", "1", "2"]
+    seeds = ["0", "1", "2"] if os.environ.get("RELEASE_TESTS") else ["0"]
+    command = [sys.executable, str(player), str(SHIPPED / "car-racing"), *seeds]
     env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import DISPOSITIONS
-from kill_loop import left_over, result_of
+from kill_loop import left_over, result_of, workers_of
 
 from worldmodels.base.tensors import load_metadata
 from worldmodels.cli import main
@@ -95,11 +95,7 @@ def test_workers_that_are_still_starting_are_quiet(tmp_path):
     command = ["collect", "--run", tmp_path, "--task", "toy", "--scale", "smoke", "--num-episodes", "4000"]
     process = program(*command, stderr=subprocess.PIPE, text=True)
 
-    def workers():
-        family = psutil.Process(process.pid).children()
-        return [p for p in family if "spawn_main" in " ".join(p.cmdline())]
-
-    wait_for(workers, process)
+    wait_for(lambda: workers_of(psutil.Process(process.pid)), process)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130

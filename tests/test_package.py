@@ -97,6 +97,7 @@ def test_it_plays_a_shipped_agent(installed, task):
     assert (installed[1] / "Ergebnis ö.json").exists()
 
 
+@of_a_release
 @pytest.mark.skipif(not (STATIC / "index.html").exists(), reason="'make page' builds the page")
 def test_it_exports_the_page(installed):
     done = call(installed, "export", "web", "car-racing", "take-cover", "--out", "die Seite")

@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from kill_loop import workers_of
 
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.envs.task import get_task
@@ -56,11 +57,9 @@ def test_any_number_of_workers_gives_the_same_results(toy_world_model, solutions
 def test_a_killed_worker_is_replaced_and_its_work_done_again(toy_world_model, solutions, alone, capfd):
 
     def kill_one():
-        # Whatever else this process has started (the resource tracker) is not a worker.
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            workers = [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())]
-            if workers:
+            if workers := workers_of(psutil.Process()):
                 os.kill(workers[0].pid, signal.SIGKILL)
                 return
             time.sleep(0.01)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import of_a_release
 
 from worldmodels.cli import main
 
@@ -45,6 +46,7 @@ def test_every_command_is_one_that_there_is(page, line, capsys):
     assert {word for word in words if word.startswith("--")} <= flags
 
 
+@of_a_release
 def test_play_at_once_runs_as_it_stands(tmp_path):
     """In a fresh clone, with nothing but what is committed; the window aside."""
     if not (ROOT / ".git").exists():

@@ -1,4 +1,8 @@
-"""Worker processes on this machine: spawned, quiet on Ctrl-C, gone when their parent is, replaced when they die."""
+"""Worker processes on this machine: quiet on Ctrl-C, gone when their parent is, replaced when they die.
+
+They are forked from a server of Python's own that has done nothing but import (``forkserver``): the seconds that importing
+torch takes are spent once, in place of once a worker, and its memory is shared.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,8 @@ from worldmodels.runtime.memory import keep_freed_memory
 MAX_FAILURES = 3
 #: Tasks that each worker is given ahead, so that none waits for the next.
 TASKS_AHEAD = 4
+#: What the server imports; none of them starts a thread by being imported.
+_IMPORTED_ONCE = ["gymnasium", "numba", "torch"]
 #: What a terminal sends to everybody in it.
 _TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
 
@@ -65,7 +71,7 @@ def _held_back_signals() -> Iterator[None]:
 
 
 class LocalWorkers:
-    """A pool of spawned processes; see `Workers` and `make_workers` for what it promises and takes.
+    """A pool of processes; see `Workers` and `make_workers` for what it promises and takes.
 
     Large data goes through files, not through the workers' pipes: a parent that writes more than a pipe holds to a child that
     has died waits for ever.
@@ -80,9 +86,11 @@ class LocalWorkers:
 
     def _ensure_pool(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(_IMPORTED_ONCE)
             self._pool = ProcessPoolExecutor(
                 self._num_workers,
-                mp_context=multiprocessing.get_context("spawn"),
+                mp_context=context,
                 initializer=_start_worker,
                 initargs=self._start,
             )
