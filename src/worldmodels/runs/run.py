@@ -318,7 +318,8 @@ class Run:
             self.refuse_other_settings(stage, config)
             found = _read_started(started)
             if found.get("fingerprint") != fingerprint:
-                changed = [name for name in inputs if found.get("inputs", {}).get(name) != inputs[name]]
+                before = found["inputs"]
+                changed = [name for name in sorted({*inputs, *before}) if before.get(name) != inputs.get(name)]
                 raise UserError(
                     f"{folder}: was made from other inputs ({', '.join(changed) or 'task or seed'}); "
                     f"remove the folder to make it anew, or use another --run"
