@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,13 @@ from worldmodels.base.files import sha256_of
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
 from worldmodels.config import RNNConfig, VAEConfig
+from worldmodels.envs.task import get_task
+from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.sizes import own_sizes
+from worldmodels.runs.run import Run
 from worldmodels.stages.pipeline import make_stage
 from worldmodels.training import loop
+from worldmodels.training.beginning import beginning
 
 AFTER = {"collect": 0, "vae": 1, "encode": 2, "rnn": 3}
 FOLDERS = ("episodes", "vae", "latents", "rnn", "controller", "model", "evaluation")
@@ -85,7 +91,9 @@ def test_trained_on_and_killed_it_ends_with_the_same_bytes(stage, before, begun,
 
 def test_a_resume_with_another_model_is_refused_and_the_same_weights_elsewhere_are_not(begun, toy_run, tmp_path, capsys):
     path = begun("collect")
-    assert main(["train-vae", "--run", str(path), "--from", str(toy_run / "model"), "--num-steps", "0"]) == 0
+    assert (
+        main(["train-vae", "--run", str(path), "--from", str(toy_run / "model"), "--num-steps", "1", "--batch-size", "2"]) == 0
+    )
     done = (path / "vae" / "DONE").read_bytes()
     capsys.readouterr()
     assert main(["train-vae", "--run", str(path), "--from", str(toy_run)]) == 2
@@ -147,15 +155,21 @@ def test_what_does_not_fit_is_named_and_nothing_is_left(words, said, begun, toy_
     assert after == before
 
 
-def test_a_run_that_goes_on_from_another_begins_with_that_ones(toy_run, tmp_path, capsys):
-    path = tmp_path / "next"
-    start = ["--task", "toy", "--scale", "smoke", "--seed", "1", "--previous", str(toy_run)]
-    assert main(["collect", "--run", str(path), *start]) == 0
-    capsys.readouterr()
-    assert main(["train-vae", "--run", str(path), "--from", str(toy_run)]) == 2
-    assert "with whose V it begins; leave out --from, or begin a run without --previous" in capsys.readouterr().err
-    assert main(["train-vae", "--run", str(path), "--num-steps", "0"]) == 0
-    assert same(weights(path / "vae"), weights(toy_run / "vae"))
+def test_a_run_that_goes_on_from_another_begins_with_that_ones(toy_run, tmp_path):
+    spec = get_task("toy")
+    run = Run.create(tmp_path / "next", "toy", "smoke", 1, spec.preset("smoke"), toy_run)
+    for stage, name in (("vae", "V"), ("rnn", "M")):
+        settings = getattr(run.preset, stage)
+        with pytest.raises(
+            UserError, match=f"with whose {name} it begins; leave out --from, or begin a run without --previous"
+        ):
+            beginning(run, stage, replace(settings, from_model=str(toy_run)))
+        before = beginning(run, stage, replace(settings, num_steps=0))
+        digest = sha256_of(toy_run / stage / "model.safetensors")
+        assert before.inputs == {f"previous/{stage}": digest}
+    model = MDNRNN(own_sizes(spec))
+    before.give("rnn", model, own_sizes(spec))
+    assert same({name: part.detach().numpy() for name, part in model.named_parameters()}, weights(toy_run / "rnn"))
 
 
 def test_whose_weights_is_known_by_their_hash_alone():

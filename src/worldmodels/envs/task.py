@@ -467,8 +467,15 @@ def _register_variant(name: str) -> bool:
             summary=f"{task.name}: {look.summary}",
             variants={variant: look},
             published=Published(task.published.solved_at),
-            dream_id="",
-            latent_id="",
+            dream_id=_of_variant(task.gym_id("Dream"), variant),
+            latent_id=_of_variant(task.gym_id("Latent"), variant),
         )
     )
     return True
+
+
+def _of_variant(gym_id: str, variant: str) -> str:
+    """Returns an id with a variant's name before its version: ``worldmodels/CarRacingDream-Bars-v0``."""
+    stem, version, number = gym_id.rpartition("-v")
+    word = variant[:1].upper() + variant[1:]
+    return f"{stem}-{word}{version}{number}" if version else f"{gym_id}-{word}"
