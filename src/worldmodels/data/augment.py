@@ -79,14 +79,18 @@ def augment(
     if not len(chosen):
         return frames
     look = which[chosen]
-    pixels = frames[chosen].reshape(len(chosen), -1, 3).astype(np.float32) @ looks.mix[look].transpose(0, 2, 1)
-    pixels += looks.shift[look, None]
-    for row, number in enumerate(chosen):
-        if amplitude := looks.noise[look[row]]:
-            drawn = np.random.default_rng(noise_seed(int(number))).integers(0, 256, pixels.shape[1:], np.uint8)
-            pixels[row] += (drawn.astype(np.float32) - 127.5) * (amplitude / 127.5)
+    # A channel's pixels side by side: three times as fast as the three channels of a pixel.
+    planes = frames[chosen].reshape(len(chosen), -1, 3).transpose(0, 2, 1).astype(np.float32, order="C")
+    planes = looks.mix[look] @ planes
+    planes += looks.shift[look, :, None]
+    for plane, number in zip(planes, chosen, strict=True):
+        if amplitude := looks.noise[which[number]]:
+            drawn = np.frombuffer(np.random.default_rng(noise_seed(int(number))).bytes(plane.size), np.uint8)
+            plane += (drawn.reshape(plane.shape) - np.float32(127.5)) * (amplitude / np.float32(127.5))
     seen = frames.copy()
-    seen[chosen] = np.rint(np.clip(pixels, 0, 255, out=pixels), out=pixels).reshape(-1, *FRAME_SHAPE)
+    pixels = np.rint(np.clip(planes, 0, 255, out=planes), out=planes).astype(np.uint8).reshape(-1, 3, SIDE, SIDE)
+    for channel in range(3):
+        seen[chosen, :, :, channel] = pixels[:, channel]
     for number in chosen:
         for (top, left, bottom, right), fill in zip(looks.boxes[which[number]], looks.fills[which[number]], strict=True):
             seen[number, top:bottom, left:right] = fill
