@@ -1,4 +1,5 @@
-"""V and M that begin with another model's weights (``--from``): frozen, trained on, killed, refused where they do not fit."""
+"""V, M and C that begin with another model's weights (``--from``): frozen, trained on, killed, refused where they do not
+fit."""
 
 import json
 import shutil
@@ -6,16 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.base.files import sha256_of
+from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.config import RNNConfig, VAEConfig
+from worldmodels.config import ControllerConfig, RNNConfig, VAEConfig
 from worldmodels.envs.task import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_sizes
 from worldmodels.runs.run import Run
+from worldmodels.search.start import model_to_begin_with
 from worldmodels.stages.pipeline import make_stage
 from worldmodels.training import loop
 from worldmodels.training.beginning import beginning
@@ -142,7 +147,7 @@ def test_a_resume_with_another_model_is_refused_and_the_same_weights_elsewhere_a
 )
 def test_what_does_not_fit_is_named_and_nothing_is_left(words, said, begun, toy_run, capsys):
     verb, *rest = words
-    path = begun("collect" if verb == "train-vae" else "encode")
+    path = begun({"train-vae": "collect", "train-rnn": "encode", "train-controller": "rnn"}[verb])
     places = {"RUN": str(toy_run), "SELF": str(path)}
     before = sorted(path.rglob("*")), (path / "config.json").read_bytes()
     assert main([verb, "--run", str(path), *(places.get(word, word) for word in rest)]) == 2
@@ -172,6 +177,41 @@ def test_a_run_that_goes_on_from_another_begins_with_that_ones(toy_run, tmp_path
     assert same({name: part.detach().numpy() for name, part in model.named_parameters()}, weights(toy_run / "rnn"))
 
 
+def test_a_search_begins_at_another_models_c_and_scores_it_first(begun, toy_run, monkeypatch):
+    whole, path, kept = begun("rnn", "whole"), begun("rnn"), begun("rnn", "kept")
+    command = ["train-controller", "--from", str(toy_run), "--num-generations", "2", "--run"]
+    assert main([*command, str(whole)]) == 0
+    start = load_tensors(whole / "controller" / "start.safetensors")["solution"]
+    assert torch.equal(start, load(toy_run).solution)
+    assert [json.loads(line)["generation"] for line in (whole / "controller" / "scores.jsonl").open()] == [0, 2]
+    write, rows = MetricsLog.write, []
+
+    def killed(log, **row):
+        write(log, **row)
+        rows.append(row)
+        if "fitness" in row:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricsLog, "write", killed)
+        assert main([*command, str(path)]) == 130
+    assert main(["train-controller", "--run", str(path)]) == 0
+    for name in ("controller/best.safetensors", "controller/DONE", "model/controller.safetensors"):
+        assert (path / name).read_bytes() == (whole / name).read_bytes()
+    assert main(["train-controller", "--from", str(whole), "--run", str(path)]) == 2
+    assert main(["train-controller", "--run", str(kept), "--from", str(toy_run), "--num-generations", "0"]) == 0
+    assert torch.equal(load(kept).solution, start)
+
+
+def test_the_next_round_begins_with_the_run_before_alone(toy_run, tmp_path):
+    preset = Run.open(toy_run).preset
+    carried = {stage: replace(getattr(preset, stage), from_model="toy") for stage in ("vae", "rnn", "controller")}
+    run = Run.plan(tmp_path / "next", "toy", "smoke", 1, replace(preset, **carried), toy_run)
+    assert not any(getattr(run.preset, stage).from_model for stage in carried)
+    with pytest.raises(UserError, match="with whose C it begins; leave out --from"):
+        model_to_begin_with(carried["controller"], run)
+
+
 def test_whose_weights_is_known_by_their_hash_alone():
-    for kind in (VAEConfig, RNNConfig):
+    for kind in (VAEConfig, RNNConfig, ControllerConfig):
         assert kind(from_model="take-cover").fingerprint_fields() == kind().fingerprint_fields()

@@ -576,6 +576,9 @@ class ControllerConfig(Config):
 
     gone: ClassVar[Mapping[str, Any]] = {"memory": "trained"}
 
+    from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
+    """Begin the search at the C of another model: a task's name (its shipped agent), a run's folder or a model's folder. Empty:
+    at zeros, or at the previous run's."""
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
     z+hidden: z through 40 tanh units."""
@@ -585,7 +588,7 @@ class ControllerConfig(Config):
     es: ESConfig = field(default=ESConfig(), metadata=ADDED)
     """What those beside CMA-ES need."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 100
-    """Generations of the search."""
+    """Generations of the search; with --from 0 keeps that C as it is."""
     max_steps: Annotated[int, Bounds(0, 10**15)] = field(default=0, metadata=ADDED)
     """End the search with the generation in which its candidates have played this many steps, however many generations are
     left; 0: no limit."""
@@ -640,7 +643,7 @@ class ControllerConfig(Config):
 
     def validate(self) -> None:
         super().validate()
-        _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
+        _check("num_generations", self.num_generations, 0 if self.ppo_iterations or self.from_model else 1, 1_000_000)
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "

@@ -85,7 +85,7 @@ TOLD = {
     ),
     "train-controller": Told(
         ("train-controller --run runs/mine", "train-controller --run runs/mine --num-generations 50"),
-        ("--run", "--world", "--num-generations", "--population-size", "--temperature"),
+        ("--run", "--world", "--num-generations", "--from", "--temperature"),
     ),
     "iterate": Told(
         ("iterate car-racing", "iterate take-cover --rounds 5 --scale laptop"),
