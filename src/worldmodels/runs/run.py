@@ -322,7 +322,7 @@ class Run:
             found = _read_started(started)
             if found.get("fingerprint") != fingerprint:
                 before = found["inputs"]
-                changed = [name for name in sorted({*inputs, *before}) if before.get(name) != inputs.get(name)]
+                changed = [name for name in dict.fromkeys([*inputs, *before]) if before.get(name) != inputs.get(name)]
                 raise UserError(
                     f"{folder}: was made from other inputs ({', '.join(changed) or 'task or seed'}); "
                     f"remove the folder to make it anew, or use another --run"
