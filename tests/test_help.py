@@ -18,6 +18,7 @@ from worldmodels.envs import plugins
 from worldmodels.experiments.departures import DEPARTURES
 from worldmodels.experiments.robustness import ROBUSTNESS
 from worldmodels.experiments.table import TABLES
+from worldmodels.experiments.transfer import TRANSFER
 
 HELPED = [verb for verb in COMMANDS if verb != "export"] + [f"export {kind}" for kind in EXPORTS]
 #: What tyro calls a value, and a default that is none.
@@ -256,4 +257,4 @@ def test_quiet_and_verbose(toy_copy, capsys):
 def test_every_table_is_completed(capsys):
     assert main(["completion", "bash"]) == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith('"table") found=')]
-    assert set(line.split('"')[3].split()) == {*TABLES, DEPARTURES, ROBUSTNESS}
+    assert set(line.split('"')[3].split()) == {*TABLES, DEPARTURES, ROBUSTNESS, TRANSFER}

@@ -113,11 +113,11 @@ def test_the_next_round_has_the_sizes_of_the_one_before(large, tmp_path, capsys)
     capsys.readouterr()
     assert main(["train-vae", *run, "--width", "1"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "width is 1, and" in error
+    assert "width is 1 here and 2 there" in error
     assert "use --width 2" in error
     assert main(["train-vae", *run, "--latent-size", "4"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "latent_size is 4, and" in error
+    assert "latent_size is 4 here and 8 there" in error
     assert "use --latent-size 8" in error
     assert not (tmp_path / "next" / "vae").exists()
     assert main(["train-vae", *run]) == 0

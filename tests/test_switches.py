@@ -157,7 +157,10 @@ def test_the_next_round_has_the_same_m(switched, tmp_path, capsys):
     assert main(["train-vae", *run]) == 0
     assert main(["encode", *run]) == 0
     assert main(["train-rnn", *run]) == 2
-    assert "is one of --layer-norm; use that" in capsys.readouterr().err
+    assert (
+        "layer_norm is false here and true there; use --layer-norm, or begin a run without --previous"
+        in capsys.readouterr().err
+    )
     assert main(["train-rnn", *run, "--layer-norm"]) == 0
 
 

@@ -19,6 +19,8 @@ from worldmodels.base.errors import UserError, nearest
 from worldmodels.base.seeding import FIRST_TRAINING_SEED
 
 RUNTIME = {"runtime": True}
+#: Names what the fingerprint has by its hash, among the stage's inputs: the name itself stays out of it.
+BY_HASH = {"runtime": True}
 #: Who does the work and where it is kept meanwhile: a matter of one command, which no file of the run remembers.
 PLACE = {"runtime": True, "place": True}
 #: Settings that older runs did not have: at their default value they stay out of the fingerprint, so that those runs go on.
@@ -98,6 +100,7 @@ TEMPERATURES = Bounds(0.01, 10)
 TEMPERATURES_OR_OWN = Bounds(0.01, 10, or_zero=True)
 WORKERS = Bounds(0, 1024)
 STEPS = Bounds(1, 100_000_000)
+TRAINING_STEPS = Bounds(0, 100_000_000)
 LEARNING_RATES = Bounds(1e-8, 1)
 SLICES = Bounds(1, 1024)
 
@@ -349,8 +352,11 @@ class CollectConfig(Config):
 class GradientConfig(Config):
     """What V and M share: a number of steps of Adam, with the learning rate falling exponentially."""
 
-    num_steps: Annotated[int, STEPS] = 1
-    """Gradient steps."""
+    from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
+    """Begin with the weights of another model: a task's name (its shipped agent), a run's folder or a model's folder. Empty:
+    with random ones, or the previous run's."""
+    num_steps: Annotated[int, TRAINING_STEPS] = 1
+    """Gradient steps; 0 leaves the weights as they begin, and takes --from or --previous."""
     batch_size: Annotated[int, Bounds(1, 65_536)] = 100
     """Frames (V) or sequences (M) per step."""
     learning_rate: Annotated[float, LEARNING_RATES] = 1e-4
@@ -370,6 +376,26 @@ class GradientConfig(Config):
     """Where to compute; auto is the GPU if there is one."""
     log: LogKind = field(default="tensorboard", metadata=PLACE)
     """Where the curves are shown while it trains: RUN/tensorboard, Weights & Biases or Trackio (docs/install.md)."""
+
+
+#: What V is to make of an augmented frame: the frame as it was recorded, or as V saw it.
+AugmentTarget = Literal["plain", "seen"]
+
+
+@dataclass(frozen=True)
+class AugmentConfig(Config):
+    """How augmented frames look (`worldmodels.data.augment`)."""
+
+    prefix: ClassVar[str] = "augment_"
+
+    colour: Annotated[float, Bounds(0, 1)] = 0.2
+    """Each channel of a pixel becomes itself, and U(-this, this) times each of the three channels and full brightness more."""
+    noise: Annotated[float, Bounds(0, 1)] = 0.1
+    """Each number of a frame is moved by U(-a, a), in shares of full brightness; a itself is drawn from U(0, this)."""
+    boxes: Annotated[int, Bounds(0, 100)] = 2
+    """In front of a frame are 0 to this many boxes, each of a colour of its own."""
+    box_area: Annotated[float, Bounds(0, 1)] = 0.15
+    """The share of the frame that a box covers at most."""
 
 
 #: V's decoder has 1,024 numbers after its first layer: one for each of the latents, and one for what is always added.
@@ -396,6 +422,13 @@ class VAEConfig(GradientConfig):
     rare_weight: Annotated[float, Bounds(0, 10_000)] = field(default=0.0, metadata=ADDED)
     """How much more the error of a rare pixel weighs: one that is far from what usually stands in its place, such as that of a
     fireball or a monster; 0 is the original's loss."""
+    augment: Annotated[float, Bounds(0, 1)] = field(default=0.0, metadata=ADDED)
+    """The share of the frames that V sees augmented, each by a draw of its own; 0: none (docs/ideas.md)."""
+    augment_target: AugmentTarget = field(default="plain", metadata=ADDED)
+    """What V is to make of an augmented frame: the recorded one (plain), so that it looks past the change, or what it saw
+    (seen)."""
+    looks: AugmentConfig = field(default=AugmentConfig(), metadata=ADDED)
+    """How augmented frames look."""
 
 
 @dataclass(frozen=True)
@@ -407,6 +440,11 @@ class EncodeConfig(Config):
     mirror_episodes: Annotated[int, Bounds(0, 10_000_000)] = field(default=0, metadata=ADDED)
     """So many of the newest episodes are encoded a second time, as a mirror shows them: M then learns from both (tasks that are
     the same in a mirror, such as take-cover)."""
+    augment: Annotated[float, Bounds(0, 1)] = field(default=0.0, metadata=ADDED)
+    """The share of the episodes that V sees augmented, with one draw of the look for a whole episode; 0: none
+    (docs/ideas.md)."""
+    looks: AugmentConfig = field(default=AugmentConfig(), metadata=ADDED)
+    """How augmented episodes look."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to compute; auto is the GPU if there is one."""
 
@@ -538,6 +576,9 @@ class ControllerConfig(Config):
 
     gone: ClassVar[Mapping[str, Any]] = {"memory": "trained"}
 
+    from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
+    """Begin the search at the C of another model: a task's name (its shipped agent), a run's folder or a model's folder. Empty:
+    at zeros, or at the previous run's."""
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
     z+hidden: z through 40 tanh units."""
@@ -547,7 +588,7 @@ class ControllerConfig(Config):
     es: ESConfig = field(default=ESConfig(), metadata=ADDED)
     """What those beside CMA-ES need."""
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 100
-    """Generations of the search."""
+    """Generations of the search; with --from 0 keeps that C as it is."""
     max_steps: Annotated[int, Bounds(0, 10**15)] = field(default=0, metadata=ADDED)
     """End the search with the generation in which its candidates have played this many steps, however many generations are
     left; 0: no limit."""
@@ -602,7 +643,7 @@ class ControllerConfig(Config):
 
     def validate(self) -> None:
         super().validate()
-        _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
+        _check("num_generations", self.num_generations, 0 if self.ppo_iterations or self.from_model else 1, 1_000_000)
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "

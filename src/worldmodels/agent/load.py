@@ -16,7 +16,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_numbers, load_tensors
 from worldmodels.config import OWN_FRAMES, TEMPERATURES, ControllerInputs
-from worldmodels.envs.task import Task, get_task, tasks
+from worldmodels.envs.task import Task, get_task, is_task
 from worldmodels.models.controller import named_weights, num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.sizes import run_sizes, sizes_from_json
@@ -67,7 +67,7 @@ def task_of(target: str | Path) -> Task:
         UserError: there is no such thing.
     """
     target = str(target)
-    if target in tasks():
+    if is_task(target):
         return get_task(target)
     path = target_path(target)
     if (path / "episodes").is_dir():

@@ -8,7 +8,7 @@ from worldmodels.agent import hub
 from worldmodels.base import files
 from worldmodels.base.errors import UserError, did_you_mean, nearest
 from worldmodels.envs import plugins
-from worldmodels.envs.task import tasks
+from worldmodels.envs.task import is_task, tasks
 from worldmodels.runs.layout import CONFIG, DONE, MODEL, VAE
 from worldmodels.runs.run import Run, nearest_run
 
@@ -32,7 +32,7 @@ def target_path(target: str) -> Path:
     if target in found and (SHIPPED / target).is_dir():
         return SHIPPED / target
     if not path.exists():
-        if target in found:
+        if is_task(target):
             raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
         if why := plugins.why_missing(target):
             raise UserError(why)
@@ -99,6 +99,6 @@ def open_run(target: str, needed: str) -> Run:
     """
     path = target_path(target)
     if is_model(path):
-        mend = f"'worldmodels reproduce {target if target in tasks() else 'TASK'}' makes one"
+        mend = f"'worldmodels reproduce {target if is_task(target) else 'TASK'}' makes one"
         raise UserError(f"{target}: a model alone; {needed} are a run's: {mend}")
     return Run.open(path)

@@ -151,11 +151,14 @@ class TableArgs:
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
-    steps), departures (runs from the recipe original to best, one more change in each) or robustness (the agent as it is, where
-    its game looks otherwise; nothing is evolved)."""
+    steps), departures (runs from the recipe original to best, one more change in each), robustness (the agent as it is, where
+    its game looks otherwise; nothing is evolved) or transfer (runs of another task, with this one's V and M)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
     finished round) or a model's folder. departures: of its task alone, with a V and an M a row."""
+    to: str = ""
+    """transfer: the task that V and M are carried to, such as health-gathering; a variant of a task is one by itself, such as
+    car-racing.bars."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper; a stage called by itself begins with
     laptop."""
@@ -174,7 +177,7 @@ class TableArgs:
     """Score on the environment that training uses, where it is a faster copy of the official one."""
     run: Path | None = None
     """The folder to work in (default: runs/table-TABLE-TASK-SCALE, or runs/table-TABLE-TASK-SCALE-RECIPE; of the robustness
-    table runs/table-robustness-TASK)."""
+    table runs/table-robustness-TASK, of the transfer table runs/table-transfer-TASK-to-TASK-SCALE)."""
     seed: Annotated[int, SEEDS] = 0
     """The seed that every row's evolution derives from; in the robustness table the first episode's."""
     backend: Backend = "local"

@@ -221,20 +221,31 @@ def _table(args: Sequence[str]) -> None:
     check_seed(parsed.seed)
     with loading():
         from worldmodels.agent.load import load, task_of
+        from worldmodels.envs.task import get_task
         from worldmodels.experiments.departures import DEPARTURES, make_departures
         from worldmodels.experiments.robustness import ROBUSTNESS, make_robustness
         from worldmodels.experiments.table import check_table, make_table
+        from worldmodels.experiments.transfer import TRANSFER, make_transfer
 
-    check_table(parsed.name, (DEPARTURES, ROBUSTNESS))
+    check_table(parsed.name, (DEPARTURES, ROBUSTNESS, TRANSFER))
     search = ("recipe", "num_generations", "ppo_iterations", "max_steps")
-    unread = {DEPARTURES: (*search, "fast"), ROBUSTNESS: ("scale", *search)}.get(parsed.name, ())
+    unread = {
+        DEPARTURES: (*search, "fast", "to"),
+        ROBUSTNESS: ("scale", *search, "to"),
+        TRANSFER: (*search[1:], "fast"),
+    }.get(parsed.name, ("to",))
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
     agent = None if parsed.name == DEPARTURES else load(parsed.model)
     spec = task_of(parsed.model) if agent is None else agent.task
+    carried_from = f"{spec.name}-to-" if parsed.name == TRANSFER else ""
+    if parsed.name == TRANSFER:
+        if not parsed.to:
+            raise UserError("table transfer: name the task that V and M are carried to with --to, such as health-gathering")
+        spec = get_task(parsed.to)
     spec.preset(parsed.scale, parsed.recipe)
     of_scale = "" if parsed.name == ROBUSTNESS else f"-{parsed.scale}{of_recipe(parsed.recipe)}"
-    path = parsed.run or Path("runs") / f"table-{parsed.name}-{spec.name}{of_scale}"
+    path = parsed.run or Path("runs") / f"table-{parsed.name}-{carried_from}{spec.name}{of_scale}"
     place = {"backend": parsed.backend, "address": parsed.address}
     with RunLock(path):
         if agent is None:
@@ -242,6 +253,9 @@ def _table(args: Sequence[str]) -> None:
         elif parsed.name == ROBUSTNESS:
             episodes = parsed.episodes or EvaluateConfig.episodes
             result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, **place)
+        elif parsed.name == TRANSFER:
+            asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
+            result = make_transfer(parsed.model, agent, spec, *asked, **place)
         else:
             settings = {name: getattr(parsed, name) for name in (*search, "episodes", "fast")}
             result = make_table(parsed.name, agent, path, parsed.scale, parsed.seed, **settings, **place)
@@ -432,11 +446,12 @@ def _completion(args: Sequence[str]) -> None:
     found = tasks()
     preset = next(iter(found.values())).preset("laptop")
     stages = {VERBS[stage]: _stage_kind(RunArgs(run=Path()), getattr(preset, stage)) for stage in STAGES}
-    names = {"--task": list(found), "--scale": ["smoke", "laptop", "paper"], "--recipe": ["best", "original"]}
+    names = {"--scale": ["smoke", "laptop", "paper"], "--recipe": ["best", "original"]}
+    names |= {flag: list(found) for flag in ("--task", "--to")}
     flags = {verb: choices_of(kind, names) for verb, kind in (stages | KINDS).items()}
     targets: dict[str, Sequence[str | None]] = {verb: [*found, None] for verb in flags}
     targets |= {"tasks": [], "completion": ["bash", "zsh", "fish"]}
-    targets |= {"table": ["temperature", "ablation", "optimizers", "departures", "robustness"]}
+    targets |= {"table": ["temperature", "ablation", "optimizers", "departures", "robustness", "transfer"]}
     print(completion(parsed.shell, flags, [*COMMANDS, "help"], targets), end="")
 
 

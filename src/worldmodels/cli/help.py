@@ -30,6 +30,7 @@ NAMES = {
     "--env": "ID",
     "--env-kwargs": "JSON",
     "--episodes-url": "URL",
+    "--from": "MODEL",
     "--json": "FILE",
     "--observation": "KEY",
     "--out": "OUT",
@@ -38,6 +39,7 @@ NAMES = {
     "--scale": "SCALE",
     "--size": "WIDTHxHEIGHT",
     "--task": "TASK",
+    "--to": "TASK",
 }
 KINDS = {"INT": "N", "FLOAT": "X", "STR": "NAME", "PATH": "PATH"}
 COMMON = """\
@@ -71,19 +73,19 @@ TOLD = {
         ("--out", "--json"),
     ),
     "train-vae": Told(
-        ("train-vae --run runs/mine", "train-vae --run runs/mine --num-steps 10000 --device cuda"),
-        ("--run", "--num-steps", "--learning-rate", "--batch-size", "--device"),
+        ("train-vae --run runs/mine", "train-vae --run runs/mine --from take-cover --num-steps 10000"),
+        ("--run", "--num-steps", "--from", "--learning-rate", "--device"),
     ),
     "encode": Told(
         ("encode --run runs/mine", "encode --run runs/mine --device cuda"), ("--run", "--batch-size", "--device", "--json")
     ),
     "train-rnn": Told(
         ("train-rnn --run runs/mine", "train-rnn --run runs/mine --num-steps 10000"),
-        ("--run", "--num-steps", "--learning-rate", "--batch-size", "--device"),
+        ("--run", "--num-steps", "--from", "--learning-rate", "--device"),
     ),
     "train-controller": Told(
         ("train-controller --run runs/mine", "train-controller --run runs/mine --num-generations 50"),
-        ("--run", "--world", "--num-generations", "--population-size", "--temperature"),
+        ("--run", "--world", "--num-generations", "--from", "--temperature"),
     ),
     "iterate": Told(
         ("iterate car-racing", "iterate take-cover --rounds 5 --scale laptop"),

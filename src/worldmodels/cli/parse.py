@@ -18,7 +18,7 @@ from worldmodels.cli.flags import FLAGS
 from worldmodels.cli.help import help_of, name_of, parser_of
 
 #: The flags that name a folder, a file or a target.
-PLACES = {"--run", "--out", "--json", "--model", "--previous", "--record-episodes"}
+PLACES = {"--run", "--out", "--json", "--model", "--previous", "--from", "--record-episodes"}
 
 
 def one_line(text: str) -> str:

@@ -422,6 +422,8 @@ def tasks() -> dict[str, Task]:
 def get_task(named: str | task_file.Facts) -> Task:
     """Returns a task by its name, or by what is known of it, with nothing left open (`completed`).
 
+    A variant of a task is one by itself: ``car-racing.bars``.
+
     Raises:
         UserError: with the nearest match, or with what is wrong with the task's package or its environment.
     """
@@ -433,8 +435,47 @@ def get_task(named: str | task_file.Facts) -> Task:
     if name not in _registry:
         # What announces this very name is imported alone; others' games cost time, and may be broken.
         plugins.load(name)
-    if name not in _registry and name not in tasks():
+    if name not in _registry and not _register_variant(name) and name not in tasks():
+        base, _, variant = name.rpartition(".")
+        if base in _registry and _registry[base].variants:
+            _registry[base].varied(variant)  # which says what it has
         raise UserError(plugins.why_missing(name) or f"there is no task '{name}'{nearest(name, _registry)}")
     if name not in _completed:
         _completed[name] = completed(_registry[name])
     return _completed[name]
+
+
+def is_task(name: str) -> bool:
+    """Returns whether there is a task of this name, a variant of one included."""
+    return name in tasks() or _register_variant(name)
+
+
+def _register_variant(name: str) -> bool:
+    """Registers a variant of a task as a task by itself, where a name is ``TASK.VARIANT``, such as ``car-racing.bars``: it is
+    learned, and played, with that look alone. Returns whether it is one."""
+    base, dot, variant = name.rpartition(".")
+    if dot and base not in _registry:
+        plugins.load(base)
+    task = _registry.get(base)
+    if task is None or task.variant or variant not in task.variants:
+        return False
+    look = task.variants[variant]
+    register(
+        replace(
+            task.varied(variant),
+            name=name,
+            summary=f"{task.name}: {look.summary}",
+            variants={variant: look},
+            published=Published(task.published.solved_at),
+            dream_id=_of_variant(task.gym_id("Dream"), variant),
+            latent_id=_of_variant(task.gym_id("Latent"), variant),
+        )
+    )
+    return True
+
+
+def _of_variant(gym_id: str, variant: str) -> str:
+    """Returns an id with a variant's name before its version: ``worldmodels/CarRacingDream-Bars-v0``."""
+    stem, version, number = gym_id.rpartition("-v")
+    word = variant[:1].upper() + variant[1:]
+    return f"{stem}-{word}{version}{number}" if version else f"{gym_id}-{word}"

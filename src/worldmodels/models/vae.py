@@ -82,6 +82,7 @@ class VAE(nn.Module):
         kl_tolerance: float,
         quartic_weight: float = 0.0,
         pixel_weights: Tensor | None = None,
+        target: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The original's loss: squared error summed over pixels + max(KL, tolerance · Z), averaged over the batch.
 
@@ -91,6 +92,7 @@ class VAE(nn.Module):
             kl_tolerance: nats per latent below which the KL is not pushed.
             quartic_weight: of the pixels' errors to the fourth, which are added to their squares (not the original's).
             pixel_weights: how much each number of each frame weighs, floating [B, 64, 64, 3]; None: 1, the original's.
+            target: what V is to make of the frames, uint8 [B, 64, 64, 3]; None: the frames themselves.
 
         Returns:
             The loss and its parts: ``recon_loss`` (the squared error alone), ``kl_loss`` (as measured, without the tolerance).
@@ -103,7 +105,9 @@ class VAE(nn.Module):
             logits = self.decode_logits(z)
         error: Tensor
         weights = None if pixel_weights is None else to_blocks(pixel_weights)
-        error, squared = PictureError.apply(logits, to_blocks(frames), quartic_weight, weights)  # type: ignore[no-untyped-call]
+        error, squared = PictureError.apply(  # type: ignore[no-untyped-call]
+            logits, to_blocks(frames if target is None else target), quartic_weight, weights
+        )
         kl = kl_to_standard_normal(mu, logvar)  # [B]
         loss = (error + kl.clamp(min=kl_tolerance * self.latent_size)).mean()
         return loss, {"recon_loss": squared.mean(), "kl_loss": kl.mean().detach()}

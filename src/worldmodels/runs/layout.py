@@ -33,6 +33,7 @@ INITIAL_LATENTS = "initial_latents.safetensors"
 POSITION = "position.json"
 
 # controller/
+START = "start.safetensors"
 BEST = "best.safetensors"
 HISTORY = "history.jsonl"
 SCORES = "scores.jsonl"

@@ -115,6 +115,9 @@ class Run:
             preset = preset.with_sizes(vae.latent_size, vae.width, rnn.hidden_size, rnn.num_mixtures)
             collect = dataclasses.replace(preset.collect, frames=earlier.preset.collect.frames)
             preset = dataclasses.replace(preset, collect=collect)
+            # Its V, M and C are the earlier run's.
+            anew = {stage: dataclasses.replace(getattr(preset, stage), from_model="") for stage in ("vae", "rnn", "controller")}
+            preset = dataclasses.replace(preset, **anew)
         run = cls(path, task, scale, seed, preset, earlier, unsaved=preset, recipe=recipe)
         if earlier is not None and earlier.task != task:
             raise UserError(f"{previous}: a run of {earlier.task}; {task} cannot go on from it")
@@ -318,7 +321,8 @@ class Run:
             self.refuse_other_settings(stage, config)
             found = _read_started(started)
             if found.get("fingerprint") != fingerprint:
-                changed = [name for name in inputs if found.get("inputs", {}).get(name) != inputs[name]]
+                before = found["inputs"]
+                changed = [name for name in dict.fromkeys([*inputs, *before]) if before.get(name) != inputs.get(name)]
                 raise UserError(
                     f"{folder}: was made from other inputs ({', '.join(changed) or 'task or seed'}); "
                     f"remove the folder to make it anew, or use another --run"

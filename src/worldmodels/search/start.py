@@ -1,6 +1,7 @@
 """Where the search of C begins, and along what: written once into ``controller/``, and read from there ever after.
 
 controller/
+  start.safetensors       with from_model: the controller that the search begins at
   ppo.jsonl               with ppo_iterations: a row an iteration: hits (or reward, ends) a step, KL, what the critic explained
   ppo-I.safetensors       the controller after iteration I, at each quarter of the way
   ppo_state.safetensors   what is needed to go on
@@ -15,7 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from worldmodels.agent.agent import Agent
+from worldmodels.agent.load import load
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
@@ -26,7 +30,7 @@ from worldmodels.models.controller import num_parameters
 from worldmodels.models.precision import pick_device
 from worldmodels.models.sizes import run_sizes
 from worldmodels.models.world_model import WorldModel
-from worldmodels.runs.layout import BEST, COMPONENTS, PPO_LOG, PPO_STATE
+from worldmodels.runs.layout import BEST, COMPONENTS, PPO_LOG, PPO_STATE, START
 from worldmodels.runs.run import Run
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
@@ -58,6 +62,9 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: 
     Args:
         store: the run's latents; None for a row of a table, whose V and M are another run's.
     """
+    path = run.stage_path("controller") / START
+    if config.from_model and not path.exists():
+        save_tensors(path, {"solution": _carried(config, run)})
     if config.ppo_iterations and not _ppo_path(run, config.ppo_iterations).exists():
         _improve(config, run, world_model, store)
     path = run.stage_path("controller") / COMPONENTS
@@ -66,6 +73,39 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: 
         seen = recorded_features(world_model, config.inputs, store, run.seed)
         basis = principal_components(world_model, config.inputs, seen, config.num_components)
         save_tensors(path, {"basis": torch.from_numpy(basis)})
+
+
+def model_to_begin_with(config: ControllerConfig, run: Run) -> Agent | None:
+    """Returns the model whose C a search begins with; None where it begins at zeros or at the previous run's.
+
+    Raises:
+        UserError: there is no such model or it is not finished, or the run goes on from another.
+        BadFileError: a part of it is damaged.
+    """
+    if not config.from_model:
+        return None
+    if run.previous is not None:
+        raise UserError(
+            f"{run.path}: goes on from {run.previous.path}, with whose C it begins; leave out --from, or begin a run without "
+            f"--previous"
+        )
+    return load(config.from_model)
+
+
+def _carried(config: ControllerConfig, run: Run) -> Tensor:
+    """Returns the C of another model, float32 [parameters]. Raises `UserError` naming what differs where it does not fit."""
+    agent = model_to_begin_with(config, run)
+    assert agent is not None
+    task = get_task(run.task)
+    own, theirs = run_sizes(task, run.preset), agent.world_model.sizes
+    pairs = {name: (getattr(own, name), getattr(theirs, name)) for name in ("latent_size", "hidden_size", "action_size")}
+    pairs |= {"inputs": (config.inputs, agent.inputs), "bias": (task.controller_bias, agent.task.controller_bias)}
+    differ = {name: (one, other) for name, (one, other) in pairs.items() if one != other}
+    if differ:
+        facts = ", ".join(f"{name} is {here} here and {there} there" for name, (here, there) in differ.items())
+        mend = f"use --inputs {agent.inputs}, or " if set(differ) == {"inputs"} else ""
+        raise UserError(f"C cannot begin with that of {config.from_model}: {facts}; {mend}leave out --from")
+    return agent.needed_solution().float()
 
 
 def kept_iterations(config: ControllerConfig) -> list[int]:
@@ -140,7 +180,7 @@ def _ppo_path(run: Run, iteration: int) -> Path:
 
 def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[np.float64]:
     """Returns the controller after an iteration of PPO, one of `kept_iterations`, float64 [parameters]; after none, the
-    previous run's or zeros."""
+    model's that it begins with, the previous run's or zeros."""
     task = get_task(run.task)
     size = num_parameters(run_sizes(task, run.preset), config.inputs, task.controller_bias)
     if iteration:
@@ -149,9 +189,12 @@ def start_after(config: ControllerConfig, run: Run, iteration: int) -> NDArray[n
         if found is None or found.shape != (size,):
             raise BadFileError(f"{path}: not a controller of {size:,} parameters; remove {path.parent} and begin again")
         return found
-    if run.previous is None:
+    if config.from_model:
+        path = run.stage_path("controller") / START
+    elif run.previous is None:
         return np.zeros(size)
-    path = run.previous.stage_path("controller") / BEST
+    else:
+        path = run.previous.stage_path("controller") / BEST
     found = _read(path, "solution")
     if found is None or found.shape != (size,):
         raise UserError(f"{path}: not a controller of {size:,} parameters ({config.inputs}); keep its --inputs")

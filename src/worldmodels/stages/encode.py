@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.base.files import sha256_of
 from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.config import EncodeConfig
+from worldmodels.data.augment import AugmentedEpisodes
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.run_data import open_episodes
@@ -40,6 +41,17 @@ Halves = NDArray[np.float16]
 Arrays = dict[str, np.memmap[Any, Any]]
 #: The type of every array.
 KINDS = {**ARRAYS, **MIRRORED}
+
+
+class FrameSource(Protocol):
+    """Where frames are read."""
+
+    @property
+    def num_frames(self) -> int:
+        """How many there are."""
+
+    def frames(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Returns frames uint8 [stop - start, 64, 64, 3] by their number; several threads may call it."""
 
 
 class _Part(NamedTuple):
@@ -79,7 +91,8 @@ def run(config: EncodeConfig, run: Run) -> None:
         assert arrays is not None
     _copy_steps(store, arrays)
     progress = Progress("encode", num_all, "frames", start)
-    _encode_parts(vae, store, config.batch_size, parts, arrays, position, start, progress)
+    source = AugmentedEpisodes(store, config.augment, config.looks, run.seed) if config.augment else store
+    _encode_parts(vae, source, config.batch_size, parts, arrays, position, start, progress)
     del arrays
     _write_initial_latents(folder)
     LatentStore(folder)
@@ -114,7 +127,7 @@ def _copy_steps(store: EpisodeStore, arrays: Arrays) -> None:
 
 def _encode_parts(
     vae: VAE,
-    store: EpisodeStore,
+    source: FrameSource,
     batch_size: int,
     parts: Sequence[_Part],
     arrays: Arrays,
@@ -125,10 +138,10 @@ def _encode_parts(
     """Encodes span by span, the parts one after the other, from frame ``start`` of all of them on; a checkpoint a span."""
     before = 0  # frames of the parts that are done
     for part in parts:
-        num_frames = store.num_frames - part.first
+        num_frames = source.num_frames - part.first
         for begin, end in _pieces(max(start - before, 0), num_frames, SPAN_FRAMES * torch.get_num_threads()):
             mu, logvar = (arrays[name][begin:end] for name in part.names)
-            encode_into(vae, store, part.first + begin, batch_size, mu, logvar, part.mirrored)
+            encode_into(vae, source, part.first + begin, batch_size, mu, logvar, part.mirrored)
             for name in part.names:
                 arrays[name].flush()
             files.write_json(position, {"frames": before + end})
@@ -138,7 +151,7 @@ def _encode_parts(
 
 def encode_into(
     vae: VAE,
-    store: EpisodeStore,
+    source: FrameSource,
     first: int,
     batch_size: int,
     into_mu: Halves,
@@ -159,7 +172,7 @@ def encode_into(
     def encode(start: int, stop: int, check: Callable[[], None]) -> None:
         for begin, end in _pieces(start, stop, READ_FRAMES):
             check()
-            frames = store.frames(first + begin, first + end)
+            frames = source.frames(first + begin, first + end)
             if mirrored:
                 frames = np.ascontiguousarray(frames[:, :, ::-1])
             for left, right in _pieces(begin, end, batch_size):

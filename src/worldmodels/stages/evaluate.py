@@ -103,7 +103,9 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         played_path: where episodes are kept as they are played, for a call that is killed and made again; whoever has
             written the result removes it.
     """
-    spec = (player if isinstance(player, Task) else player.task).varied(config.variant)
+    spec = player if isinstance(player, Task) else player.task
+    if config.variant:
+        spec = spec.varied(config.variant)
     agent = player if isinstance(player, Agent) else None
     random = config.agent == "random"
     if config.world == "real":

@@ -16,6 +16,7 @@ from worldmodels.models.precision import pick_device
 from worldmodels.runs.run import Run
 from worldmodels.search.dream_ppo import check_ppo
 from worldmodels.search.evolve import evolve
+from worldmodels.search.start import model_to_begin_with
 
 
 def run(config: ControllerConfig, run: Run) -> None:
@@ -26,6 +27,8 @@ def run(config: ControllerConfig, run: Run) -> None:
     made_from = ("vae", "encode", "rnn")
     inputs = {name: digest for stage in made_from for name, digest in run.require(stage)["outputs"].items()}
     inputs |= run.inherited("controller")
+    if (before := model_to_begin_with(config, run)) is not None:
+        inputs["from/controller"] = before.sha256["controller"]
     if run.begin("controller", config, inputs):
         store = open_latents(run)
         evolve(config, run, load_world_model(run, store), store)

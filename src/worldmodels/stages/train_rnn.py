@@ -16,21 +16,25 @@ from worldmodels.models.precision import pick_device
 from worldmodels.models.sizes import run_sizes
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
-from worldmodels.training.loop import begin_from_previous, train
+from worldmodels.training.beginning import beginning
+from worldmodels.training.loop import train
 from worldmodels.training.rnn import RNNTrainee
 
 
 def run(config: RNNConfig, run: Run) -> None:
-    """Trains M into ``run``'s ``rnn/``, from random weights or from the previous run's."""
+    """Trains M into ``run``'s ``rnn/``, from random weights, the previous run's or another model's."""
     device = pick_device(config.device)
-    inputs = run.require("encode")["outputs"] | run.inherited("rnn")
+    encoded = run.require("encode")["outputs"]
+    before = beginning(run, "rnn", config)
+    inputs = encoded | (before.inputs if before else {})
     if not run.begin("rnn", config, inputs):
         return
     torch.manual_seed(run.derive_seed("rnn/weights"))
     spec = get_task(run.task)
     sizes = run_sizes(spec, dataclasses.replace(run.preset, rnn=config))
     model = MDNRNN(sizes).to(device)
-    begin_from_previous(run, "rnn", model, sizes)
+    if before is not None:
+        before.give("rnn", model, sizes)
     store = open_latents(run)
     if store.lengths.max() < 2:
         raise UserError(f"{run.stage_path('encode')}: every episode has a single step; M needs some of at least 2")

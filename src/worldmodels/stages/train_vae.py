@@ -15,21 +15,25 @@ from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE
 from worldmodels.runs.layout import WEIGHTS
 from worldmodels.runs.run import Run
-from worldmodels.training.loop import begin_from_previous, train
+from worldmodels.training.beginning import beginning
+from worldmodels.training.loop import train
 from worldmodels.training.vae import VAETrainee
 
 
 def run(config: VAEConfig, run: Run) -> None:
-    """Trains V into ``run``'s ``vae/``, from random weights or from the previous run's."""
+    """Trains V into ``run``'s ``vae/``, from random weights, the previous run's or another model's."""
     device = pick_device(config.device)
-    inputs = run.require("collect")["outputs"] | run.inherited("vae")
+    collected = run.require("collect")["outputs"]
+    before = beginning(run, "vae", config)
+    inputs = collected | (before.inputs if before else {})
     if not run.begin("vae", config, inputs):
         return
     folder = run.stage_path("vae")
     torch.manual_seed(run.derive_seed("vae/weights"))
     sizes = run_sizes(get_task(run.task), dataclasses.replace(run.preset, vae=config))
     model = VAE(sizes.latent_size, sizes.width).to(device)
-    begin_from_previous(run, "vae", model, sizes)
+    if before is not None:
+        before.give("vae", model, sizes)
     store = open_episodes(run)
     split = split_run(run, len(store.lengths), config.held_out_fraction)
     trainee = VAETrainee(model, store, split, config, run.seed)

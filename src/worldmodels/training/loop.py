@@ -23,13 +23,10 @@ from torch import Tensor, nn
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.files import written_beside
 from worldmodels.base.logs import MetricsLog
-from worldmodels.base.tensors import load_metadata, load_module, load_tensors, save_tensors
+from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
 from worldmodels.boards.board import Board, open_board
 from worldmodels.config import GradientConfig
-from worldmodels.envs.task import get_task
-from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.models.precision import compute_dtype, device_of
-from worldmodels.models.sizes import run_sizes
 from worldmodels.runs.layout import METRICS, TRAINING_STATE, WEIGHTS
 from worldmodels.runs.run import VERBS, Run
 from worldmodels.runtime import interrupt
@@ -74,41 +71,6 @@ def learning_rate(config: GradientConfig, step: int) -> float:
     return falling_rate(config.learning_rate, config.final_learning_rate, step, config.num_steps)
 
 
-#: The sizes that a stage's weights depend on.
-SIZES = {"vae": ("latent_size", "width"), "rnn": ("latent_size", "hidden_size", "num_mixtures", "layer_norm", "hits", "drawn")}
-#: The flags of those that are true or false.
-FLAGS = {
-    "layer_norm": {False: "--no-layer-norm", True: "--layer-norm"},
-    "hits": {False: "--end-target deaths", True: "--end-target hits"},
-    "drawn": {False: "--dream-end compared", True: "--dream-end drawn"},
-}
-
-
-def begin_from_previous(run: Run, stage: str, model: nn.Module, sizes: RNNSizes) -> None:
-    """Gives a model the weights that the previous run ended with; without a previous run it keeps its own.
-
-    Raises:
-        UserError: ``sizes``, the model's, are not the previous run's.
-    """
-    if run.previous is not None:
-        before = run_sizes(get_task(run.task), run.previous.preset)
-        for name in SIZES[stage]:
-            asked, found = getattr(sizes, name), getattr(before, name)
-            if asked != found:
-                if name in FLAGS:
-                    raise UserError(
-                        f"M would be one of {FLAGS[name][asked]}, and that of {run.previous.path}, which this run goes on "
-                        f"from, is one of {FLAGS[name][found]}; use that, or begin a run without --previous"
-                    )
-                raise UserError(
-                    f"{name} is {asked}, and {run.previous.path}, which this run goes on from, has {found}; use "
-                    f"--{name.replace('_', '-')} {found}, or begin a run without --previous"
-                )
-        path = run.previous.stage_path(stage) / WEIGHTS
-        load_module(path, model)
-        run.previous.require_part(stage, stage, path)
-
-
 @dataclass
 class _Sums:
     """The losses of the steps since the last row of metrics: their sums, and each step's by itself."""
@@ -138,7 +100,7 @@ def train(
     trainee: Trainee,
     max_grad_value: float | None = None,
 ) -> None:
-    """Trains to ``config.num_steps`` from wherever the last checkpoint is.
+    """Trains to ``config.num_steps`` from wherever the last checkpoint is; with none of them the model is measured as it is.
 
     Raises:
         UserError: the loss or a weight is not finite; the last good checkpoint stays, and no NaN is ever saved.
@@ -182,6 +144,8 @@ def train(
                 _save(folder, trainee, optimizer, parameters, step, sums)
             if stop:
                 break  # the end of `deferred` raises
+    if not config.num_steps:
+        log.write(step=0, **_validate(folder, stage, trainee, board, 0))
     # A kill between the state and the weights leaves older weights beside the last state.
     save_tensors(folder / WEIGHTS, parameters)
     trainee.model.eval()

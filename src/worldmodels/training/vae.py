@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.base.seeding import derive_seed
 from worldmodels.config import VAEConfig
+from worldmodels.data.augment import augment, draw_looks
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.sampling import FrameSampler, Split, held_out_frames
 from worldmodels.models.vae import VAE
@@ -34,7 +36,7 @@ class VAETrainee:
 
     def __init__(self, model: VAE, store: EpisodeStore, split: Split, config: VAEConfig, seed: int) -> None:
         self.model = model
-        self._config = config
+        self._config, self._seed = config, seed
         self._device = next(model.parameters()).device
         training, held_out = split
         self._sampler = FrameSampler(store, training, config.batch_size, seed)
@@ -47,9 +49,24 @@ class VAETrainee:
 
     def slices(self, step: int, generator: torch.Generator) -> list[Slice]:
         """The slices of a step's batch."""
-        return self._slices(torch.from_numpy(self._sampler.batch(step)), generator)
+        frames, config = self._sampler.batch(step), self._config
+        if not config.augment:
+            return self._slices(torch.from_numpy(frames), generator)
+        looks = draw_looks(config.augment, config.looks, len(frames), derive_seed(self._seed, "vae/augment", step))
 
-    def _slices(self, frames: Tensor, generator: torch.Generator) -> list[Slice]:
+        def augmented(rows: slice) -> Tensor:
+            def noise_seed(row: int) -> int:
+                return derive_seed(self._seed, "vae/augment/noise", step, rows.start + row)
+
+            return torch.from_numpy(augment(frames[rows], looks, np.arange(rows.start, rows.stop), noise_seed))
+
+        return self._slices(torch.from_numpy(frames), generator, augmented)
+
+    def _slices(
+        self, frames: Tensor, generator: torch.Generator, augmented: Callable[[slice], Tensor] | None = None
+    ) -> list[Slice]:
+        """Returns a batch's slices; ``augmented`` gives what V sees of some rows of the frames, else it sees them as they
+        are."""
         config, device = self._config, self._device
         noise = torch.randn(len(frames), self.model.latent_size, generator=generator)
 
@@ -57,9 +74,13 @@ class VAETrainee:
             share = (rows.stop - rows.start) / len(frames)
 
             def of(vae: VAE) -> tuple[Tensor, dict[str, Tensor]]:
-                seen = frames[rows].to(device), noise[rows].to(device)
-                weights = None if self._rare is None else self._rare.weights(frames[rows], config.rare_weight).to(device)
-                loss, parts = vae.loss(*seen, config.kl_tolerance, config.quartic_weight, weights)
+                plain = frames[rows]
+                seen = plain if augmented is None else augmented(rows)
+                target = plain if config.augment_target == "plain" else seen
+                weights = None if self._rare is None else self._rare.weights(target, config.rare_weight).to(device)
+                given = seen.to(device), noise[rows].to(device)
+                shown = None if target is seen else target.to(device)
+                loss, parts = vae.loss(*given, config.kl_tolerance, config.quartic_weight, weights, shown)
                 return loss * share, {name: value * share for name, value in parts.items()}
 
             return of

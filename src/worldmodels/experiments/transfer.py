@@ -1,0 +1,258 @@
+"""What V and M of one task are worth in another: carried over and frozen, carried over and trained on, or made from nothing.
+
+DIR/
+  <row>/            a run of the new task: with a tenth of the scale's episodes, or with all of them
+  held-out/<row>/   episodes that no row has learned from, as the row's V sees them and its M expects them: nothing is trained
+  table.json        every row's losses and scores    table.md    the same to read    table.png    the same to look at
+
+All rows have the sizes of the V that is carried, and of its M where that fits the new task. The same command again goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from worldmodels.agent.agent import Agent
+from worldmodels.base.logs import read_jsonl
+from worldmodels.base.versions import versions
+from worldmodels.config import BEST_RECIPE, Backend, Preset, check_seed
+from worldmodels.diagnostics.statistics import score_text, short_score
+from worldmodels.envs.task import Task
+from worldmodels.models.sizes import run_sizes
+from worldmodels.plots.table import draw_bars
+from worldmodels.runs.layout import CONFIG, METRICS
+from worldmodels.runs.made_once import write_table
+from worldmodels.runs.run import STAGES, Run
+from worldmodels.runs.shared import share_stages
+from worldmodels.runs.timings import stage_seconds
+from worldmodels.stages import evaluate
+from worldmodels.stages.pipeline import run_stage
+from worldmodels.training.beginning import differences
+
+TRANSFER = "transfer"
+#: The shares of the scale's episodes that are learned from, by the end of a row's name.
+SHARES = {"10": 0.1, "100": 1.0}
+#: The episodes that all rows are measured on, as a share of the scale's; all but a tenth of them are looked at.
+HELD_OUT_SHARE, LOOKED_AT = 0.1, 0.9
+HELD_OUT = "held-out"
+#: The least that can be split into some to learn from and some to hold out.
+FEWEST_EPISODES = 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the new task."""
+
+    name: str
+    label: str
+    share: float
+    preset: Preset
+
+
+#: Which stages begin with another task's weights, and whether they are trained on.
+WAYS: dict[str, tuple[str, tuple[str, ...], bool]] = {
+    "nothing": ("from nothing", (), True),
+    "v-frozen": ("V, frozen", ("vae",), False),
+    "vm-frozen": ("V and M, frozen", ("vae", "rnn"), False),
+    "v-trained": ("V, trained on", ("vae",), True),
+    "vm-trained": ("V and M, trained on", ("vae", "rnn"), True),
+}
+
+
+def row_preset(agent: Agent, task: Task, scale: str, recipe: str = BEST_RECIPE) -> tuple[Preset, dict[str, str]]:
+    """Returns the settings that all rows have in common, and why M is not carried: the sizes that differ, if any do."""
+    preset, theirs = task.preset(scale, recipe), agent.world_model.sizes
+    hidden, mixtures = preset.rnn.hidden_size, preset.rnn.num_mixtures
+    fitting = preset.with_sizes(theirs.latent_size, theirs.width, theirs.hidden_size, theirs.num_mixtures)
+    fitting = replace(fitting, rnn=replace(fitting.rnn, layer_norm=theirs.layer_norm))
+    if agent.task.frames_name in task.frames:
+        fitting = replace(fitting, collect=replace(fitting.collect, frames=agent.task.frames_name))
+    differ = differences("rnn", run_sizes(task, fitting), theirs)
+    if differ:  # M is the new task's own
+        rnn = replace(fitting.rnn, hidden_size=hidden, num_mixtures=mixtures, layer_norm=preset.rnn.layer_norm)
+        fitting = replace(fitting, rnn=rnn)
+    return fitting, differ
+
+
+def transfer_rows(target: str, preset: Preset, with_memory: bool) -> Iterator[Row]:
+    """Yields the rows of a table.
+
+    Args:
+        target: whose V and M are carried.
+        preset: of `row_preset`.
+        with_memory: whether M is, too.
+    """
+    for end, share in SHARES.items():
+        number = max(FEWEST_EPISODES, round(preset.collect.num_episodes * share))
+        for way, (label, carried, trained) in WAYS.items():
+            if "rnn" in carried and not with_memory:
+                continue
+            changed: dict[str, Any] = {"collect": replace(preset.collect, num_episodes=number)}
+            for stage in carried:
+                own = getattr(preset, stage)
+                changed[stage] = replace(own, from_model=target, num_steps=own.num_steps if trained else 0)
+            yield Row(f"{way}-{end}", f"{label}, {end}%", share, replace(preset, **changed))
+
+
+def make_transfer(
+    target: str,
+    agent: Agent,
+    task: Task,
+    path: Path,
+    scale: str,
+    seed: int,
+    recipe: str = BEST_RECIPE,
+    episodes: int = 0,
+    backend: Backend = "local",
+    address: str = "",
+) -> dict[str, Any]:
+    """Makes, measures and scores every row into ``path``; returns what ``table.json`` holds.
+
+    Args:
+        target: what ``agent`` was loaded from.
+        task: the new one.
+        episodes: of every row's scores in the dream and in reality; 0: as many as the scale has.
+
+    Raises:
+        UserError: the folder holds other runs.
+    """
+    check_seed(seed, 2)
+    preset, differ = row_preset(agent, task, scale, recipe)
+    if differ:
+        print(f"M of {target} is not carried: {', '.join(differ.values())}", flush=True)
+    place = {"backend": backend, "address": address}
+    found: list[dict[str, Any]] = []
+    runs: list[Run] = []
+    measured: list[Run] = []
+    chance = None
+    for row in transfer_rows(target, preset, not differ):
+        print(f"{row.label}:", flush=True)
+        run = _made(path / row.name, task, scale, seed, row.preset, recipe, runs, list(STAGES), place)
+        runs.append(run)
+        tried = _made(
+            path / HELD_OUT / row.name,
+            task,
+            scale,
+            seed + 1,
+            _only_looked_at(row.preset, run, preset.collect.num_episodes),
+            recipe,
+            measured,
+            ["collect", "vae", "encode", "rnn"],
+            place,
+        )
+        measured.append(tried)
+        usual = row.preset.on(**place).evaluate
+        asked = replace(usual, world="real", episodes=episodes or usual.episodes)
+        if chance is None:
+            chance = evaluate.run(replace(asked, agent="random"), run, "random")
+        dream = evaluate.run(replace(asked, world="dream", temperature=row.preset.controller.temperature), run, "dream")
+        real = evaluate.run(asked, run, "real")
+        found.append(
+            {
+                "row": row.name,
+                "label": row.label,
+                "episodes": row.preset.collect.num_episodes,
+                **_losses(tried),
+                "dream": short_score(dream),
+                "real": short_score(real),
+                "seconds": round(sum(stage_seconds(run).values()), 2),
+            }
+        )
+    assert chance is not None
+    result = {
+        "table": TRANSFER,
+        "task": task.name,
+        "from": agent.task.name,
+        "model": {part: agent.sha256[part] for part in ("vae", "rnn")},
+        "not_carried": differ,
+        "scale": scale,
+        **({} if recipe == BEST_RECIPE else {"recipe": recipe}),
+        "seed": seed,
+        "env": chance["env"]["id"],
+        "versions": versions(),
+        "random": short_score(chance),
+        "rows": found,
+        "seconds": round(sum(row["seconds"] for row in found), 2),
+    }
+    title = f"what V and M of {agent.task.name} are worth here"
+    write_table(path, result, to_markdown(result), partial(draw_bars, result, title=title))
+    return result
+
+
+def _made(
+    path: Path,
+    task: Task,
+    scale: str,
+    seed: int,
+    preset: Preset,
+    recipe: str,
+    earlier: Sequence[Run],
+    stages: Sequence[str],
+    place: dict[str, str],
+) -> Run:
+    """Runs what is missing of a run's stages, of which it takes over those that an earlier one makes in the same way."""
+    asked = (path, task.name, scale, seed, preset, None, recipe)
+    begun = (path / CONFIG).exists()
+    run = Run.open_or_create(*asked)
+    if begun:
+        for stage in stages:
+            run.refuse_other_settings(stage, getattr(preset, stage))
+    elif earlier:
+        share_stages(max(earlier, key=lambda other: _num_shared(other, preset)), run)
+        run = Run.open(path)
+    # Where the model that is carried lies now, which need not be where it lay.
+    placed = replace(run, preset=preset.on(**place))
+    for stage in stages:
+        run_stage(placed, stage, getattr(placed.preset, stage))
+    return Run.open(path)
+
+
+def _num_shared(earlier: Run, preset: Preset) -> int:
+    """Returns how many stages of a run would be made in the same way with these settings, from the first one on."""
+    same = [getattr(earlier.preset, stage) == getattr(preset, stage) for stage in STAGES]
+    return same.index(False) if False in same else len(same)
+
+
+def _only_looked_at(preset: Preset, run: Run, num_episodes: int) -> Preset:
+    """Returns the settings that measure a run's V and M on new episodes, without training them."""
+    number = max(FEWEST_EPISODES, round(num_episodes * HELD_OUT_SHARE))
+    looked_at: dict[str, Any] = {
+        stage: replace(getattr(preset, stage), from_model=str(run.path), num_steps=0, held_out_fraction=LOOKED_AT)
+        for stage in ("vae", "rnn")
+    }
+    return replace(preset, collect=replace(preset.collect, num_episodes=number), **looked_at)
+
+
+def _losses(run: Run) -> dict[str, float]:
+    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
+    return {"held_out_recon_loss": last["vae"]["held_out_recon_loss"], "held_out_nll": last["rnn"]["held_out_nll"]}
+
+
+def to_markdown(result: dict[str, Any]) -> str:
+    """Returns the table for people."""
+    lines = [
+        "| | episodes | V's error | M's likelihood | dream | real | minutes |",
+        "| --- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for row in result["rows"]:
+        lines.append(
+            f"| {row['label']} | {row['episodes']:,} | {row['held_out_recon_loss']:.1f} | {row['held_out_nll']:.3f} | "
+            f"{score_text(row['dream'])} | {score_text(row['real'])} | {row['seconds'] / 60:.1f} |"
+        )
+    lines.append(f"| random policy | | | | | {score_text(result['random'])} | |")
+    without = ""
+    if result["not_carried"]:
+        without = f" M is not carried: {', '.join(result['not_carried'].values())}."
+    lines += [
+        "",
+        f"{result['env']}, with V and M of {result['from']}, scale {result['scale']}, seed {result['seed']}: mean ± standard "
+        f"deviation over {result['random']['num_episodes']} held-out episodes. V's squared error summed over a frame and M's "
+        "negative log-likelihood on episodes that no row has learned from, the same for all rows; likelihoods compare where V "
+        f"is the same. Minutes of the row's own stages.{without}",
+    ]
+    return "\n".join(lines) + "\n"
