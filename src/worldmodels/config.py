@@ -33,6 +33,8 @@ DataPolicy = Literal["held", "nets", "agent"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
 AgentKind = Literal["trained", "random"]
+#: What a search in the dream seeks: the game's reward, or what M does not know.
+Seeks = Literal["reward", "uncertainty", "loss"]
 Optimizer = Literal["cma", "openes", "pepg", "ses", "simple-ga"]
 #: What M's end head learns. "own": hits where the task says what they cost, else deaths.
 EndTarget = Literal["own", "deaths", "hits"]
@@ -96,6 +98,8 @@ ROUNDS = Bounds(1, 1_000)
 TEMPERATURES = Bounds(0.01, 10)
 #: Of the dream; 0 is the agent's own.
 TEMPERATURES_OR_OWN = Bounds(0.01, 10, or_zero=True)
+#: The share of M that a mask leaves out.
+DROPOUTS = Bounds(0, 0.9)
 WORKERS = Bounds(0, 1024)
 STEPS = Bounds(1, 100_000_000)
 LEARNING_RATES = Bounds(1e-8, 1)
@@ -533,6 +537,18 @@ class ESConfig(Config):
 
 
 @dataclass(frozen=True)
+class UncertaintyConfig(Config):
+    """How M's uncertainty is measured: how far its predictions differ (see `worldmodels.models.uncertainty`)."""
+
+    prefix: ClassVar[str] = "uncertainty_"
+
+    masks: Annotated[int, Bounds(2, 100)] = 5
+    """So many masks, each of which leaves out another part of M; a step takes so many times longer."""
+    dropout: Annotated[float, Bounds(0.01, 0.9)] = 0.1
+    """The share of M's z input and of what a step would write into the cell state that each mask leaves out."""
+
+
+@dataclass(frozen=True)
 class ControllerConfig(Config):
     """C, the controller, found by an evolution strategy, or by PPO in the dream, or by one after the other."""
 
@@ -578,6 +594,16 @@ class ControllerConfig(Config):
     retrain_mode, off there)."""
     temperature: Annotated[float, TEMPERATURES] = 1.15
     """The dream's temperature."""
+    dream_dropout: Annotated[float, DROPOUTS] = field(default=0.0, metadata=ADDED)
+    """The share of M's z input and of what a step would write into the cell state that is left out of the dream, by one mask an
+    episode (docs/ideas.md). For an M that was trained with dropout."""
+    pessimism: Annotated[float, Bounds(0, 1e6)] = field(default=0.0, metadata=ADDED)
+    """So many times M's uncertainty is taken from the dream's reward in every step."""
+    uncertainty: UncertaintyConfig = field(default=UncertaintyConfig(), metadata=ADDED)
+    """How M's uncertainty is measured."""
+    seeks: Seeks = field(default="reward", metadata=ADDED)
+    """What C is rewarded for in the dream: reward (the game's), or, to explore, uncertainty (M's) or loss (M's own, which
+    whatever is left to luck raises, too)."""
     score_every_generations: Annotated[int, Bounds(1, 1_000_000)] = 25
     """Generations between two scorings of the search's mean."""
     score_episodes: Annotated[int, Bounds(1, 1_000_000)] = 1024
@@ -603,6 +629,7 @@ class ControllerConfig(Config):
     def validate(self) -> None:
         super().validate()
         _check("num_generations", self.num_generations, 0 if self.ppo_iterations else 1, 1_000_000)
+        self._check_dream()
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "
@@ -618,6 +645,17 @@ class ControllerConfig(Config):
             raise UserError(
                 f"population_size is {self.population_size}; {self.optimizer} draws candidates in pairs: take an even number"
             )
+
+    def _check_dream(self) -> None:
+        """Raises `UserError` where a setting of the dream has no dream to act in, or none that counts."""
+        dreams = self.world == "dream" or self.ppo_iterations > 0
+        for name, usual in (("dream_dropout", 0.0), ("pessimism", 0.0), ("seeks", "reward")):
+            if not dreams and getattr(self, name) != usual:
+                raise UserError(f"{name} is {getattr(self, name)}, and the world is real; it is a setting of the dream")
+        if self.seeks != "reward" and self.pessimism:
+            raise UserError(f"pessimism is {self.pessimism:g}, and C seeks {self.seeks}; only the game's reward is reduced")
+        if self.seeks != "reward" and "real" in (self.world, self.resolved_score_world):
+            raise UserError(f"C seeks {self.seeks}, which the dream alone rewards; let world be dream and score_world same")
 
 
 @dataclass(frozen=True)
@@ -635,6 +673,8 @@ class EvaluateConfig(Config):
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in. The real environment has
     none."""
+    dream_dropout: Annotated[float, DROPOUTS] = field(default=0.0, metadata=ADDED)
+    """The share of M that is left out of the dream, by one mask an episode; the real environment has no such thing."""
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
     variant: str = field(default="", metadata=ADDED)
@@ -648,11 +688,19 @@ class EvaluateConfig(Config):
     place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
     """Who plays the real environment."""
 
+    def in_dream_of(self, search: ControllerConfig) -> Self:
+        """Returns the same evaluation in the dream that a C was searched in."""
+        return dataclasses.replace(
+            self, world="dream", temperature=search.temperature, dream_dropout=search.dream_dropout, variant=""
+        )
+
     def validate(self) -> None:
         super().validate()
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
         if self.variant and self.world == "dream":
             raise UserError(f"variant is '{self.variant}' and world is 'dream'; only the real environment has other looks")
+        if self.dream_dropout and self.world == "real":
+            raise UserError(f"dream_dropout is {self.dream_dropout:g} and world is 'real'; it is a setting of the dream")
 
 
 @dataclass(frozen=True)
@@ -665,6 +713,8 @@ class FidelityConfig(Config):
     """Episodes of each policy in the dream."""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    uncertainty: UncertaintyConfig = UncertaintyConfig()
+    """How M's uncertainty is measured."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
@@ -705,6 +755,8 @@ class WatchConfig(Config):
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    dream_dropout: Annotated[float, DROPOUTS] = 0.0
+    """The share of M that is left out of the dream, by one mask an episode."""
     size: str = field(default="", metadata=RUNTIME)
     """The window's size in pixels, WIDTHxHEIGHT, from 320x240 to 7680x4320; empty: as the pictures need."""
     fps: Annotated[int, Bounds(1, 1000, or_zero=True)] = field(default=0, metadata=RUNTIME)

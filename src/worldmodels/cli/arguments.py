@@ -151,11 +151,12 @@ class TableArgs:
 
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
-    steps), departures (runs from the recipe original to best, one more change in each) or robustness (the agent as it is, where
-    its game looks otherwise; nothing is evolved)."""
+    steps), departures (runs from the recipe original to best, one more change in each), robustness (the agent as it is, where
+    its game looks otherwise; nothing is evolved) or dropout (how much of M each dream leaves out)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
-    finished round) or a model's folder. departures: of its task alone, with a V and an M a row."""
+    finished round) or a model's folder. departures: of its task alone, with a V and an M a row. dropout: a task, or a run whose
+    episodes, V and latents it takes, with its scale, recipe and seed."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper; a stage called by itself begins with
     laptop."""
