@@ -29,12 +29,15 @@ OWN = {"added": True, "own": True}
 Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
 ScoreWorld = Literal["same", "dream", "real"]
-DataPolicy = Literal["held", "nets", "agent"]
+DataPolicy = Literal["held", "nets", "agent", "curious"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
 AgentKind = Literal["trained", "random"]
 #: What a search in the dream seeks: the game's reward, or what M does not know.
 Seeks = Literal["reward", "uncertainty", "loss"]
+Curiosity = Literal["uncertainty", "loss"]
+#: The same of the rounds of `worldmodels iterate`; no: their data is the agent's own.
+Explore = Literal["no", "uncertainty", "loss"]
 Optimizer = Literal["cma", "openes", "pepg", "ses", "simple-ga"]
 #: What M's end head learns. "own": hits where the task says what they cost, else deaths.
 EndTarget = Literal["own", "deaths", "hits"]
@@ -102,6 +105,8 @@ TEMPERATURES_OR_OWN = Bounds(0.01, 10, or_zero=True)
 DROPOUTS = Bounds(0, 0.9)
 WORKERS = Bounds(0, 1024)
 STEPS = Bounds(1, 100_000_000)
+#: Where steps are what ends a search.
+UNLIMITED_GENERATIONS = 1_000_000
 LEARNING_RATES = Bounds(1e-8, 1)
 SLICES = Bounds(1, 1024)
 
@@ -316,9 +321,16 @@ class CollectConfig(Config):
     """Episodes to keep."""
     policy: DataPolicy = "held"
     """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode;
-    agent: the previous run's agent, with some of the held actions mixed in."""
+    agent: the previous run's agent, with some of the held actions mixed in; curious: likewise a C that was searched in the
+    previous run's dream for what M does not know."""
+    curiosity: Curiosity = field(default="uncertainty", metadata=ADDED)
+    """curious: what that C seeks: M's uncertainty, or M's loss, which whatever is left to luck raises, too."""
+    explorer_generations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
+    """curious: generations of its search; 0 is the scale's, or none with explorer_iterations."""
+    explorer_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
+    """curious: iterations of PPO before these; 0 with explorer_generations 0 is the scale's."""
     max_noise: Annotated[float, Bounds(0, 1)] = field(default=0.5, metadata=ADDED)
-    """agent: how much of a held random action is mixed in. An episode draws ε from U(0, this) and does
+    """agent and curious: how much of a held random action is mixed in. An episode draws ε from U(0, this) and does
     (1 - ε) · agent + ε · random."""
     frames: str = field(default=OWN_FRAMES, metadata=ADDED)
     """How the task makes V's frames, in this run and wherever its agent plays: own, or one of the task's other ways (take-cover
@@ -330,7 +342,7 @@ class CollectConfig(Config):
     max_episode_steps: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """Episodes are cut after this many steps; 0 plays them out."""
     random: RandomPolicyConfig = RandomPolicyConfig()
-    """held, and what is mixed in with agent: how random actions are drawn."""
+    """held, and what is mixed in with agent and curious: how random actions are drawn."""
     episodes_per_shard: Annotated[int, Bounds(1, 10_000)] = 16
     """Episodes written together: the unit of work, and what a kill can lose."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
@@ -415,6 +427,10 @@ class EncodeConfig(Config):
     """Where to compute; auto is the GPU if there is one."""
 
 
+#: What M is trained with where dreams leave a part of it out and its settings say nothing: the published share.
+M_DROPOUT = 0.05
+
+
 @dataclass(frozen=True)
 class RNNConfig(GradientConfig):
     """M, the MDN-RNN."""
@@ -444,6 +460,12 @@ class RNNConfig(GradientConfig):
     """The same of the hidden state before the output layer."""
     max_grad_value: Annotated[float, Bounds(1e-6, 1e6)] = 1.0
     """Each gradient element is clipped to ± this value."""
+
+    def with_dropout(self) -> Self:
+        """Returns the same training with the dropout of Dropout's Dream Land, where it has none of its own."""
+        if self.input_dropout or self.recurrent_dropout:
+            return self
+        return dataclasses.replace(self, input_dropout=M_DROPOUT, recurrent_dropout=M_DROPOUT)
 
 
 @dataclass(frozen=True)
@@ -645,6 +667,14 @@ class ControllerConfig(Config):
             raise UserError(
                 f"population_size is {self.population_size}; {self.optimizer} draws candidates in pairs: take an even number"
             )
+
+    def with_effort(self, num_generations: int, ppo_iterations: int, max_steps: int = 0) -> Self:
+        """Returns a search with as many generations and iterations as are asked for: with neither its own, with iterations
+        alone no generations, with steps alone as many generations as they take."""
+        if not (num_generations or ppo_iterations or max_steps):
+            return dataclasses.replace(self, max_steps=0)
+        generations = UNLIMITED_GENERATIONS if max_steps and not num_generations else num_generations
+        return dataclasses.replace(self, num_generations=generations, ppo_iterations=ppo_iterations, max_steps=max_steps)
 
     def _check_dream(self) -> None:
         """Raises `UserError` where a setting of the dream has no dream to act in, or none that counts."""

@@ -17,6 +17,7 @@ from worldmodels.config import (
     Bounds,
     Device,
     EvaluateConfig,
+    Explore,
     FidelityConfig,
     LogKind,
     PlayConfig,
@@ -90,6 +91,9 @@ class IterateArgs:
     """Every round's settings: smoke, laptop or paper; a stage called by itself begins with laptop."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale: best, or original, the paper's and its code's."""
+    explore: Explore = "no"
+    """Later rounds' episodes are those of a C that explores (collect --policy curious), and M is trained with dropout:
+    uncertainty or loss says what it seeks; no: those of the agent."""
     run: Path | None = None
     """The folder of the rounds (default: runs/iterate-TASK-SCALE, or runs/iterate-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0

@@ -271,7 +271,8 @@ def _iterate(args: Sequence[str]) -> None:
     path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}{of_recipe(parsed.recipe)}"
     place = {"backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     with RunLock(path):
-        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, recipe=parsed.recipe, **place)
+        chosen = {"recipe": parsed.recipe, "explore": parsed.explore}
+        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, **chosen, **place)
     write_result(parsed.json, result)
     print(to_markdown(result) + f"\niterate: finished {path / ROUNDS}")
 

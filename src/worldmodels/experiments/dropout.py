@@ -17,11 +17,10 @@ from typing import Any
 
 from worldmodels.agent.target import open_run
 from worldmodels.base.versions import versions
-from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, Preset, RNNConfig
+from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import get_task, tasks
-from worldmodels.experiments.table import search_effort
 from worldmodels.plots.table import draw_dropouts
 from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.made_once import write_table
@@ -33,8 +32,6 @@ from worldmodels.stages import evaluate
 from worldmodels.stages.pipeline import run_stage
 
 DROPOUT = "dropout"
-#: What M is trained with, of its inputs and of its cell's candidate, where its run says nothing: the published 0.05.
-M_DROPOUT = 0.05
 #: What dreams leave out, a row each, and the published scores of TakeCover: mean and standard deviation (None: not given) over
 #: 1,000 real episodes, C from the dream alone.
 PUBLISHED: dict[float, tuple[float, float | None]] = {
@@ -60,19 +57,12 @@ def of_a_run(target: str) -> Run | None:
     return run
 
 
-def with_dropout(rnn: RNNConfig) -> RNNConfig:
-    """Returns M's settings with the published dropout, where they have none."""
-    if rnn.input_dropout or rnn.recurrent_dropout:
-        return rnn
-    return replace(rnn, input_dropout=M_DROPOUT, recurrent_dropout=M_DROPOUT)
-
-
 def dropout_rows(preset: Preset, search: ControllerConfig) -> dict[str, Preset]:
     """Returns each row's settings by its name: M is the same, and C is searched in a dream of its own dropout, alone."""
     found = {}
     for dropout in PUBLISHED:
         controller = replace(search, world="dream", score_world="same", dream_dropout=dropout)
-        found[f"dropout-{dropout:.2f}"] = replace(preset, rnn=with_dropout(preset.rnn), controller=controller)
+        found[f"dropout-{dropout:.2f}"] = replace(preset, rnn=preset.rnn.with_dropout(), controller=controller)
     return found
 
 
@@ -110,7 +100,7 @@ def make_dropout(
     preset = preset_of(spec, scale, path, recipe) if given is None else given.preset
     if given is not None:
         scale, recipe, seed = given.scale, given.recipe, given.seed
-    search = search_effort(preset.controller, num_generations, ppo_iterations, max_steps)
+    search = preset.controller.with_effort(num_generations, ppo_iterations, max_steps)
     rows = dropout_rows(preset, search)
     for row in rows.values():
         row.controller.validate()
@@ -144,7 +134,7 @@ def make_dropout(
             }
         )
     assert chance is not None
-    m = with_dropout(preset.rnn)
+    m = preset.rnn.with_dropout()
     result = {
         "table": DROPOUT,
         "task": spec.name,

@@ -75,8 +75,6 @@ OPTIMIZERS: dict[Optimizer, str] = {
     "ses": "simple ES",
     "simple-ga": "simple GA",
 }
-#: Where steps are what ends a search.
-UNLIMITED_GENERATIONS = 1_000_000
 
 
 def temperature_rows(spec: Task, base: ControllerConfig) -> list[Row]:
@@ -118,17 +116,7 @@ def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: i
     take components from), or by PPO and then as many generations as are asked for."""
     sigma = ControllerConfig().sigma if config.num_components else config.sigma
     along_all = dataclasses.replace(config, num_components=0, sigma=sigma, ppo_iterations=0)
-    return search_effort(along_all, num_generations, ppo_iterations, max_steps)
-
-
-def search_effort(config: ControllerConfig, num_generations: int, ppo_iterations: int, max_steps: int) -> ControllerConfig:
-    """Returns a search with as many generations and iterations as are asked for: with neither its own, with iterations alone no
-    generations."""
-    generations = num_generations if num_generations or ppo_iterations else config.num_generations
-    if max_steps and not num_generations:
-        generations = UNLIMITED_GENERATIONS
-    iterations = ppo_iterations if num_generations or ppo_iterations or max_steps else config.ppo_iterations
-    return dataclasses.replace(config, num_generations=generations, ppo_iterations=iterations, max_steps=max_steps)
+    return along_all.with_effort(num_generations, ppo_iterations, max_steps)
 
 
 TABLES: dict[str, Callable[[Task, ControllerConfig], list[Row]]] = {
