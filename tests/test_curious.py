@@ -27,8 +27,8 @@ def collect(run, first, *words):
         "--seed",
         "5",
     ]
-    asked += ["--episodes-per-shard", "2", "--explorer-generations", "2", "--num-workers", "1", "--run", str(run)]
-    return main([*asked, *words])
+    asked += ["--episodes-per-shard", "2", "--explorer-generations", "2", "--num-workers", "1", "--seed", "5"]
+    return main([*asked, "--run", str(run), *words])
 
 
 @pytest.fixture(scope="module")
