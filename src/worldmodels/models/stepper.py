@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -79,14 +79,34 @@ class MDNStepper:
             z = z * masks.z
         z, action, restart, *states = enough_rows(z, action, restart, *state)
         hidden, cell = states
+        gates = self._gates(z, action, restart, hidden)
+        if masks is None:
+            return RNNState(*first_rows(num_rows, *self._advance(gates, cell)))
+        return RNNState(*first_rows(num_rows, *self._advance_masked(gates, cell, *enough_rows(masks.candidate))))
+
+    def _gates(self, z: Tensor, action: Tensor, restart: Tensor, hidden: Tensor) -> Tensor:
+        """Returns the gates before their sigmoids, [N, 4H]."""
         if len(self._row) != len(z):
             self._row = torch.ones(len(z), self._row.shape[1], dtype=self.dtype, device=self._row.device)
         parts = [z, action, restart[:, None], hidden] if self.sizes.restart_input else [z, action, hidden]
         self._join(parts, self._row)
-        gates = F.linear(self._row, self._weight)  # [N, 4H]
-        if masks is None:
-            return RNNState(*first_rows(num_rows, *self._advance(gates, cell)))
-        return RNNState(*first_rows(num_rows, *self._advance_masked(gates, cell, *enough_rows(masks.candidate))))
+        return F.linear(self._row, self._weight)
+
+    @torch.no_grad()
+    def hidden_by_mask(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState, masks: Masks) -> Iterator[Tensor]:
+        """Yields the hidden state after a step with each of K masks, float32 [N, H]; all but z's product is done once.
+
+        Args:
+            masks: [K, Z] and [K, H], each the same for all slots.
+        """
+        num_rows = len(z)
+        z, action, restart, *states = enough_rows(z, action, restart, *state)
+        hidden, cell = states
+        others = self._gates(torch.zeros_like(z), action, restart, hidden).float()
+        weight = self._weight[:, : z.shape[1]].contiguous()
+        for of_z, of_candidate in zip(*masks, strict=True):
+            gates = others + F.linear((z * of_z).to(self.dtype), weight).float()
+            yield self._advance_masked(gates, cell, of_candidate)[0][:num_rows]
 
     @torch.no_grad()
     def sample(self, hidden: Tensor, uniform: Tensor, normal: Tensor, temperature: float) -> Dreamt:
@@ -148,7 +168,7 @@ def join(parts: Sequence[Tensor], row: Tensor) -> None:
 
 def advance(gates: Tensor, cell: Tensor, kept: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """`stepper_cpu.advance` in torch's operations, for a GPU; and on any device with ``kept``, what dropout leaves of the
-    candidate, float32 [N, H]."""
+    candidate, float32 [N, H] or [H]."""
     gate_in, gate_forget, candidate, gate_out = gates.float().sigmoid_().chunk(4, 1)
     if kept is None:
         # i tanh(x) = 2 i σ(2x) - i

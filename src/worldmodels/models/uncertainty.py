@@ -54,8 +54,6 @@ class Uncertainty:
     @torch.no_grad()
     def of(self, z: Tensor, action: Tensor, restart: Tensor, state: RNNState) -> Tensor:
         """Returns u before a step, float32 [N]: z [N, Z], action [N, A], restart [N], and M's state before it."""
-        means = []
-        for z_mask, candidate_mask in zip(*self._masks, strict=True):
-            masks = Masks(z_mask.expand(len(z), -1), candidate_mask.expand(len(z), -1))
-            means.append(self._stepper.expected(self._stepper.step(z, action, restart, state, masks).hidden))
+        hiddens = self._stepper.hidden_by_mask(z, action, restart, state, self._masks)
+        means = [self._stepper.expected(hidden) for hidden in hiddens]
         return torch.stack(means).var(0, correction=0).mean(1)
