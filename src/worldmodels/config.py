@@ -565,7 +565,7 @@ class UncertaintyConfig(Config):
     prefix: ClassVar[str] = "uncertainty_"
 
     masks: Annotated[int, Bounds(2, 100)] = 5
-    """So many masks, each of which leaves out another part of M; with 5 a step of the dream takes about three times as long."""
+    """So many masks, each of which leaves out another part of M; with 5 a step of the dream takes about four times as long."""
     dropout: Annotated[float, Bounds(0.01, 0.9)] = 0.1
     """The share of M's z input and of what a step would write into the cell state that each mask leaves out."""
 

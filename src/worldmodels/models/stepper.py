@@ -131,7 +131,7 @@ class MDNStepper:
     @torch.no_grad()
     def expected(self, hidden: Tensor) -> Tensor:
         """Returns the mean of the next latent over M's mixtures, float32 [N, Z], of hidden states [N, H]."""
-        logit, mean, _ = self._mixtures(hidden)
+        logit, mean = self._mixtures(hidden, 2)
         return (logit.softmax(1) * mean).sum(1)
 
     @torch.no_grad()
@@ -142,19 +142,20 @@ class MDNStepper:
             hidden: [N, H].
             z: [N, Z].
         """
-        logit, mean, log_std = self._mixtures(hidden)
+        logit, mean, log_std = self._mixtures(hidden, 3)
         log_std = log_std.clamp(*LOG_STD_RANGE)
         error = (z[:, None] - mean) * (-log_std).exp()
         log_chance = logit.log_softmax(1) - log_std - 0.5 * error.square() - 0.5 * math.log(2 * math.pi)
         return -log_chance.logsumexp(1).mean(1)
 
-    def _mixtures(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the mixtures' logits, means and log standard deviations, float32 [N, K, Z] each."""
-        num_rows, first = len(hidden), self.sizes.num_heads
+    def _mixtures(self, hidden: Tensor, num_parts: int) -> tuple[Tensor, ...]:
+        """Returns the first of the mixtures' logits, means and log standard deviations, float32 [N, K, Z] each."""
+        num_rows, latent_size = len(hidden), self.sizes.latent_size
+        first, size = self.sizes.num_heads, self.sizes.num_mixtures * latent_size
+        columns = slice(first, first + num_parts * size)
         (hidden,) = enough_rows(hidden)
-        outputs = F.linear(hidden.to(self.dtype), self._weight_out[first:], self._bias_out[first:])[:num_rows].float()
-        logit, mean, log_std = outputs.view(num_rows, 3, -1, self.sizes.latent_size).unbind(1)
-        return logit, mean, log_std
+        outputs = F.linear(hidden.to(self.dtype), self._weight_out[columns], self._bias_out[columns])[:num_rows].float()
+        return outputs.view(num_rows, num_parts, -1, latent_size).unbind(1)
 
 
 def join(parts: Sequence[Tensor], row: Tensor) -> None:

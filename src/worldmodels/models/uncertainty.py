@@ -14,6 +14,8 @@ Shapes: N slots, K masks, Z latent, H hidden.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -56,4 +58,6 @@ class Uncertainty:
         """Returns u before a step, float32 [N]: z [N, Z], action [N, A], restart [N], and M's state before it."""
         hiddens = self._stepper.hidden_by_mask(z, action, restart, state, self._masks)
         means = [self._stepper.expected(hidden) for hidden in hiddens]
-        return torch.stack(means).var(0, correction=0).mean(1)
+        # Summed one by one: a sum over a dimension is taken in an order that depends on the number of slots.
+        middle = functools.reduce(torch.add, means) / len(means)
+        return (functools.reduce(torch.add, [(mean - middle).square() for mean in means]) / len(means)).mean(1)
