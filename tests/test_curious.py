@@ -1,5 +1,6 @@
 """Data of a C that explores: found in the dream by what M does not know, recorded, and gone on with after a kill."""
 
+import dataclasses
 import json
 import shutil
 
@@ -11,6 +12,7 @@ from worldmodels.cli import main
 from worldmodels.envs.task import get_task
 from worldmodels.experiments.iterate import open_round
 from worldmodels.runs.run import Run
+from worldmodels.stages.explore import begun_explorer, explore
 
 
 def collect(run, first, *words):
@@ -80,8 +82,11 @@ def test_a_killed_collection_goes_on_with_the_same_bytes(curious, toy_run, tmp_p
 
 
 def test_what_it_seeks_decides_its_search_and_is_not_changed_amid(curious, toy_run, tmp_path, capsys):
-    assert collect(tmp_path / "loss", toy_run, "--curiosity", "loss") == 0
-    assert fitness(tmp_path / "loss") != fitness(curious)
+    found = Run.open(curious)
+    other = dataclasses.replace(found, path=tmp_path / "loss")
+    explore(begun_explorer(dataclasses.replace(found.preset.collect, curiosity="loss"), other), Run.open(toy_run))
+    assert len(fitness(other.path)) == len(fitness(curious)) == 2
+    assert fitness(other.path) != fitness(curious)
     assert collect(curious, toy_run, "--curiosity", "loss") == 2
     assert "was made with other settings (curiosity unset → loss)" in capsys.readouterr().err
 
