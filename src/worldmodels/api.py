@@ -41,6 +41,7 @@ def evaluate(
     seed: int = 0,
     *,
     temperature: float = 0.0,
+    dream_dropout: float = 0.0,
     fast: bool = False,
     variant: str = "",
     num_slots: int = EvaluateConfig.num_slots,
@@ -61,6 +62,7 @@ def evaluate(
         episodes: how many, at least 1.
         seed: of the first episode; seeds below 2**30 are never used in training.
         temperature: of the dream, 0.01 to 10; 0 is the agent's own.
+        dream_dropout: the share of M that is left out of the dream, 0 to 0.9, by one mask an episode.
         fast: play the environment that training uses, where it is a faster copy of the official one.
         variant: another look of the real environment, a key of the task's ``variants``; empty: the plain one.
         num_slots: dreams side by side; ``device``: where to dream.
@@ -94,6 +96,7 @@ def evaluate(
         "episodes": episodes,
         "seed": seed,
         "temperature": temperature,
+        "dream_dropout": dream_dropout,
         "fast": fast,
         "variant": variant,
         "num_slots": num_slots,

@@ -31,10 +31,15 @@ OWN = {"added": True, "own": True}
 Backend = Literal["local", "ray"]
 World = Literal["dream", "real"]
 ScoreWorld = Literal["same", "dream", "real"]
-DataPolicy = Literal["held", "nets", "agent"]
+DataPolicy = Literal["held", "nets", "agent", "curious"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
 ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
 AgentKind = Literal["trained", "random"]
+#: What a search in the dream seeks: the game's reward, or what M does not know.
+Seeks = Literal["reward", "uncertainty", "loss"]
+Curiosity = Literal["uncertainty", "loss"]
+#: The same of the rounds of `worldmodels iterate`; no: their data is the agent's own.
+Explore = Literal["no", "uncertainty", "loss"]
 Optimizer = Literal["cma", "openes", "pepg", "ses", "simple-ga"]
 #: What M's end head learns. "own": hits where the task says what they cost, else deaths.
 EndTarget = Literal["own", "deaths", "hits"]
@@ -98,9 +103,13 @@ ROUNDS = Bounds(1, 1_000)
 TEMPERATURES = Bounds(0.01, 10)
 #: Of the dream; 0 is the agent's own.
 TEMPERATURES_OR_OWN = Bounds(0.01, 10, or_zero=True)
+#: The share of M that a mask leaves out.
+DROPOUTS = Bounds(0, 0.9)
 WORKERS = Bounds(0, 1024)
 STEPS = Bounds(1, 100_000_000)
 TRAINING_STEPS = Bounds(0, 100_000_000)
+#: Where steps are what ends a search.
+UNLIMITED_GENERATIONS = 1_000_000
 LEARNING_RATES = Bounds(1e-8, 1)
 SLICES = Bounds(1, 1024)
 
@@ -315,9 +324,16 @@ class CollectConfig(Config):
     """Episodes to keep."""
     policy: DataPolicy = "held"
     """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode;
-    agent: the previous run's agent, with some of the held actions mixed in."""
+    agent: the previous run's agent, with some of the held actions mixed in; curious: likewise a C that was searched in the
+    previous run's dream for what M does not know."""
+    curiosity: Curiosity = field(default="uncertainty", metadata=ADDED)
+    """curious: what that C seeks: M's uncertainty, or M's loss, which whatever is left to luck raises, too."""
+    explorer_generations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
+    """curious: generations of its search; 0 is the scale's, or none with explorer_iterations."""
+    explorer_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
+    """curious: iterations of PPO before these; 0 with explorer_generations 0 is the scale's."""
     max_noise: Annotated[float, Bounds(0, 1)] = field(default=0.5, metadata=ADDED)
-    """agent: how much of a held random action is mixed in. An episode draws ε from U(0, this) and does
+    """agent and curious: how much of a held random action is mixed in. An episode draws ε from U(0, this) and does
     (1 - ε) · agent + ε · random."""
     frames: str = field(default=OWN_FRAMES, metadata=ADDED)
     """How the task makes V's frames, in this run and wherever its agent plays: own, or one of the task's other ways (take-cover
@@ -329,7 +345,7 @@ class CollectConfig(Config):
     max_episode_steps: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """Episodes are cut after this many steps; 0 plays them out."""
     random: RandomPolicyConfig = RandomPolicyConfig()
-    """held, and what is mixed in with agent: how random actions are drawn."""
+    """held, and what is mixed in with agent and curious: how random actions are drawn."""
     episodes_per_shard: Annotated[int, Bounds(1, 10_000)] = 16
     """Episodes written together: the unit of work, and what a kill can lose."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
@@ -449,6 +465,10 @@ class EncodeConfig(Config):
     """Where to compute; auto is the GPU if there is one."""
 
 
+#: What M is trained with where dreams leave a part of it out and its settings say nothing: the published share.
+M_DROPOUT = 0.05
+
+
 @dataclass(frozen=True)
 class RNNConfig(GradientConfig):
     """M, the MDN-RNN."""
@@ -478,6 +498,12 @@ class RNNConfig(GradientConfig):
     """The same of the hidden state before the output layer."""
     max_grad_value: Annotated[float, Bounds(1e-6, 1e6)] = 1.0
     """Each gradient element is clipped to ± this value."""
+
+    def with_dropout(self) -> Self:
+        """Returns the same training with the dropout of Dropout's Dream Land, where it has none of its own."""
+        if self.input_dropout or self.recurrent_dropout:
+            return self
+        return dataclasses.replace(self, input_dropout=M_DROPOUT, recurrent_dropout=M_DROPOUT)
 
 
 @dataclass(frozen=True)
@@ -571,6 +597,18 @@ class ESConfig(Config):
 
 
 @dataclass(frozen=True)
+class UncertaintyConfig(Config):
+    """How M's uncertainty is measured: how far its predictions differ (see `worldmodels.models.uncertainty`)."""
+
+    prefix: ClassVar[str] = "uncertainty_"
+
+    masks: Annotated[int, Bounds(2, 100)] = 5
+    """So many masks, each of which leaves out another part of M; with 5 a step of the dream takes about four times as long."""
+    dropout: Annotated[float, Bounds(0.01, 0.9)] = 0.1
+    """The share of M's z input and of what a step would write into the cell state that each mask leaves out."""
+
+
+@dataclass(frozen=True)
 class ControllerConfig(Config):
     """C, the controller, found by an evolution strategy, or by PPO in the dream, or by one after the other."""
 
@@ -619,6 +657,16 @@ class ControllerConfig(Config):
     retrain_mode, off there)."""
     temperature: Annotated[float, TEMPERATURES] = 1.15
     """The dream's temperature."""
+    dream_dropout: Annotated[float, DROPOUTS] = field(default=0.0, metadata=ADDED)
+    """The share of M's z input and of what a step would write into the cell state that is left out of the dream, by one mask an
+    episode (docs/ideas.md). For an M that was trained with dropout."""
+    pessimism: Annotated[float, Bounds(0, 1e6)] = field(default=0.0, metadata=ADDED)
+    """So many times M's uncertainty is taken from the dream's reward in every step."""
+    uncertainty: UncertaintyConfig = field(default=UncertaintyConfig(), metadata=ADDED)
+    """How M's uncertainty is measured."""
+    seeks: Seeks = field(default="reward", metadata=ADDED)
+    """What C is rewarded for in the dream: reward (the game's), or, to explore, uncertainty (M's) or loss (M's own, which
+    whatever is left to luck raises, too)."""
     score_every_generations: Annotated[int, Bounds(1, 1_000_000)] = 25
     """Generations between two scorings of the search's mean."""
     score_episodes: Annotated[int, Bounds(1, 1_000_000)] = 1024
@@ -644,6 +692,7 @@ class ControllerConfig(Config):
     def validate(self) -> None:
         super().validate()
         _check("num_generations", self.num_generations, 0 if self.ppo_iterations or self.from_model else 1, 1_000_000)
+        self._check_dream()
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "
@@ -659,6 +708,25 @@ class ControllerConfig(Config):
             raise UserError(
                 f"population_size is {self.population_size}; {self.optimizer} draws candidates in pairs: take an even number"
             )
+
+    def with_effort(self, num_generations: int, ppo_iterations: int, max_steps: int = 0) -> Self:
+        """Returns a search with as many generations and iterations as are asked for: with neither its own, with iterations
+        alone no generations, with steps alone as many generations as they take."""
+        if not (num_generations or ppo_iterations or max_steps):
+            return dataclasses.replace(self, max_steps=0)
+        generations = UNLIMITED_GENERATIONS if max_steps and not num_generations else num_generations
+        return dataclasses.replace(self, num_generations=generations, ppo_iterations=ppo_iterations, max_steps=max_steps)
+
+    def _check_dream(self) -> None:
+        """Raises `UserError` where a setting of the dream has no dream to act in, or none that counts."""
+        dreams = self.world == "dream" or self.ppo_iterations > 0
+        for name, usual in (("dream_dropout", 0.0), ("pessimism", 0.0), ("seeks", "reward")):
+            if not dreams and getattr(self, name) != usual:
+                raise UserError(f"{name} is {getattr(self, name)}, and the world is real; it is a setting of the dream")
+        if self.seeks != "reward" and self.pessimism:
+            raise UserError(f"pessimism is {self.pessimism:g}, and C seeks {self.seeks}; only the game's reward is reduced")
+        if self.seeks != "reward" and "real" in (self.world, self.resolved_score_world):
+            raise UserError(f"C seeks {self.seeks}, which the dream alone rewards; let world be dream and score_world same")
 
 
 @dataclass(frozen=True)
@@ -676,6 +744,8 @@ class EvaluateConfig(Config):
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in. The real environment has
     none."""
+    dream_dropout: Annotated[float, DROPOUTS] = field(default=0.0, metadata=ADDED)
+    """The share of M that is left out of the dream, by one mask an episode; the real environment has no such thing."""
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
     variant: str = field(default="", metadata=ADDED)
@@ -689,11 +759,19 @@ class EvaluateConfig(Config):
     place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
     """Who plays the real environment."""
 
+    def in_dream_of(self, search: ControllerConfig) -> Self:
+        """Returns the same evaluation in the dream that a C was searched in."""
+        return dataclasses.replace(
+            self, world="dream", temperature=search.temperature, dream_dropout=search.dream_dropout, variant=""
+        )
+
     def validate(self) -> None:
         super().validate()
         _check("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
         if self.variant and self.world == "dream":
             raise UserError(f"variant is '{self.variant}' and world is 'dream'; only the real environment has other looks")
+        if self.dream_dropout and self.world == "real":
+            raise UserError(f"dream_dropout is {self.dream_dropout:g} and world is 'real'; it is a setting of the dream")
 
 
 @dataclass(frozen=True)
@@ -706,6 +784,8 @@ class FidelityConfig(Config):
     """Episodes of each policy in the dream."""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    uncertainty: UncertaintyConfig = UncertaintyConfig()
+    """How M's uncertainty is measured."""
     device: Device = field(default="auto", metadata=RUNTIME)
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
@@ -746,6 +826,8 @@ class WatchConfig(Config):
     """The first episode's seed; the next ones have S + 1, S + 2, …"""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    dream_dropout: Annotated[float, DROPOUTS] = 0.0
+    """The share of M that is left out of the dream, by one mask an episode."""
     size: str = field(default="", metadata=RUNTIME)
     """The window's size in pixels, WIDTHxHEIGHT, from 320x240 to 7680x4320; empty: as the pictures need."""
     fps: Annotated[int, Bounds(1, 1000, or_zero=True)] = field(default=0, metadata=RUNTIME)

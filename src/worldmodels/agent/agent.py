@@ -29,6 +29,7 @@ from worldmodels.models.world_model import WorldModel
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.threads import threads_for
 from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.rollout import EpisodeJob
 
@@ -244,7 +245,7 @@ class Agent:
     def _stepper(self) -> MDNStepper:
         return MDNStepper(self.rnn, torch.float32)
 
-    def dream(self, num_envs: int = 1, temperature: float | None = None) -> DreamEnv:
+    def dream(self, num_envs: int = 1, temperature: float | None = None, dropout: float = 0.0) -> DreamEnv:
         """Returns M's dream of the task, a Gymnasium vector environment of ``num_envs`` slots.
 
         Observations are what C sees, float32 [N, F]; actions are the real environment's, float32 [N, A]. A slot that has ended
@@ -253,6 +254,7 @@ class Agent:
         Args:
             num_envs: N, at least 1.
             temperature: how uncertain the dream is, 0.01 to 10; None is the agent's own.
+            dropout: the share of M that is left out, 0 to 0.9, by one mask an episode, drawn by its seed.
 
         Raises:
             UserError: there is no M yet, or a number is out of range.
@@ -261,7 +263,8 @@ class Agent:
             raise UserError(f"{self.task.name}: nothing can dream yet; 'worldmodels train-rnn' makes M")
         if not isinstance(num_envs, int | np.integer) or num_envs < 1:
             raise UserError(f"num_envs is {num_envs!r}; it must be a whole number, at least 1")
-        return DreamEnv(self.world_model, self.inputs, num_envs, self.temperature if temperature is None else temperature)
+        at = self.temperature if temperature is None else temperature
+        return DreamEnv(self.world_model, self.inputs, num_envs, at, rules=DreamRules(dropout))
 
     def save(self, folder: str | Path) -> dict[str, str]:
         """Writes the agent into a model's folder, which `worldmodels.load` and every command take.

@@ -58,6 +58,11 @@ def temperature_text(temperature: float, own: float) -> str:
     return f"τ {temperature:g}" + ("" if temperature == own else f" (the agent's own is {own:g})")
 
 
+def dropout_text(dropout: float) -> str:
+    """Returns in words what is left out of a dream; nothing where nothing is."""
+    return f", dropout {dropout:g}" if dropout else ""
+
+
 def save_model(
     folder: Path, world_model: WorldModel, inputs: ControllerInputs, solution: Tensor, temperature: float
 ) -> dict[str, str]:

@@ -111,6 +111,7 @@ class SingleDreamEnv(SingleEnv):
       what it is by default.
     - ``temperature``: how uncertain the dream is, 0.01 to 10; None is the agent's own, of the dream that it was trained or
       scored in. The attribute of the same name says which it is.
+    - ``dropout``: the share of M that is left out, 0 to 0.9, by one mask an episode, drawn by its seed.
     - ``render_mode``: ``"rgb_array"`` gives frames decoded by V, uint8 [64, 64, 3].
 
     ### Threads
@@ -121,13 +122,18 @@ class SingleDreamEnv(SingleEnv):
     """
 
     def __init__(
-        self, task: str, model: str | Path | None = None, temperature: float | None = None, render_mode: str | None = None
+        self,
+        task: str,
+        model: str | Path | None = None,
+        temperature: float | None = None,
+        render_mode: str | None = None,
+        dropout: float = 0.0,
     ) -> None:
-        self._asked_temperature = temperature
+        self._asked_temperature, self._dropout = temperature, dropout
         super().__init__(task, model, render_mode)
 
     def _make_world(self, agent: Agent) -> DreamEnv:
-        self._dream = agent.dream(1, self._asked_temperature)
+        self._dream = agent.dream(1, self._asked_temperature, self._dropout)
         self.temperature = self._dream.temperature
         return self._dream
 

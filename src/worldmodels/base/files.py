@@ -157,10 +157,15 @@ def link_folder(source: Path, target: Path) -> None:
     """Makes ``target`` a folder with the same files as ``source``, whole or not at all: hard links, or copies elsewhere."""
     with folder_beside(target) as temporary:
         for file in source.iterdir():
-            try:
-                os.link(file, temporary / file.name)
-            except OSError:
-                shutil.copy2(file, temporary / file.name)
+            link(file, temporary / file.name)
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Makes ``target`` the same file as ``source``: a hard link, or a copy elsewhere."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -17,6 +17,7 @@ from worldmodels.config import (
     Bounds,
     Device,
     EvaluateConfig,
+    Explore,
     FidelityConfig,
     LogKind,
     PlayConfig,
@@ -90,6 +91,9 @@ class IterateArgs:
     """Every round's settings: smoke, laptop or paper; a stage called by itself begins with laptop."""
     recipe: str = BEST_RECIPE
     """Whose settings of that scale: best, or original, the paper's and its code's."""
+    explore: Explore = "no"
+    """Later rounds' episodes are those of a C that explores (collect --policy curious), and M is trained with dropout:
+    uncertainty or loss says what it seeks; no: those of the agent."""
     run: Path | None = None
     """The folder of the rounds (default: runs/iterate-TASK-SCALE, or runs/iterate-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0
@@ -152,10 +156,12 @@ class TableArgs:
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
     steps), departures (runs from the recipe original to best, one more change in each), robustness (the agent as it is, where
-    its game looks otherwise; nothing is evolved) or transfer (runs of another task, with this one's V and M)."""
+    its game looks otherwise; nothing is evolved), transfer (runs of another task, with this one's V and M) or dropout (how
+    much of M each dream leaves out)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
-    finished round) or a model's folder. departures: of its task alone, with a V and an M a row."""
+    finished round) or a model's folder. departures: of its task alone, with a V and an M a row. dropout: a task, or a run whose
+    episodes, V and latents it takes, with its scale, recipe and seed."""
     to: str = ""
     """transfer: the task that V and M are carried to, such as health-gathering; a variant of a task is one by itself, such as
     car-racing.bars."""

@@ -169,7 +169,7 @@ def _evaluate(args: Sequence[str]) -> None:
     parsed.settings.validate()
     check_json(parsed.json)
     with loading():
-        from worldmodels.agent.files import temperature_text
+        from worldmodels.agent.files import dropout_text, temperature_text
         from worldmodels.diagnostics.statistics import score_text
         from worldmodels.stages.evaluate import played_beside
 
@@ -186,6 +186,7 @@ def _evaluate(args: Sequence[str]) -> None:
     look = f" ({parsed.settings.variant})" if parsed.settings.variant else ""
     if result["temperature"] is not None:
         at = f" at {temperature_text(result['temperature'], result['own_temperature'])}"
+        at += dropout_text(parsed.settings.dream_dropout)
     if result["ci95"] is not None:
         interval = " (95% interval of the mean {:.1f} to {:.1f})".format(*result["ci95"])
     episodes = "1 episode" if result["num_episodes"] == 1 else f"{result['num_episodes']} episodes"
@@ -223,32 +224,40 @@ def _table(args: Sequence[str]) -> None:
         from worldmodels.agent.load import load, task_of
         from worldmodels.envs.task import get_task
         from worldmodels.experiments.departures import DEPARTURES, make_departures
+        from worldmodels.experiments.dropout import DROPOUT, make_dropout, of_a_run
         from worldmodels.experiments.robustness import ROBUSTNESS, make_robustness
         from worldmodels.experiments.table import check_table, make_table
         from worldmodels.experiments.transfer import TRANSFER, make_transfer
 
-    check_table(parsed.name, (DEPARTURES, ROBUSTNESS, TRANSFER))
+    check_table(parsed.name, (DEPARTURES, ROBUSTNESS, TRANSFER, DROPOUT))
     search = ("recipe", "num_generations", "ppo_iterations", "max_steps")
+    given = of_a_run(parsed.model) if parsed.name == DROPOUT else None
+    own = () if given is None else ("scale", "recipe", "seed")
     unread = {
         DEPARTURES: (*search, "fast", "to"),
         ROBUSTNESS: ("scale", *search, "to"),
         TRANSFER: (*search[1:], "fast"),
+        DROPOUT: (*own, "to"),
     }.get(parsed.name, ("to",))
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
-    agent = None if parsed.name == DEPARTURES else load(parsed.model)
+    agent = None if parsed.name in (DEPARTURES, DROPOUT) else load(parsed.model)
     spec = task_of(parsed.model) if agent is None else agent.task
     carried_from = f"{spec.name}-to-" if parsed.name == TRANSFER else ""
     if parsed.name == TRANSFER:
         if not parsed.to:
             raise UserError("table transfer: name the task that V and M are carried to with --to, such as health-gathering")
         spec = get_task(parsed.to)
-    spec.preset(parsed.scale, parsed.recipe)
-    of_scale = "" if parsed.name == ROBUSTNESS else f"-{parsed.scale}{of_recipe(parsed.recipe)}"
+    scale, recipe = (parsed.scale, parsed.recipe) if given is None else (given.scale, given.recipe)
+    spec.preset(scale, recipe)
+    of_scale = "" if parsed.name == ROBUSTNESS else f"-{scale}{of_recipe(recipe)}"
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{carried_from}{spec.name}{of_scale}"
     place = {"backend": parsed.backend, "address": parsed.address}
     with RunLock(path):
-        if agent is None:
+        settings = {name: getattr(parsed, name) for name in (*search, "episodes", "fast")}
+        if parsed.name == DROPOUT:
+            result = make_dropout(parsed.model, path, parsed.scale, parsed.seed, **settings, **place)
+        elif agent is None:
             result = make_departures(spec.name, path, parsed.scale, parsed.seed, parsed.episodes, **place)
         elif parsed.name == ROBUSTNESS:
             episodes = parsed.episodes or EvaluateConfig.episodes
@@ -257,7 +266,6 @@ def _table(args: Sequence[str]) -> None:
             asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
             result = make_transfer(parsed.model, agent, spec, *asked, **place)
         else:
-            settings = {name: getattr(parsed, name) for name in (*search, "episodes", "fast")}
             result = make_table(parsed.name, agent, path, parsed.scale, parsed.seed, **settings, **place)
     write_result(parsed.json, result)
     text = (path / TABLE_TEXT).read_text(encoding="utf-8")
@@ -278,7 +286,8 @@ def _iterate(args: Sequence[str]) -> None:
     path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}{of_recipe(parsed.recipe)}"
     place = {"backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     with RunLock(path):
-        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, recipe=parsed.recipe, **place)
+        chosen = {"recipe": parsed.recipe, "explore": parsed.explore}
+        result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, **chosen, **place)
     write_result(parsed.json, result)
     print(to_markdown(result) + f"\niterate: finished {path / ROUNDS}")
 
@@ -451,7 +460,7 @@ def _completion(args: Sequence[str]) -> None:
     flags = {verb: choices_of(kind, names) for verb, kind in (stages | KINDS).items()}
     targets: dict[str, Sequence[str | None]] = {verb: [*found, None] for verb in flags}
     targets |= {"tasks": [], "completion": ["bash", "zsh", "fish"]}
-    targets |= {"table": ["temperature", "ablation", "optimizers", "departures", "robustness", "transfer"]}
+    targets |= {"table": ["temperature", "ablation", "optimizers", "departures", "robustness", "transfer", "dropout"]}
     print(completion(parsed.shell, flags, [*COMMANDS, "help"], targets), end="")
 
 

@@ -20,6 +20,7 @@ from worldmodels.base.tensors import load_tensors
 from worldmodels.config import FidelityConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.data.run_data import open_latents, split_run
+from worldmodels.diagnostics import uncertainty
 from worldmodels.diagnostics.hits import hits_foreseen
 from worldmodels.diagnostics.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.diagnostics.statistics import rank_correlation, summarise
@@ -34,6 +35,7 @@ from worldmodels.search.evaluators import DreamEvaluator, RealEvaluator
 from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
 from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob, rollout
 
@@ -71,7 +73,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     spec = get_task(run.task).seeing(run.preset.collect.frames)
     run.require("controller")
     controller = run.preset.controller
-    temperature = config.temperature or controller.temperature
+    temperature, rules = config.temperature or controller.temperature, DreamRules(controller.dream_dropout)
     world_model = load_world_model(run, open_latents(run))
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
@@ -87,7 +89,8 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
 
     for name, make in blind.items():
-        dream = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, _blind(make, spec.action_size))
+        acting = _blind(make, spec.action_size)
+        dream = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, acting, rules)
         dreamt = dream.evaluate(torch.zeros(1, 0), dream_jobs)
         pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
         try:
@@ -95,7 +98,7 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         finally:
             pixels.close()
         note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
-    dream_evaluator = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device)
+    dream_evaluator = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, rules=rules)
     real_evaluator = RealEvaluator(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
     try:
         for name, solution in evolved.items():
@@ -118,9 +121,18 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         "open_loop_error": open_loop_error(world_model, store, held_out),
         "warm_up_steps": WARM_UP_STEPS,
     }
+    if controller.dream_dropout:
+        result["dream_dropout"] = controller.dream_dropout
     # Those of an agent like C, where there is one, come last: another's hits are of another kind.
     newest = held_out[held_out >= store.num_episodes - run.preset.collect.num_episodes]
     if world_model.sizes.hits and len(newest):
         seed = run.derive_seed("fidelity/hits")
         result["hits"] = dataclasses.asdict(hits_foreseen(world_model, store, newest, seed))
+    kept = load_tensors(run.stage_path("controller") / BEST)["solution"]
+    asked, dreamer, inputs = config.uncertainty, world_model.on(device), controller.inputs
+    result["uncertainty"] = {
+        **asked.to_dict(),
+        "recorded": uncertainty.of_recorded(asked, dreamer, store, held_out, run.derive_seed("fidelity/uncertainty")),
+        "dream": uncertainty.of_dreams(asked, rules, dreamer, inputs, temperature, kept, dream_jobs),
+    }
     return result

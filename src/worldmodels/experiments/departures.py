@@ -98,8 +98,7 @@ def make_departures(
         asked = dataclasses.replace(usual, world="real", episodes=episodes or usual.episodes)
         if chance is None:
             chance = evaluate.run(dataclasses.replace(asked, agent="random"), earlier, "random")
-        in_dream = dataclasses.replace(asked, world="dream", temperature=earlier.preset.controller.temperature)
-        dream = evaluate.run(in_dream, earlier, "dream")
+        dream = evaluate.run(asked.in_dream_of(earlier.preset.controller), earlier, "dream")
         real = evaluate.run(asked, earlier, "real")
         found.append(
             {

@@ -2,7 +2,7 @@
 
 DIR/
   round-0/      a run of the scale, from random data
-  round-k/      a run that goes on from the one before: its agent plays the new episodes; seed S + k
+  round-k/      a run that goes on from the one before: its agent, or one that explores, plays the new episodes; seed S + k
   rounds.json   every round's scores    rounds.md   the same to read
 
 The same command again goes on where it stopped; with more rounds it adds them.
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.base import files
+from worldmodels.base.errors import UserError
 from worldmodels.base.logs import read_jsonl
 from worldmodels.boards.board import check_board
-from worldmodels.config import BEST_RECIPE, Backend, LogKind, check_rounds, check_seed
+from worldmodels.config import BEST_RECIPE, Backend, Explore, LogKind, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import Task, get_task
@@ -28,14 +29,32 @@ from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 
 
-def open_round(spec: Task, path: Path, scale: str, seed: int, previous: Path | None, recipe: str = BEST_RECIPE) -> Run:
+def open_round(
+    spec: Task,
+    path: Path,
+    scale: str,
+    seed: int,
+    previous: Path | None,
+    recipe: str = BEST_RECIPE,
+    explore: Explore = "no",
+) -> Run:
     """Opens a round's run or makes it. Raises `UserError` if the folder holds another one."""
     preset = preset_of(spec, scale, path, recipe)
+    if explore != "no":  # M's masks tell nothing of an M that was trained without
+        preset = dataclasses.replace(preset, rnn=preset.rnn.with_dropout())
     if previous is not None:
         # What the first round was sized for holds for all.
         preset = Run.open(previous).preset
-        preset = dataclasses.replace(preset, collect=dataclasses.replace(preset.collect, policy="agent"))
-    return Run.open_or_create(path, spec.name, scale, seed, preset, previous, recipe)
+        collect = dataclasses.replace(preset.collect, policy="agent")
+        if explore != "no":
+            collect = dataclasses.replace(preset.collect, policy="curious", curiosity=explore)
+        preset = dataclasses.replace(preset, collect=collect)
+    run = Run.open_or_create(path, spec.name, scale, seed, preset, previous, recipe)
+    for name in ("policy", "curiosity"):
+        asked, found = getattr(preset.collect, name), getattr(run.preset.collect, name)
+        if previous is not None and asked != found:
+            raise UserError(f"{path}: a round whose episodes have the {name} {found}, not {asked}; use another --run")
+    return run
 
 
 def iterate(
@@ -48,8 +67,12 @@ def iterate(
     address: str = "",
     recipe: str = BEST_RECIPE,
     log: LogKind = "tensorboard",
+    explore: Explore = "no",
 ) -> dict[str, Any]:
     """Runs what is missing of ``rounds`` rounds, with a backend and a log; returns what ``rounds.json`` holds.
+
+    Args:
+        explore: what plays the episodes of later rounds seeks, in place of the agent; M is then trained with dropout.
 
     Raises:
         UserError: a senseless number of rounds or seed, or a folder that holds another run.
@@ -62,12 +85,19 @@ def iterate(
     previous = None
     for number in range(rounds):
         folder = path / f"round-{number}"
-        run = open_round(spec, folder, scale, seed + number, previous, recipe)
+        run = open_round(spec, folder, scale, seed + number, previous, recipe, explore)
         print(f"round {number}: {folder}", flush=True)
         placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address, log=log))
         rows.append(_row(number, run, reproduce(placed)))
         previous = folder
-        result = {"task": task, "scale": scale, "seed": seed, "solved_at": spec.published.solved_at, "rounds": rows}
+        result = {
+            "task": task,
+            "scale": scale,
+            "seed": seed,
+            **({} if explore == "no" else {"explore": explore}),
+            "solved_at": spec.published.solved_at,
+            "rounds": rows,
+        }
         if number + 1 < rounds and (path / f"round-{number + 1}" / CONFIG).exists():
             continue  # an earlier call has come farther
         make_once(path / ROUNDS, result, partial(files.write_json, value=result))
@@ -106,6 +136,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     lines += [
         "",
         f"{result['task']}, scale {result['scale']}, seed {result['seed']}: V's squared error summed over a frame and M's "
-        f"negative log-likelihood on held-out episodes of all rounds so far; scores over {episodes} held-out episodes.",
+        f"negative log-likelihood on held-out episodes of all rounds so far; scores over {episodes} held-out episodes."
+        + (f" New episodes are of a C that seeks M's {result['explore']}." if "explore" in result else ""),
     ]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from worldmodels.agent.files import dropout_text
 from worldmodels.agent.load import load_model
 from worldmodels.base import files
 from worldmodels.config import VideoConfig
@@ -46,7 +47,9 @@ def print_table(spec: Task, evaluations: dict[str, dict[str, Any]]) -> None:
         table.add_column(column, justify=side)  # type: ignore[arg-type]
     names = {"random": "random policy", "dream": "agent", "real": "agent", "fast": "agent"}
     for name, row in evaluations.items():
-        worlds = {"dream": f"dream, τ {evaluations['dream']['temperature']:g}", "fast": "real, training's copy"}
+        dream = evaluations["dream"]
+        at = f"τ {dream['temperature']:g}{dropout_text(dream.get('dream_dropout', 0.0))}"
+        worlds = {"dream": f"dream, {at}", "fast": "real, training's copy"}
         label, world = names[name], worlds.get(name, "real")
         interval = "" if row["ci95"] is None else "{:.0f} to {:.0f}".format(*row["ci95"])
         table.add_row(label, world, score_text(row), str(row["num_episodes"]), interval)

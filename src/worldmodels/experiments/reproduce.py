@@ -29,9 +29,7 @@ def reproduce(run: Run) -> dict[str, Any]:
     base = run.preset.evaluate
     evaluations = {
         "random": evaluate.run(dataclasses.replace(base, agent="random", world="real"), run, "random"),
-        "dream": evaluate.run(
-            dataclasses.replace(base, world="dream", temperature=run.preset.controller.temperature), run, "dream"
-        ),
+        "dream": evaluate.run(base.in_dream_of(run.preset.controller), run, "dream"),
         "real": evaluate.run(dataclasses.replace(base, world="real"), run, "real"),
     }
     if get_task(run.task).official_id:

@@ -75,8 +75,6 @@ OPTIMIZERS: dict[Optimizer, str] = {
     "ses": "simple ES",
     "simple-ga": "simple GA",
 }
-#: Where steps are what ends a search.
-UNLIMITED_GENERATIONS = 1_000_000
 
 
 def temperature_rows(spec: Task, base: ControllerConfig) -> list[Row]:
@@ -117,17 +115,8 @@ def row_search(config: ControllerConfig, num_generations: int, ppo_iterations: i
     """Returns how the rows' C are found, from zeros: by CMA-ES as the paper's, along every weight (a row has no episodes to
     take components from), or by PPO and then as many generations as are asked for."""
     sigma = ControllerConfig().sigma if config.num_components else config.sigma
-    generations = num_generations if num_generations or ppo_iterations else config.num_generations
-    if max_steps and not num_generations:
-        generations = UNLIMITED_GENERATIONS
-    return dataclasses.replace(
-        config,
-        num_components=0,
-        sigma=sigma,
-        ppo_iterations=ppo_iterations,
-        num_generations=generations,
-        max_steps=max_steps,
-    )
+    along_all = dataclasses.replace(config, num_components=0, sigma=sigma, ppo_iterations=0)
+    return along_all.with_effort(num_generations, ppo_iterations, max_steps)
 
 
 TABLES: dict[str, Callable[[Task, ControllerConfig], list[Row]]] = {
@@ -237,8 +226,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed:
             note_time(run, "controller", time.monotonic() - start)
     dream = None
     if not row.untrained:
-        asked = dataclasses.replace(base, world="dream", temperature=row.config.temperature)
-        dream = evaluate.run(asked, run, "dream")
+        dream = evaluate.run(base.in_dream_of(row.config), run, "dream")
     real = evaluate.run(dataclasses.replace(base, world="real"), run, "real")
     return {
         "row": row.name,

@@ -70,6 +70,28 @@ def draw_temperatures(result: dict[str, Any], path: Path) -> None:
     save(figure, path)
 
 
+def draw_dropouts(result: dict[str, Any], path: Path) -> None:
+    """Draws the scores in the dream and in reality against what the dream leaves out, the published ones beside ours."""
+    rows = result["rows"]
+    figure = style.figure(9, 5.5)
+    axis = figure.subplots()
+    places = [row["dropout"] for row in rows]
+    for where, colour, face, label in (
+        ("dream", style.DREAM, "white", "ours, in the dream it learned in"),
+        ("real", style.OURS, style.OURS, "ours, in the real environment"),
+    ):
+        means, spread = [row[where]["mean"] for row in rows], [_half_interval(row[where]) for row in rows]
+        axis.errorbar(places, means, yerr=spread, fmt="o-", color=colour, markerfacecolor=face, capsize=3, label=label)
+    if paper := [row["paper_real"] for row in rows if row["paper_real"]]:
+        label = "Dropout's Dream Land, in the real environment"
+        axis.plot(places, [score[0] for score in paper], "D--", color=style.ORIGINAL, label=label)
+    axis.axhline(result["random"]["mean"], color=style.RANDOM, linestyle=":", label="random policy, real environment")
+    axis.set(xlabel="share of M that a dream leaves out", ylabel="return, with our 95% intervals of the means")
+    axis.set_title(_title(result, "what C scores by what its dream leaves out"))
+    style.legend_below(figure, 2)
+    save(figure, path)
+
+
 def _published(score: list[float] | None) -> dict[str, Any] | None:
     """Returns the paper's mean as a row of ours, without an interval."""
     return score and {"mean": score[0], "ci95": None}  # type: ignore[return-value]

@@ -8,6 +8,8 @@ CONFIG = "config.json"
 # A run's folders; those of the stages are in `run.STAGES`.
 MODEL = "model"
 EVALUATION = "evaluation"
+#: The run in which a C that explores is searched (`stages.explore`).
+EXPLORER = "explorer"
 TENSORBOARD = "tensorboard"
 #: What a task of recordings alone is; in a model's folder too.
 TASK = "task.json"

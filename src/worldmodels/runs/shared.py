@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 
+from worldmodels.base.files import link
 from worldmodels.runs.run import STAGES, Run
 
 
 def share_stages(earlier: Run, run: Run, before: str = "") -> None:
     """Makes the folder of a planned run, with the finished stages of another that it would make in the same way.
 
-    The files are linked, not copied: a finished stage is never written into.
+    The files are linked, and copied only onto another disk: a finished stage is never written into.
 
     Args:
         earlier: a run of the same task and seed, which begins anew or goes on from the same run.
@@ -26,6 +26,6 @@ def share_stages(earlier: Run, run: Run, before: str = "") -> None:
         same = getattr(earlier.preset, stage) == getattr(run.preset, stage)
         if stage == before or not same or earlier.done(stage) is None:
             break
-        shutil.copytree(earlier.path / folder, beside / folder, copy_function=os.link)
+        shutil.copytree(earlier.path / folder, beside / folder, copy_function=link)
     dataclasses.replace(run, path=beside).save()
     beside.rename(run.path)

@@ -10,6 +10,9 @@ learned is not to be hit. Elsewhere the dream's rewards count, as far as M expec
 with the chance, by M's done head, that this one is not the last. Where that is below a half, as in every dream, nothing comes
 after it, and the slot begins anew from another state. The limit of an episode's steps is no end here.
 
+A pessimistic search pays for M's uncertainty in every step. One that seeks that, or M's loss, has it for its reward: hits then
+cost nothing, and the end of the health is the end.
+
 N slots, T choices, F features, K components, A outputs of C, R = N · T rows.
 """
 
@@ -39,6 +42,7 @@ from worldmodels.search.action_distributions import ActionDistribution, Gaussian
 from worldmodels.search.components import scaled_components
 from worldmodels.training.optim import DenseAdam, falling_rate
 from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.recorded import recorded_states
 from worldmodels.worlds.state import WorldState
 
@@ -101,7 +105,7 @@ class ActorCritic(nn.Module):
 class Rows(NamedTuple):
     """What an iteration has seen: the components, float16 [R, K]; what was chosen, float32 [R, …] (`ActionDistribution`); the
     choice's advantage, and what came of it, float32 [R] each; the mean number of hits a step, float32 [1], or of ends in a task
-    without hits; the mean reward a step there, float32 [1]."""
+    without hits; the mean reward a step there, float32 [1]; M's mean uncertainty, float32 [1], 0 where it is not measured."""
 
     components: Tensor
     chosen: Tensor
@@ -109,6 +113,7 @@ class Rows(NamedTuple):
     target: Tensor
     hits: Tensor
     reward: Tensor
+    uncertainty: Tensor
 
 
 def recorded_starts(
@@ -173,7 +178,7 @@ def begin(
         seed: of the critic's weights.
         spec: the task; None: one of two ways and hits, and a C without biases. A C that chooses is brought to
             ``initial_logit_rms``, which does not change what it chooses.
-        hits: whether M foresees hits; None: where the task has them.
+        hits: whether hits are what counts (`hits_count`); None: where the task has them.
     """
     actions = TwoWays() if spec is None else distribution_of(spec, config.initial_std)
     bias = spec is not None and spec.controller_bias
@@ -198,6 +203,11 @@ def begin(
     return ActorCritic(basis, weight.contiguous(), config.critic_units, bias, not hits).to(seen.device)
 
 
+def hits_count(world_model: WorldModel, rules: DreamRules) -> bool:
+    """Returns whether hits are what a search is about, and not rewards."""
+    return world_model.sizes.hits and rules.seeks == "reward"
+
+
 @dataclass(frozen=True)
 class DreamPPO:
     """A search whose dreams go on from ``starts``; every draw derives from (``seed``, iteration, block)."""
@@ -209,6 +219,12 @@ class DreamPPO:
     starts: WorldState
     num_iterations: int
     seed: int
+    rules: DreamRules = DreamRules()  # noqa: RUF009 (frozen)
+
+    @property
+    def hits_count(self) -> bool:
+        """Whether hits are what it is about."""
+        return hits_count(self.world_model, self.rules)
 
     def actions(self, iteration: int) -> ActionDistribution:
         """Returns how C acts in an iteration, counted from 0."""
@@ -225,9 +241,9 @@ class DreamPPO:
         each = config.slots_per_seed
         seeds = rng.integers(2**31, size=-(-num_slots // each)).repeat(each)[:num_slots]
         draws = torch.from_numpy(actions.draws(rng, config.num_choices, num_slots)).to(start.z.device)
-        world = DreamEnv(self.world_model, self.inputs, num_slots, self.temperature, as_tensors=True)
+        world = DreamEnv(self.world_model, self.inputs, num_slots, self.temperature, as_tensors=True, rules=self.rules)
         world.restore(start, seeds.tolist())
-        components, values, chosen, gains, goings = [], [], [], [], []
+        components, values, chosen, gains, goings, doubts = [], [], [], [], [], []
         for draw in draws:
             check()
             here = net.components(torch.as_tensor(world.features()))
@@ -235,42 +251,48 @@ class DreamPPO:
             values.append(net.value(here))
             chosen.append(actions.sample(net.logit(here), draw))
             action = spec.squash(actions.said(chosen[-1]).cpu().numpy())
-            gain, going, over = self.held(world, action)
+            gain, going, over, doubt = self.held(world, action)
             gains.append(gain)
             goings.append(going)
+            doubts.append(doubt)
             if over.any():
                 world.go_on(over, self.starts.only(rng.integers(len(self.starts.num_steps), size=int(over.sum()))))
         values.append(net.value(net.components(torch.as_tensor(world.features()))))
-        gain, going, value = torch.stack(gains), torch.stack(goings), torch.stack(values)
+        gain, going, value, doubt = torch.stack(gains), torch.stack(goings), torch.stack(values), torch.stack(doubts)
         later = config.gamma ** torch.arange(config.hold_steps, device=gain.device)
-        worth = -config.hit_cost if self.world_model.sizes.hits else float(net.reward_scale) or 1.0
+        worth = -config.hit_cost if self.hits_count else float(net.reward_scale) or 1.0
         reward = worth * (gain * later[:, None]).sum(1)
+        if self.hits_count and self.rules.pessimism:  # elsewhere the dream's reward has it already
+            reward = reward - self.rules.pessimism * (doubt * later[:, None]).sum(1)
         advantages = advantages_of(config, reward, value, going)
         parts = (torch.stack(components).half(), torch.stack(chosen), advantages, advantages + value[:-1])
-        hits = gain.mean() if self.world_model.sizes.hits else (1 - going).mean() / config.hold_steps
+        hits = gain.mean() if self.hits_count else (1 - going).mean() / config.hold_steps
         seen, which, advantage, target = (part.flatten(0, 1) for part in parts)
-        return Rows(seen, which, advantage, target, hits[None], gain.mean()[None])
+        return Rows(seen, which, advantage, target, hits[None], gain.mean()[None], doubt.mean()[None])
 
-    def held(self, world: DreamEnv, action: Floats) -> tuple[Tensor, Tensor, Mask]:
+    def held(self, world: DreamEnv, action: Floats) -> tuple[Tensor, Tensor, Mask, Tensor]:
         """Holds an action for some steps, float32 [N, A].
 
         Returns:
             Of each step M's chance of a hit, or the reward times the chance that the dream went on until then, float32
-            [steps, N]; the chance that it goes on after them, float32 [N]; where it has ended, bool [N]. Nothing ends where the
-            task has hits.
+            [steps, N]; the chance that it goes on after them, float32 [N]; where it has ended, bool [N]; M's uncertainty in
+            each step, float32 [steps, N], zeros where it is not measured. Nothing ends where hits are what counts.
         """
-        gains, device = [], self.starts.z.device
+        gains, doubts, device = [], [], self.starts.z.device
         going, over = torch.ones(self.config.block_slots, device=device), np.zeros(self.config.block_slots, np.bool_)
         for _ in range(self.config.hold_steps):
             _, reward, terminated, _, info = world.step(action)
-            if self.world_model.sizes.hits:
+            doubts.append(info.get("uncertainty", torch.zeros_like(going)))
+            if self.hits_count:
                 gains.append(info["hit_chance"])
                 continue
             gains.append(going * torch.from_numpy(reward.astype(np.float32)).to(device))
             over |= terminated
             if "end_chance" in info:
                 going = going * (1 - info["end_chance"]) * torch.from_numpy(~terminated).to(device)
-        return torch.stack(gains), going, over
+            elif self.world_model.sizes.hits:
+                going = going * torch.from_numpy(~terminated).to(device)
+        return torch.stack(gains), going, over, torch.stack(doubts)
 
     def improve(self, net: ActorCritic, adam: DenseAdam, iteration: int) -> dict[str, float]:
         """Dreams, and takes an iteration's steps; returns the mean ``hits`` a step, or the mean ``reward`` and ``ends`` a step
@@ -311,7 +333,9 @@ class DreamPPO:
             kl = (before - actions.log_prob(net.logit(components), chosen)).mean()
         explained = 1 - rows.advantage.var() / (rows.target.var() + 1e-8)
         hits, reward = float(rows.hits.mean()), float(rows.reward.mean())
-        came = {"hits": hits} if self.world_model.sizes.hits else {"reward": reward, "ends": hits}
+        came = {"hits": hits} if self.hits_count else {"reward": reward, "ends": hits}
+        if self.rules.measures:
+            came["uncertainty"] = float(rows.uncertainty.mean())
         return {**came, "kl": float(kl), "explained": float(explained)}
 
 

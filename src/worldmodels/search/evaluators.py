@@ -24,6 +24,7 @@ from worldmodels.runtime.threads import threads_for
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.real_player import RealPlayer, play_in_worker, prepare_worker, save_weights, split_jobs
 from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult, Policy, rollout
 
 OnResult = Callable[[EpisodeResult], None]
@@ -64,6 +65,7 @@ class DreamEvaluator(Evaluator):
         num_slots: dreams side by side at most.
         device: where to dream.
         acting: makes who acts in the candidates' place in a dream; None: they act themselves.
+        rules: the dream's.
 
     Raises:
         UserError: the world model's dream has no rewards.
@@ -77,11 +79,12 @@ class DreamEvaluator(Evaluator):
         num_slots: int,
         device: str = "cpu",
         acting: Callable[[DreamEnv], Policy] | None = None,
+        rules: DreamRules = DreamRules(),  # noqa: B008 (frozen)
     ) -> None:
         if world_model.spec.reward_head and not world_model.sizes.reward_head:
             raise UserError(f"{world_model.spec.name}: this M does not predict the reward, and nothing scores in its dream")
         self._world_model, self._inputs, self._device = world_model.on(device), inputs, device
-        self._temperature, self._num_slots, self._acting = temperature, num_slots, acting
+        self._temperature, self._num_slots, self._acting, self._rules = temperature, num_slots, acting, rules
 
     def evaluate(
         self,
@@ -109,7 +112,7 @@ class DreamEvaluator(Evaluator):
 
         def dream(jobs: Sequence[EpisodeJob], check: Callable[[], None]) -> list[EpisodeResult]:
             slots = min(num_slots // num_parts, len(jobs))
-            world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True)
+            world = DreamEnv(self._world_model, self._inputs, slots, self._temperature, as_tensors=True, rules=self._rules)
             policy = self._acting(world) if self._acting else self._controller(solutions)
             with threads_for(1):  # where other programs keep the cores busy, torch's threads wait for each other
                 return rollout(world, policy, jobs, cap_steps=cap_steps, on_step=lambda *_: check(), on_result=tell)

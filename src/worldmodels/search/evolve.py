@@ -26,6 +26,7 @@ from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
 from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, prepare
+from worldmodels.worlds.dream_rules import rules_of
 from worldmodels.worlds.rollout import EpisodeJob
 
 
@@ -33,7 +34,8 @@ def make_evaluator(world_model: WorldModel, config: ControllerConfig, world: Wor
     """Makes what scores candidates in a world."""
     if world == "dream":
         device = pick_device(config.device)
-        return DreamEvaluator(world_model, config.inputs, config.temperature, config.num_slots, device)
+        slots = config.num_slots
+        return DreamEvaluator(world_model, config.inputs, config.temperature, slots, device, rules=rules_of(config))
     return RealEvaluator(
         world_model.spec,
         world_model,

@@ -43,6 +43,7 @@ from worldmodels.search.ses import SES
 from worldmodels.search.simple_ga import SimpleGA
 from worldmodels.search.strategy import Solution, Strategy
 from worldmodels.training.optim import DenseAdam
+from worldmodels.worlds.dream_rules import rules_of
 
 #: The optimisers beside CMA-ES.
 STRATEGIES: dict[str, Callable[[Solution, float, int, int, ESConfig], Strategy]] = {
@@ -124,10 +125,12 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
     else:
         starts = ppo.dreamt_starts(config.ppo, dreamer, config.temperature, data.random, seed)
     solution = torch.from_numpy(start_after(config, run, 0)).float().to(starts.z.device)
-    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed, dreamer.spec, dreamer.sizes.hits)
+    rules = rules_of(config)
+    hits_count = ppo.hits_count(dreamer, rules)
+    net = ppo.begin(config.ppo, starts, config.inputs, solution, seed, dreamer.spec, hits_count)
     adam = DenseAdam(net, config.ppo.learning_rate)
     done = _restore(folder / PPO_STATE, config, net, adam) if (folder / PPO_STATE).exists() else 0
-    search = ppo.DreamPPO(config.ppo, dreamer, config.inputs, config.temperature, starts, last, seed)
+    search = ppo.DreamPPO(config.ppo, dreamer, config.inputs, config.temperature, starts, last, seed, rules)
     log = MetricsLog(folder / PPO_LOG, "iteration", done)
     progress = Progress("train-controller, PPO", last, "iterations", done)
     with interrupt.deferred():

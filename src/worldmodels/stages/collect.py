@@ -1,4 +1,4 @@
-"""Plays a random policy, or the previous run's agent, in the real environment and keeps what it saw: ``episodes/``.
+"""Plays a random policy, the previous run's agent or one that explores, in the real environment: ``episodes/`` is what it saw.
 
 A shard is the unit of work. Episode e of the run has its own seeds, so shards are the same bytes whoever plays them and in
 whatever order; a killed collection goes on with the shards that are missing. A run that goes on from another one has that
@@ -39,6 +39,7 @@ from worldmodels.runs.run import SOURCE, Run
 from worldmodels.runs.task_file import Facts, reference
 from worldmodels.runtime.progress import Progress
 from worldmodels.runtime.workers import make_workers
+from worldmodels.stages.explore import begun_explorer, explore
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob, rollout
@@ -193,6 +194,8 @@ def run(config: CollectConfig, run: Run) -> None:
     for path in plan:
         set_aside_if_damaged(path)
     missing = {path: indices for path, indices in plan.items() if not path.exists()}
+    if missing and config.policy == "curious" and run.previous is not None:
+        model = explore(begun_explorer(config, run), run.previous)
     progress = Progress("collect", config.num_episodes, "episodes", config.num_episodes - sum(map(len, missing.values())))
     if missing:
         _play_missing(config, run, spec, model, missing, run.stage_fingerprint("collect", config, inputs), progress)
@@ -210,12 +213,15 @@ def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str]
     if spec.read.observation:
         settings = (dict(spec.env_kwargs), spec.read.fingerprint_fields(), spec.max_episode_steps)
         inputs["settings of the environment"] = fingerprint({"env": settings})
-    if config.policy != "agent":
+    if config.policy not in ("agent", "curious"):
         return inputs, None
     if run.previous is None:
-        raise UserError("policy agent needs a run to go on from; name it with --previous")
-    inputs |= run.inherited("vae") | run.inherited("rnn") | run.inherited("controller")
-    return inputs, run.previous.path / MODEL
+        raise UserError(f"policy {config.policy} needs a run to go on from; name it with --previous")
+    inputs |= run.inherited("vae") | run.inherited("rnn")
+    if config.policy == "curious":
+        search = begun_explorer(config, run).preset.controller
+        return inputs | {"explorer": fingerprint(search.fingerprint_fields())}, None
+    return inputs | run.inherited("controller"), run.previous.path / MODEL
 
 
 def plan_shards(config: CollectConfig, folder: Path, num_linked: int) -> dict[Path, range]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from worldmodels.agent.agent import Agent
-from worldmodels.agent.files import temperature_text
+from worldmodels.agent.files import dropout_text, temperature_text
 from worldmodels.agent.load import load, task_of
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
@@ -26,6 +26,7 @@ from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.search.evaluators import DreamEvaluator, Evaluator, RealEvaluator
 from worldmodels.search.outsider import Outsider, OutsiderEvaluator
+from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
 #: No seed is above it.
@@ -133,10 +134,11 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
             raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
         own = agent.temperature
         temperature = config.temperature or own
-        where = f"{temperature_text(temperature, own)}: "
+        where = f"{temperature_text(temperature, own)}{dropout_text(config.dream_dropout)}: "
         device = pick_device(config.device)
         acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
-        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, acting)
+        rules = DreamRules(config.dream_dropout)
+        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, acting, rules)
     elif isinstance(player, Outsider):
         evaluator = OutsiderEvaluator(Outsider(spec, player.policy), official)
     else:
@@ -171,6 +173,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         "seed": config.seed,
         "temperature": temperature,
         "own_temperature": own,
+        **({"dream_dropout": config.dream_dropout} if config.dream_dropout else {}),
         "controller_inputs": None if random or agent is None else inputs,
         "sha256": _hashes(config, agent),
         "episodes": tally.rows(),

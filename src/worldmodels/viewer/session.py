@@ -33,6 +33,7 @@ from worldmodels.models.precision import pick_device
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.viewer import hands
 from worldmodels.worlds.dream_env import DreamEnv
+from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 from worldmodels.worlds.rollout import EpisodeJob
@@ -90,7 +91,7 @@ class Session:
         """The episodes' files."""
         self.agent, self.spec = agent, agent.task
         self.player: Player = settings.player
-        self.temperature = settings.temperature or agent.temperature
+        self.temperature, self._rules = settings.temperature or agent.temperature, DreamRules(settings.dream_dropout)
         self._dreamer = agent.world_model.on(pick_device(settings.device))
         self.world: WorldName = "real"
         self.action: Floats = np.zeros(self.spec.action_size, np.float32)
@@ -146,7 +147,7 @@ class Session:
         return space
 
     def _make_dream(self) -> DreamEnv:
-        return DreamEnv(self._dreamer, self.agent.inputs, 1, self.temperature, torch.float32)
+        return DreamEnv(self._dreamer, self.agent.inputs, 1, self.temperature, torch.float32, rules=self._rules)
 
     def _refuse_no_dream(self) -> None:
         if not self.agent.can_dream:

@@ -22,8 +22,11 @@ from worldmodels.envs.gym_rules import admitted
 from worldmodels.models.controller import feature_size, features
 from worldmodels.models.precision import device_of
 from worldmodels.models.stepper import MDNStepper
+from worldmodels.models.uncertainty import Uncertainty
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.threads import threads_for, with_its_threads
+from worldmodels.worlds.dream_rules import DreamRules
+from worldmodels.worlds.dropout import EpisodeMasks
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.state import WorldState, copy_state
 from worldmodels.worlds.world import World, tensor_of
@@ -46,7 +49,8 @@ class DreamEnv(World):
     Observations are features, float32 [N, F], as in `LatentEnv`. Rewards float64 [N], M's expectation where it has a reward
     head, else the task's constant, or 0 where it has none (the original's M of CarRacing); terminated and truncated bool [N];
     in the info, where M learns hits, ``hit_chance``, its chance of a hit in this step, else, with a done head, ``end_chance``,
-    that of an end, a tensor float32 [N] on the world model's device.
+    that of an end, a tensor float32 [N] on the world model's device; where the rules have M's uncertainty measured or its loss
+    sought, ``uncertainty`` or ``loss`` in this step, likewise.
 
     Actions outside the real environment's space are clipped to it; those that are not finite or have another shape are refused
     (`InvalidAction`). A dream of one slot takes one of torch's threads, and so does every one in a forked process.
@@ -56,6 +60,7 @@ class DreamEnv(World):
         temperature: τ: mixture logits are divided by it, the noise is multiplied by its square root.
         precision: the type of M's matrix products; the processor's best by default.
         as_tensors: observations stay on the world model's device, for a C that is there too.
+        rules: what is left out of M, and what a step is worth; by default nothing, and what the game gives.
     """
 
     def __init__(
@@ -66,11 +71,12 @@ class DreamEnv(World):
         temperature: float,
         precision: torch.dtype | None = None,
         as_tensors: bool = False,
+        rules: DreamRules = DreamRules(),  # noqa: B008 (frozen)
     ) -> None:
         check_temperature(temperature)
         spec, sizes = world_model.spec, world_model.sizes
         self._spec, self._inputs, self._vae, self._initial = spec, inputs, world_model.vae, world_model.initial
-        self.temperature = temperature
+        self.temperature, self.rules = temperature, rules
         self._device, self._as_tensors = device_of(world_model.rnn), as_tensors
         self._hits, self._drawn = sizes.hits, sizes.drawn
         self._num_steps = np.zeros(num_envs, np.int64)
@@ -82,6 +88,11 @@ class DreamEnv(World):
             self._damages = torch.tensor(spec.hit_damages, device=self._device)
             # One number more decides whether there is a hit or a death, and what a hit costs.
             self._noise = EpisodeNoise(num_envs, sizes.latent_size + (sizes.hits or sizes.drawn), self._device)
+            self._masks = EpisodeMasks(num_envs, sizes, rules.dropout, self._device) if rules.dropout else None
+            self._uncertainty = None
+            if rules.measures:
+                measure = rules.uncertainty
+                self._uncertainty = Uncertainty(self._stepper, measure.masks, measure.dropout, self._device)
             self.z = torch.zeros(num_envs, sizes.latent_size, device=self._device)
         obs_space = spaces.Box(-np.inf, np.inf, (feature_size(sizes, inputs),), np.float32)
         self._set_spaces(obs_space, action_space_of(spec), num_envs)
@@ -96,6 +107,8 @@ class DreamEnv(World):
     def reset(self, *, seed: Seeds = None, options: dict[str, Any] | None = None) -> tuple[Floats | Tensor, dict[str, Any]]:
         mask, seeds = self.reset_request(seed, options)
         uniform, normal = self._noise.begin(mask, seeds)
+        if self._masks is not None:
+            self._masks.begin(mask, seeds)
         begun = torch.from_numpy(mask).to(self._device)
         # An episode's first uniform number picks where it begins.
         pick = (uniform[:, 0] * len(self._initial.mu)).long().clamp(max=len(self._initial.mu) - 1)
@@ -107,13 +120,18 @@ class DreamEnv(World):
     @with_its_threads
     def step(self, actions: Floats) -> tuple[Floats | Tensor, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
         actions = admitted(actions, self.action_space)
-        self._state = self._stepper.step(self.z, tensor_of(actions).to(self._device), self._restart, self._state)
+        before = self.z, tensor_of(actions).to(self._device), self._restart, self._state
+        infos: dict[str, Any] = {}
+        if self._uncertainty is not None:
+            infos["uncertainty"] = self._uncertainty.of(*before)
+        self._state = self._stepper.step(*before, masks=None if self._masks is None else self._masks.now)
         self._restart.zero_()
         uniform, normal = self._noise.next()
         size = self.z.shape[1]
         self.z, done, reward = self._stepper.sample(self._state.hidden, uniform[:, :size], normal[:, :size], self.temperature)
         self._num_steps += 1
-        infos = {}
+        if self.rules.seeks == "loss":
+            infos["loss"] = self._stepper.surprise(self._state.hidden, self.z)
         if done is None:
             terminated = np.zeros(self.num_envs, np.bool_)
         elif self._hits:
@@ -127,6 +145,10 @@ class DreamEnv(World):
             rewards = np.full(self.num_envs, self._spec.dream_reward or 0.0)
         else:
             rewards = reward.cpu().numpy().astype(np.float64)
+        if self.rules.seeks != "reward":
+            rewards = infos[self.rules.seeks].cpu().numpy().astype(np.float64)
+        elif self.rules.pessimism:
+            rewards = rewards - self.rules.pessimism * infos["uncertainty"].cpu().numpy()
         return self.features(), rewards, terminated, truncated, infos
 
     def _struck(self, chance: Tensor, uniform: Tensor) -> Tensor:
@@ -145,6 +167,8 @@ class DreamEnv(World):
     def shrink(self, keep: Mask) -> None:
         kept = torch.from_numpy(keep).to(self._device)
         self._noise.shrink(keep)
+        if self._masks is not None:
+            self._masks.shrink(keep)
         self._state = type(self._state)(*(part[kept] for part in self._state))
         self.z, self._restart, self._num_steps = self.z[kept], self._restart[kept], self._num_steps[keep]
         self._health = self._health[kept]
@@ -159,14 +183,20 @@ class DreamEnv(World):
     def restore(self, state: WorldState, seeds: Sequence[int | None]) -> None:
         """Restores a state of this or of the real world and reseeds each slot with its one of ``seeds``."""
         here = copy_state(state)
-        self._noise.begin(np.ones(self.num_envs, np.bool_), seeds)
+        everywhere = np.ones(self.num_envs, np.bool_)
+        self._noise.begin(everywhere, seeds)
+        if self._masks is not None:
+            self._masks.begin(everywhere, seeds)
         self._state = type(here.state)(*(part.to(self._device) for part in here.state))
         self.z, self._restart, self._num_steps = here.z.to(self._device), here.restart.to(self._device), here.num_steps
         self._health = here.health.to(self._device)
 
     @with_its_threads
     def go_on(self, mask: Mask, state: WorldState) -> None:
-        """Puts the slots of ``mask``, bool [N], where ``state`` is, of as many slots; their noise goes on as it would have."""
+        """Puts the slots of ``mask``, bool [N], where ``state`` is, of as many slots; their noise goes on as it would have, and
+        dropout leaves out something else."""
+        if self._masks is not None:
+            self._masks.go_on(mask)
         slots = torch.from_numpy(mask).to(self._device)
         here = (self.z, *self._state, self._restart, self._health)
         for mine, theirs in zip(here, (state.z, *state.state, state.restart, state.health), strict=True):

@@ -1,0 +1,57 @@
+"""A C that explores, for `collect --policy curious`: found in the previous run's dream, its reward what M does not know.
+
+RUN/explorer/
+  controller/   its search    model/   the previous run's V and M with it
+
+It begins at zeros: the agent of the previous run has been where its game pays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from worldmodels.agent.run_parts import load_world_model
+from worldmodels.config import CollectConfig
+from worldmodels.data.run_data import open_latents
+from worldmodels.models.precision import pick_device
+from worldmodels.runs.layout import CONFIG, EXPLORER, MODEL
+from worldmodels.runs.run import Run
+from worldmodels.search.dream_ppo import check_ppo
+from worldmodels.search.evolve import evolve
+
+
+def begun_explorer(config: CollectConfig, run: Run) -> Run:
+    """Returns the run in which an explorer is searched: the one that has begun, or a planned one of the run's own search.
+
+    Raises:
+        UserError: its settings do not go together.
+    """
+    path = run.path / EXPLORER
+    if (path / CONFIG).exists():
+        return Run.open(path)
+    search = dataclasses.replace(
+        run.preset.controller.with_effort(config.explorer_generations, config.explorer_iterations),
+        world="dream",
+        score_world="same",
+        pessimism=0.0,
+        seeks=config.curiosity,
+    )
+    search.validate()
+    if search.ppo_iterations:
+        check_ppo(search)
+    preset = dataclasses.replace(run.preset, controller=search)
+    return Run.plan(path, run.task, run.scale, run.derive_seed("explorer"), preset, recipe=run.recipe)
+
+
+def explore(explorer: Run, earlier: Run) -> Path:
+    """Finds the explorer in the dream of an earlier run, or goes on finding it; returns its model's folder."""
+    config = explorer.preset.controller
+    pick_device(config.device)
+    made_from = ("vae", "encode", "rnn")
+    inputs = {name: digest for stage in made_from for name, digest in earlier.require(stage)["outputs"].items()}
+    with explorer.nothing_left_if_refused("controller"):
+        if explorer.begin("controller", config, inputs):
+            store = open_latents(earlier)
+            evolve(config, explorer, load_world_model(earlier, store), store)
+    return explorer.path / MODEL
