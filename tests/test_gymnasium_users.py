@@ -320,7 +320,7 @@ def test_one_slot_takes_one_thread_and_gives_the_others_back():
         env = SingleDreamEnv("take-cover", render_mode="rgb_array")
         stepper, seen = env._dream._stepper, []
         step = stepper.step
-        stepper.step = lambda *args: (seen.append(torch.get_num_threads()), step(*args))[1]
+        stepper.step = lambda *args, **more: (seen.append(torch.get_num_threads()), step(*args, **more))[1]
         env.reset(seed=0)
         env.step(np.zeros(1, np.float32))
         env.render()
@@ -329,7 +329,7 @@ def test_one_slot_takes_one_thread_and_gives_the_others_back():
         assert seen == [1]
         assert torch.get_num_threads() == 2
         wide = DreamEnv(load("take-cover").world_model, "zch", 8, 1.0)
-        wide._stepper.step = lambda *args: (seen.append(torch.get_num_threads()), step(*args))[1]
+        wide._stepper.step = lambda *args, **more: (seen.append(torch.get_num_threads()), step(*args, **more))[1]
         wide.reset(seed=0)
         wide.step(np.zeros((8, 1), np.float32))
         assert seen == [1, 2]

@@ -5,6 +5,7 @@ import os
 import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
+import pygame
 import pytest
 import torch
 from conftest import run_cli
@@ -197,6 +198,9 @@ def test_another_ending_is_refused(toy_run, tmp_path, capsys):
 
 @pytest.mark.parametrize("driver", ["x11", None])
 def test_without_a_display_the_mend_is_named(toy_run, capsys, monkeypatch, driver):
+    """Also where something else in the process has opened an invisible one."""
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.init()
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
         monkeypatch.delenv(name, raising=False)
     if driver is not None:

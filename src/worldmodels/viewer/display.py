@@ -45,6 +45,7 @@ def open_display() -> None:
 
 def _display_fails() -> str:
     """Opens SDL's display; returns what went wrong, or nothing."""
+    pygame.display.quit()  # one that is open already may be of another driver
     try:
         pygame.display.init()
     except pygame.error as error:
