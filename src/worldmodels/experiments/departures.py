@@ -19,18 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.base.errors import UserError
-from worldmodels.base.logs import read_jsonl
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Departure, Task, get_task
+from worldmodels.experiments.rows import held_out_losses, open_row, scores
 from worldmodels.plots.table import draw_bars
-from worldmodels.runs.layout import CONFIG, METRICS
 from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import STAGES, Run
-from worldmodels.runs.shared import share_stages
 from worldmodels.runs.timings import stage_seconds
-from worldmodels.stages import evaluate
 from worldmodels.stages.pipeline import run_stage
 
 #: What ``worldmodels table`` calls it, and the recipe that its first row is.
@@ -89,22 +86,19 @@ def make_departures(
     earlier, chance = None, None
     for row in departure_rows(spec, scale):
         print(f"{row.label}:", flush=True)
-        run = _open_row(row, path / row.name, spec, scale, seed, earlier)
+        begun = (task, scale, seed + row.is_round, ORIGINAL_RECIPE)
+        previous, shared = (earlier.path, None) if row.is_round and earlier is not None else (None, earlier)
+        run = open_row(path / row.name, begun, row.preset, previous, shared)
         placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address))
         for stage in STAGES:
             run_stage(placed, stage, getattr(placed.preset, stage))
         earlier = Run.open(run.path)
-        usual = placed.preset.evaluate
-        asked = dataclasses.replace(usual, world="real", episodes=episodes or usual.episodes)
-        if chance is None:
-            chance = evaluate.run(dataclasses.replace(asked, agent="random"), earlier, "random")
-        dream = evaluate.run(asked.in_dream_of(earlier.preset.controller), earlier, "dream")
-        real = evaluate.run(asked, earlier, "real")
+        chance, dream, real = scores(earlier, placed.preset, chance, episodes)
         found.append(
             {
                 "row": row.name,
                 "label": row.label,
-                **_held_out(earlier),
+                **held_out_losses(earlier),
                 "dream": short_score(dream),
                 "real": short_score(real),
                 "seconds": round(sum(stage_seconds(earlier).values()), 2),
@@ -125,28 +119,6 @@ def make_departures(
     draw = partial(draw_bars, result, title="from the original's recipe to ours")
     write_table(path, result, to_markdown(result), draw)
     return result
-
-
-def _open_row(row: Row, path: Path, spec: Task, scale: str, seed: int, earlier: Run | None) -> Run:
-    """Opens a row's run, or plans it: with what it shares with the row before, or going on from it."""
-    previous = earlier.path if row.is_round and earlier is not None else None
-    asked = (path, spec.name, scale, seed + row.is_round, row.preset, previous, ORIGINAL_RECIPE)
-    if (path / CONFIG).exists():
-        run = Run.open_or_create(*asked)
-        for stage in STAGES:
-            run.refuse_other_settings(stage, getattr(row.preset, stage))
-        return run
-    run = Run.plan(*asked)
-    if earlier is None or row.is_round:
-        return run
-    share_stages(earlier, run)
-    return Run.open(path)
-
-
-def _held_out(run: Run) -> dict[str, float]:
-    """Returns how well V and M do on episodes that they were not trained on."""
-    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
-    return {"held_out_recon_loss": last["vae"]["held_out_recon_loss"], "held_out_nll": last["rnn"]["held_out_nll"]}
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -21,14 +21,12 @@ from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import get_task, tasks
+from worldmodels.experiments.rows import open_row, scores
 from worldmodels.plots.table import draw_dropouts
-from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import STAGES, Run
-from worldmodels.runs.shared import share_stages
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.search.dream_ppo import check_ppo
-from worldmodels.stages import evaluate
 from worldmodels.stages.pipeline import run_stage
 
 DROPOUT = "dropout"
@@ -108,19 +106,15 @@ def make_dropout(
             check_ppo(row.controller)
     found: list[dict[str, Any]] = []
     earlier, chance = given, None
+    previous = None if given is None or given.previous is None else given.previous.path
     for (name, row), (dropout, published) in zip(rows.items(), PUBLISHED.items(), strict=True):
         print(f"dream dropout {dropout:g}:", flush=True)
-        run = _open_row(path / name, row, (spec.name, scale, seed, recipe), given, earlier)
+        run = open_row(path / name, (spec.name, scale, seed, recipe), row, previous, earlier)
         placed = replace(run, preset=run.preset.on(backend=backend, address=address))
         for stage in STAGES:
             run_stage(placed, stage, getattr(placed.preset, stage))
         earlier = Run.open(run.path)
-        usual = placed.preset.evaluate
-        asked = replace(usual, world="real", fast=fast, episodes=episodes or usual.episodes)
-        if chance is None:
-            chance = evaluate.run(replace(asked, agent="random"), earlier, "random")
-        dream = evaluate.run(asked.in_dream_of(row.controller), earlier, "dream")
-        real = evaluate.run(asked, earlier, "real")
+        chance, dream, real = scores(earlier, placed.preset, chance, episodes, fast)
         found.append(
             {
                 "row": name,
@@ -151,23 +145,6 @@ def make_dropout(
     }
     write_table(path, result, to_markdown(result), partial(draw_dropouts, result))
     return result
-
-
-def _open_row(path: Path, preset: Preset, begun: tuple[str, str, int, str], given: Run | None, earlier: Run | None) -> Run:
-    """Opens a row's run, or makes it with what it shares with the row before, or with the run that was given."""
-    task, scale, seed, recipe = begun
-    previous = None if given is None or given.previous is None else given.previous.path
-    asked = (path, task, scale, seed, preset, previous, recipe)
-    if (path / CONFIG).exists():
-        run = Run.open_or_create(*asked)
-        for stage in STAGES:
-            run.refuse_other_settings(stage, getattr(preset, stage))
-        return run
-    run = Run.plan(*asked)
-    if earlier is None:
-        return run
-    share_stages(earlier, run)
-    return Run.open(path)
 
 
 def to_markdown(result: dict[str, Any]) -> str:

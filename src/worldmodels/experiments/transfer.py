@@ -18,19 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.agent.agent import Agent
-from worldmodels.base.logs import read_jsonl
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, Preset, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
+from worldmodels.experiments.rows import held_out_losses, scores
 from worldmodels.models.sizes import run_sizes
 from worldmodels.plots.table import draw_bars
-from worldmodels.runs.layout import CONFIG, METRICS
+from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.shared import share_stages
 from worldmodels.runs.timings import stage_seconds
-from worldmodels.stages import evaluate
 from worldmodels.stages.pipeline import run_stage
 from worldmodels.training.beginning import differences
 
@@ -146,18 +145,13 @@ def make_transfer(
             place,
         )
         measured.append(tried)
-        usual = row.preset.on(**place).evaluate
-        asked = replace(usual, world="real", episodes=episodes or usual.episodes)
-        if chance is None:
-            chance = evaluate.run(replace(asked, agent="random"), run, "random")
-        dream = evaluate.run(replace(asked, world="dream", temperature=row.preset.controller.temperature), run, "dream")
-        real = evaluate.run(asked, run, "real")
+        chance, dream, real = scores(run, row.preset.on(**place), chance, episodes)
         found.append(
             {
                 "row": row.name,
                 "label": row.label,
                 "episodes": row.preset.collect.num_episodes,
-                **_losses(tried),
+                **held_out_losses(tried),
                 "dream": short_score(dream),
                 "real": short_score(real),
                 "seconds": round(sum(stage_seconds(run).values()), 2),
@@ -226,11 +220,6 @@ def _only_looked_at(preset: Preset, run: Run, num_episodes: int) -> Preset:
         for stage in ("vae", "rnn")
     }
     return replace(preset, collect=replace(preset.collect, num_episodes=number), **looked_at)
-
-
-def _losses(run: Run) -> dict[str, float]:
-    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
-    return {"held_out_recon_loss": last["vae"]["held_out_recon_loss"], "held_out_nll": last["rnn"]["held_out_nll"]}
 
 
 def to_markdown(result: dict[str, Any]) -> str:

@@ -1,0 +1,62 @@
+"""What the tables have in common whose rows are runs: a row's run is opened, scored and measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from worldmodels.base.logs import read_jsonl
+from worldmodels.config import Preset
+from worldmodels.runs.layout import CONFIG, METRICS
+from worldmodels.runs.run import STAGES, Run
+from worldmodels.runs.shared import share_stages
+from worldmodels.stages import evaluate
+
+
+def open_row(
+    path: Path, begun: tuple[str, str, int, str], preset: Preset, previous: Path | None = None, earlier: Run | None = None
+) -> Run:
+    """Opens a row's run, or plans it with what it shares with another.
+
+    Args:
+        begun: the task's name, the scale, the seed and the recipe.
+        previous: the run that it goes on from.
+        earlier: the run whose stages it takes over as far as they are made in the same way.
+
+    Raises:
+        UserError: the folder holds another run.
+    """
+    task, scale, seed, recipe = begun
+    asked = (path, task, scale, seed, preset, previous, recipe)
+    if (path / CONFIG).exists():
+        run = Run.open_or_create(*asked)
+        for stage in STAGES:
+            run.refuse_other_settings(stage, getattr(preset, stage))
+        return run
+    run = Run.plan(*asked)
+    if earlier is None:
+        return run
+    share_stages(earlier, run)
+    return Run.open(path)
+
+
+def scores(run: Run, preset: Preset, chance: Any, episodes: int = 0, fast: bool = False) -> tuple[Any, Any, Any]:
+    """Scores a row's C; returns the random policy's result, the dream's and reality's.
+
+    Args:
+        preset: of the run, with where its environments are played.
+        chance: an earlier row's result of the random policy; None: it plays now.
+        episodes: 0: as many as the preset has.
+    """
+    asked = replace(preset.evaluate, world="real", fast=fast, episodes=episodes or preset.evaluate.episodes)
+    if chance is None:
+        chance = evaluate.run(replace(asked, agent="random"), run, "random")
+    dream = evaluate.run(asked.in_dream_of(run.preset.controller), run, "dream")
+    return chance, dream, evaluate.run(asked, run, "real")
+
+
+def held_out_losses(run: Run) -> dict[str, float]:
+    """Returns how well V and M do on episodes that they were not trained on."""
+    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
+    return {"held_out_recon_loss": last["vae"]["held_out_recon_loss"], "held_out_nll": last["rnn"]["held_out_nll"]}
