@@ -42,6 +42,7 @@ from worldmodels.search.pepg import PEPG
 from worldmodels.search.ses import SES
 from worldmodels.search.simple_ga import SimpleGA
 from worldmodels.search.strategy import Solution, Strategy
+from worldmodels.training.beginning import differing
 from worldmodels.training.optim import DenseAdam
 from worldmodels.worlds.dream_rules import rules_of
 
@@ -101,11 +102,11 @@ def _carried(config: ControllerConfig, run: Run) -> Tensor:
     own, theirs = run_sizes(task, run.preset), agent.world_model.sizes
     pairs = {name: (getattr(own, name), getattr(theirs, name)) for name in ("latent_size", "hidden_size", "action_size")}
     pairs |= {"inputs": (config.inputs, agent.inputs), "bias": (task.controller_bias, agent.task.controller_bias)}
-    differ = {name: (one, other) for name, (one, other) in pairs.items() if one != other}
-    if differ:
-        facts = ", ".join(f"{name} is {here} here and {there} there" for name, (here, there) in differ.items())
+    if differ := differing(pairs):
         mend = f"use --inputs {agent.inputs}, or " if set(differ) == {"inputs"} else ""
-        raise UserError(f"C cannot begin with that of {config.from_model}: {facts}; {mend}leave out --from")
+        raise UserError(
+            f"C cannot begin with that of {config.from_model}: {', '.join(differ.values())}; {mend}leave out --from"
+        )
     return agent.needed_solution().float()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -76,13 +76,17 @@ class Beginning:
 
 def differences(stage: str, sizes: RNNSizes, theirs: RNNSizes) -> dict[str, str]:
     """Returns in which sizes a stage's model differs from another, in words, by their names."""
-    pairs = {name: (getattr(sizes, name), getattr(theirs, name)) for name in SIZES[stage]}
+    return differing({name: (getattr(sizes, name), getattr(theirs, name)) for name in SIZES[stage]})
+
+
+def differing(pairs: Mapping[str, tuple[object, object]]) -> dict[str, str]:
+    """Returns in words, by their names, which pairs of what is here and what is there are not the same."""
     return {
-        name: f"{name} is {_said(own)} here and {_said(other)} there" for name, (own, other) in pairs.items() if own != other
+        name: f"{name} is {_said(here)} here and {_said(there)} there" for name, (here, there) in pairs.items() if here != there
     }
 
 
-def _said(size: int | bool) -> str:
+def _said(size: object) -> str:
     return str(size).lower()
 
 
