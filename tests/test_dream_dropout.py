@@ -270,6 +270,17 @@ def test_a_senseless_dropout_is_refused(toy_run, dropout):
         wm.load(toy_run).dream(dropout=dropout)
 
 
+def test_a_video_shows_the_dream_that_is_asked_for(toy_run, tmp_path):
+    def shown(name: str, *flags: str) -> bytes:
+        asked = ["video", str(toy_run), "--world", "dream", "--seed", "3", "--steps", "30", "--out", str(tmp_path / name), *flags]
+        assert main(asked) == 0
+        return (tmp_path / name).read_bytes()
+
+    whole, part = shown("whole.gif"), shown("part.gif", "--dream-dropout", "0.5")
+    assert part != whole
+    assert part == shown("again.gif", "--dream-dropout", "0.5")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

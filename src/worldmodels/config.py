@@ -874,6 +874,8 @@ class VideoConfig(Config):
     """Episodes side by side, each with its own seeds; with more than one, only the world's own picture is shown of each."""
     temperature: Annotated[float, TEMPERATURES_OR_OWN] = 0.0
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
+    dream_dropout: Annotated[float, DROPOUTS] = 0.0
+    """The share of M that is left out of the dream, by one mask an episode."""
     device: Device = field(default="cpu", metadata=RUNTIME)
     """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 

@@ -53,6 +53,7 @@ def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = F
                 player="agent",
                 seed=seed + i,
                 temperature=settings.temperature,
+                dream_dropout=settings.dream_dropout,
                 device=settings.device,
             )
             sessions.append(opened.enter_context(contextlib.closing(Session(agent, play))))
