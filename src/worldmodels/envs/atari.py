@@ -22,7 +22,13 @@ def _improved(scale: Preset, ppo: DreamPPOConfig, ppo_iterations: int, num_episo
         scale.collect, num_episodes=num_episodes, random=RandomPolicyConfig(max_hold_steps=8), max_short_steps=0
     )
     controller = dataclasses.replace(
-        scale.controller, world="dream", score_world="real", num_generations=0, ppo_iterations=ppo_iterations, ppo=ppo
+        scale.controller,
+        world="dream",
+        score_world="real",
+        num_generations=0,
+        num_components=0,
+        ppo_iterations=ppo_iterations,
+        ppo=ppo,
     )
     # A ball is a pixel or two: see take-cover.
     return dataclasses.replace(

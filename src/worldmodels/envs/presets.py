@@ -41,12 +41,16 @@ LAPTOP = Preset(
     encode=EncodeConfig(),
     rnn=RNNConfig(num_steps=4_000, batch_size=32, sequence_length=200, learning_rate=1e-3, final_learning_rate=1e-4),
     controller=ControllerConfig(
+        # V's mean, and few directions: CartPole is solved after 15 generations (docs/your_own_environment.md).
+        inputs="muh",
+        num_components=20,
         world="real",
         temperature=1.0,
         num_generations=50,
+        population_size=24,
         episodes_per_candidate=4,
-        score_every_generations=10,
-        score_episodes=128,
+        score_every_generations=5,
+        score_episodes=64,
     ),
     evaluate=EvaluateConfig(),
 )
