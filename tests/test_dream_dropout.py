@@ -272,8 +272,8 @@ def test_a_senseless_dropout_is_refused(toy_run, dropout):
 
 def test_a_video_shows_the_dream_that_is_asked_for(toy_run, tmp_path):
     def shown(name: str, *flags: str) -> bytes:
-        asked = ["video", str(toy_run), "--world", "dream", "--seed", "3", "--steps", "30", "--out", str(tmp_path / name), *flags]
-        assert main(asked) == 0
+        asked = ["--world", "dream", "--seed", "3", "--steps", "30", "--out", str(tmp_path / name), *flags]
+        assert main(["video", str(toy_run), *asked]) == 0
         return (tmp_path / name).read_bytes()
 
     whole, part = shown("whole.gif"), shown("part.gif", "--dream-dropout", "0.5")
