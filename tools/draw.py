@@ -25,6 +25,8 @@ from worldmodels.runs.run import Run
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 #: How the name of the bench's second row of a dream ends.
 NAIVE = ", naive loop"
+#: Scores that lie so close, in steps, have one label in the picture of the recipes.
+CLOSE_STEPS = 60
 COLOURS = {"take-cover": style.BLUE, "car-racing": style.ORANGE}
 
 
@@ -101,6 +103,39 @@ def draw_scaling() -> Figure:
     return figure
 
 
+def draw_recipes() -> Figure:
+    """TakeCover by the dream's temperature: what C scores in the dream it learned in, and in the game, by recipe."""
+    tables = {"best": "take-cover/temperature/table.json", "original": "take-cover/temperature-original/table.json"}
+    colours = {"best": style.OURS, "original": style.DREAM, "paper": style.ORIGINAL}
+    offsets = {"best": (0, 9), "original": (-12, -18), "paper": (9, 8)}
+    rows = {recipe: read_result(name)["rows"] for recipe, name in tables.items()}
+    scores = {
+        recipe: [(row["label"], row["dream"]["mean"], row["real"]["mean"]) for row in found] for recipe, found in rows.items()
+    }
+    published = [row for row in rows["original"] if row["paper_real"]]
+    scores["paper"] = [(row["label"], row["paper_dream"][0], row["paper_real"][0]) for row in published]
+    figure = style.figure(9, 6.5)
+    axes = figure.subplots()
+    for (recipe, found), marker in zip(scores.items(), style.MARKERS, strict=False):
+        _, dream, real = zip(*found, strict=True)
+        label = "the paper's agents" if recipe == "paper" else f"ours, recipe {recipe}"
+        axes.plot(dream, real, f"{marker}-", color=colours[recipe], label=label)
+        places: dict[tuple[float, float], list[str]] = {}  # those that score much the same have one label
+        for temperature, x, y in found:
+            place = next((near for near in places if max(abs(near[0] - x), abs(near[1] - y)) < CLOSE_STEPS), (x, y))
+            places.setdefault(place, []).append(temperature.removeprefix("τ "))
+        for place, temperatures in places.items():
+            words = "τ " + ", ".join(temperatures)
+            axes.annotate(words, place, xytext=offsets[recipe], textcoords="offset points", fontsize=10, color=colours[recipe])
+    most = max(dream for found in scores.values() for _, dream, _ in found)
+    axes.plot([0, most], [0, most], ":", color=style.GREY, label="as good in the game as in the dream")
+    axes.axhline(read_result(tables["original"])["random"]["mean"], color=style.RANDOM, label="random policy")
+    axes.set(xlabel="steps survived in the dream", ylabel="steps survived in the game", xlim=(0, 2300), ylim=(0, 1400))
+    axes.set_title("TakeCover: what cold dreams teach")
+    style.legend_below(figure, 3)
+    return figure
+
+
 def draw_shipped(task: str) -> Figure:
     """The shipped agent's scores and chance's."""
     return draw_returns({name: result["returns"] for name, result in shipped_scores(task).items()}, task)
@@ -134,6 +169,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "take-cover/temperature-original/table.png": partial(
         save_result, "take-cover/temperature-original/table.json", DRAW["temperature"]
     ),
+    "take-cover/temperature/recipes.png": lambda path: save(draw_recipes(), path),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),
     "car-racing/robustness/table.png": partial(save_result, "car-racing/robustness/table.json", draw_robustness),
