@@ -458,6 +458,18 @@ def test_an_environment_of_a_package_that_announces_nothing(tmp_path, third_part
         (["reproduce", "--env", "no_such_package:Thing-v0"], "No module named 'no_such_package'"),
         (["reproduce", "--env", "CartPole-v1", "--env-kwargs", "{gravity: 5}"], "env_kwargs is not JSON"),
         (["reproduce", "--env", "CartPole-v1", "--env-kwargs", '{"gravty": 5}'], "unexpected keyword argument 'gravty'"),
+        (
+            ["collect", "--run", "run", "--env", ""],
+            "env is empty; name a Gymnasium id, such as CartPole-v1, or leave out --env",
+        ),
+        (
+            ["collect", "--run", "run", "--env", "CartPole-v1", "--frame-skip", "251"],
+            "frame_skip is 251; an episode of CartPole-v1 has 500 steps at most: take 250 or less",
+        ),
+        (
+            ["collect", "--run", "run", "--env", "CartPole-v1", "--env-kwargs", '{"render_mode": "human"}'],
+            "env_kwargs has render_mode, which is not yours to set; leave it out",
+        ),
         (["reproduce", "--env", "CartPole-v1", "--crop", "4"], "crop is '4'; write TOP:BOTTOM,LEFT:RIGHT"),
         (["reproduce", "--env", "CartPole-v1", "--crop", "500:,:"], "leaves nothing of a picture of 400 rows and 600 columns"),
         (["reproduce", "--env", "CartPole-v1", "--frame-skip", "0"], "frame_skip is 0; it must lie between 1 and 1,000"),
@@ -479,6 +491,14 @@ def test_a_wrong_request_is_one_line_and_leaves_nothing(args, said, tmp_path, ca
     assert len(lines) == 1
     assert said in lines[0]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_another_id_of_the_same_name_is_told_from_the_first():
+    first = task_file.known[describe("Acrobot-v1").name]
+    with pytest.raises(UserError, match=r"two tasks are called acrobot \(Acrobot-v1 and Acrobot-v0\); use another --run"):
+        task_file.note(dataclasses.replace(first, env_id="Acrobot-v0"))
+    with pytest.raises(UserError, match=r"\(Acrobot-v1, with other settings or in other versions\)"):
+        task_file.note(dataclasses.replace(first, max_episode_steps=9))
 
 
 def test_a_file_that_is_no_task(cart_pole, tmp_path):

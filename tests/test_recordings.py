@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from minari.data_collector import EpisodeBuffer
+from PIL import Image
 
 import worldmodels as wm
 from worldmodels.agent.agent import Agent
@@ -290,6 +291,24 @@ def test_what_does_not_fit_a_video_is_named_by_its_line(tmp_path, capsys, table,
     said = capsys.readouterr().err.strip().splitlines()
     assert words in said[-1]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_gif_without_durations_is_not_read_in_part(tmp_path, capsys):
+    """ffmpeg finds the first picture alone, and would say nothing."""
+    first, *others = map(Image.fromarray, pictures(9))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others)
+    (tmp_path / "a.csv").write_text("steer\n0.5\n")
+    assert main(["import", str(tmp_path), "--run", str(tmp_path / "run")]) == 3
+    assert "1 of its 9 frames can be decoded; save it with a duration for each frame" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_named_columns_in_capitals(tmp_path):
+    (tmp_path / "a.csv").write_text("Steer,Reward,Terminated\n0.5,1,0\n0.25,2,1\n")
+    found = read_table(tmp_path / "a.csv")
+    assert found.actions.tolist() == [[0.5], [0.25]]
+    assert found.rewards.tolist() == [1, 2]
+    assert found.terminated.tolist() == [False, True]
 
 
 def test_damaged_videos(tmp_path, capsys):

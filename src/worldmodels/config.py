@@ -637,8 +637,8 @@ class ControllerConfig(Config):
     sigma: Annotated[float, Bounds(1e-6, 100)] = 0.1
     """The initial step size of the search."""
     num_components: Annotated[int, Bounds(0, 100_000)] = field(default=0, metadata=ADDED)
-    """cma: search along this many principal components of what C sees, each scaled to one size, in place of along every weight;
-    0: every weight."""
+    """cma: search along this many principal components of what C sees, each scaled to one size, in place of along every weight
+    (where what it sees varies in fewer, along those); 0: every weight."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """Before the search, improve C in the dream for so many iterations of proximal policy optimization; 0: begin at zeros, or
     at the previous run's controller."""

@@ -51,8 +51,11 @@ def chosen_task(task: str, given: EnvArgs) -> str:
 
 
 def env_args(args: Sequence[str]) -> EnvArgs:
-    """Returns the environment that a command line names before the rest of it can be parsed."""
+    """Returns the environment that a command line names before the rest of it can be parsed. Raises `UserError` for an
+    empty id, such as an unset variable's."""
     plain = [arg for arg in args if arg not in ("-h", "--help")]
     config: Any = (tyro.conf.OmitArgPrefixes,)
     found, _ = tyro.cli(EnvArgs, args=plain, config=config, registry=FLAGS, return_unknown_args=True)
+    if not found.env and any(arg == "--env" or arg.startswith("--env=") for arg in plain):
+        raise UserError("env is empty; name a Gymnasium id, such as CartPole-v1, or leave out --env")
     return found

@@ -138,13 +138,17 @@ def read_defaults(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig) -> D
             observation = what_is_seen(env.observation_space, read.observation, _renders[env_id], env_id)
         skip = read.frame_skip
         limit = env.spec.max_episode_steps if env.spec is not None else None
+        if limit is not None and limit // skip < 2:
+            raise UserError(
+                f"frame_skip is {skip}; an episode of {env_id} has {limit} steps at most: take {limit // 2} or less"
+            )
         fps = env.metadata.get("render_fps")
         return Defaults(
             observation,
             actions.choices,
             actions.lows,
             actions.highs,
-            max(2, (limit or USUAL_STEPS * skip) // skip),
+            (limit or USUAL_STEPS * skip) // skip,
             max(1, round((fps if isinstance(fps, int | float) and 1 <= fps < math.inf else USUAL_FPS) / skip)),
             float(env.spec.reward_threshold) if env.spec is not None and env.spec.reward_threshold is not None else None,
         )

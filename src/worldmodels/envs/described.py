@@ -17,6 +17,9 @@ from worldmodels.runs import task_file
 from worldmodels.runs.env_task import EnvTask, digest, task_name
 from worldmodels.runs.recorded import RecordedTask
 
+#: What we say to ``gymnasium.make`` ourselves.
+OURS = {"id", "render_mode", "disable_env_checker"}
+
 
 def describe(env_id: str, env_kwargs: str = "{}", read: ReadConfig | None = None) -> Task:
     """Looks at an environment and returns its task, which can be found by its name from now on.
@@ -58,6 +61,8 @@ def _kwargs(text: str) -> dict[str, Any]:
         raise UserError(f"env_kwargs is not JSON ({error}): {text}") from error
     if not isinstance(found, dict):
         raise UserError(f"env_kwargs is {text}; it must be a JSON object, such as '{{\"gravity\": 5}}'")
+    if taken := OURS.intersection(found):
+        raise UserError(f"env_kwargs has {', '.join(sorted(taken))}, which is not yours to set; leave it out")
     return found
 
 

@@ -21,7 +21,9 @@ known: dict[str, Facts] = {}
 def note(task: Facts) -> Facts:
     """Lets a task be found by its name. Raises `UserError` where the name is another task's."""
     if known.setdefault(task.name, task) != task:
-        raise UserError(f"two tasks are called {task.name}, with other settings or of other versions; use one in a process")
+        ids = [found.env_id if isinstance(found, EnvTask) else "recordings" for found in (known[task.name], task)]
+        what = " and ".join(ids) if ids[0] != ids[1] else f"{ids[0]}, with other settings or in other versions"
+        raise UserError(f"two tasks are called {task.name} ({what}); use another --run, or one of them in a process")
     return task
 
 

@@ -66,10 +66,10 @@ def principal_components(
 
     Args:
         seen: features float64 [steps, F], from `recorded_features`.
-        num_components: K.
+        num_components: K, or as many as there are.
 
     Raises:
-        UserError: C has a hidden layer, or there are not that many components.
+        UserError: C has a hidden layer.
     """
     layers = layer_sizes(world_model.sizes, inputs)
     if len(layers) != 1:
@@ -78,8 +78,6 @@ def principal_components(
     if bias:  # a feature that is always 1; C keeps its biases first
         seen = np.concatenate([np.ones((len(seen), 1)), seen], 1)
     kept = scaled_components(seen, num_components)  # [F (+ 1), K]
-    if kept.shape[1] < num_components:
-        raise UserError(f"num_components is {num_components}; what C sees has {kept.shape[1]} at most")
     # Of a layer first the O biases, then the weights [O, F]; each output has components of its own.
     biases, weights = np.split(kept, [int(bias)])
     return np.concatenate([np.kron(np.eye(outputs), part) for part in (biases, weights)])

@@ -42,6 +42,7 @@ def read_table(path: Path) -> ActionTable:
         none = np.zeros(len(actions), np.bool_)
         return ActionTable(actions, None, none, none, None)
     names, rows = _csv(path)
+    names = [name.lower() if name.lower() in NAMED else name for name in names]
     columns = {name: np.array([row[i] for row in rows], np.float32) for i, name in enumerate(names)}
     components = [column for name, column in columns.items() if name not in NAMED]
     if not components:

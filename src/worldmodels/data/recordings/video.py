@@ -10,6 +10,7 @@ from typing import IO
 
 import imageio_ffmpeg
 import numpy as np
+from PIL import Image
 
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.base.types import Frame
@@ -99,10 +100,23 @@ def decoded(path: Path) -> Iterator[Frame]:
                 words = [line.strip() for line in said.read().decode(errors="replace").splitlines() if line.strip()]
                 why = words[0] if words else f"ffmpeg ended with {process.returncode}"
                 raise BadFileError(f"{path}: cannot be decoded after frame {number} ({why}); it is damaged or truncated")
+            if path.suffix.lower() == ".gif" and number < (count := _gif_frames(path)):
+                raise BadFileError(
+                    f"{path}: {number} of its {count} frames can be decoded; save it with a duration for each frame"
+                )
         finally:
             process.kill()
             process.stdout.close()
             process.wait()
+
+
+def _gif_frames(path: Path) -> int:
+    """Counts a GIF's pictures: ffmpeg sees the first alone where they have no durations, and says nothing."""
+    try:
+        with Image.open(path) as pictures:
+            return int(getattr(pictures, "n_frames", 1))
+    except (OSError, SyntaxError, ValueError):
+        return 0  # what ffmpeg has read of it is all there is
 
 
 def _picture(path: Path, stream: IO[bytes], number: int) -> Frame | None:
