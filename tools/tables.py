@@ -162,6 +162,29 @@ def memory_table(task: str) -> str:
     return "\n".join(lines)
 
 
+#: The games without a shipped agent: what they are called, and the file of their best agent's scores.
+GAMES = {
+    "cart-pole": ("CartPole from pixels", "real"),
+    "health-gathering": ("Doom's HealthGathering", "zh"),
+    "health-gathering-supreme": ("Doom's HealthGatheringSupreme", "zh"),
+    "boxing": ("Atari's Boxing", "real"),
+    "airstriker": ("Retro's Airstriker", "real"),
+}
+
+
+def games_table() -> str:
+    """The best agent of every game that ships none, beside chance; each folder of results/ has its GIF."""
+    lines = [
+        "| game | random policy | agent | episodes | 95% interval of its mean | seen |",
+        "| --- | --: | --: | --: | --- | --- |",
+    ]
+    for folder, (game, name) in GAMES.items():
+        chance, agent = (read_result(f"{folder}/{file}.json") for file in ("random", name))
+        seen = f"[GIF](../results/{folder}/agent.gif)"
+        lines.append(f"| {game} | {chance['mean']:.1f} ± {chance['std']:.1f} | {_score(agent)} | {seen} |")
+    return "\n".join(lines)
+
+
 #: How each row of a shipped agent's scores is made again, by its name in evaluation.json.
 SCORED_BY = {
     "random": "worldmodels evaluate {task} --agent random",
@@ -276,6 +299,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
+    "games": games_table,
     "package sizes": package_sizes,
     "ablation table": lambda: paper_table("car-racing/ablation"),
     "TakeCover zoo": lambda: zoo_table("take-cover"),
