@@ -100,9 +100,9 @@ class VAETrainee:
         for frames in batches:
             for name, value in measured(self.model, self._slices(frames, generator), self._device).items():
                 sums[name] = sums.get(name, 0.0) + float(value) * len(frames) / len(self._held_out)
-        reconstructed = each_alone(batches, self._reconstruct, self._device)
         if len(self._held_out) == 1:
             return {**sums, "recon_spread": 1.0}  # one picture differs from no other
+        reconstructed = each_alone(batches, self._reconstruct, self._device)
         spread = torch.cat(reconstructed).float().var(0).mean() / self._held_out.float().var(0).mean().clamp(min=1e-6)
         return {**sums, "recon_spread": float(spread)}
 
