@@ -47,7 +47,6 @@ REFUSED = [
     ["train-rnn", "--run", "half", "--batch-size", "3"],
     ["train-controller", "--run", "new", "--task", "toy", "--population-size", "1"],
     ["train-controller", "--run", "run", "--ppo-iterations", "3"],
-    ["train-controller", "--run", "encoded", "--num-components", "99"],
     *[["collect", "--task", "toy", "--scale", "smoke", "--run", "new/deep", *flags] for flags in (
         TOO_FEW, ["--seed", "-1"], ["--seed", "2147483648"], ["--previous", "file"], ["--previous", "nothing"],
         ["--previous", "run"],

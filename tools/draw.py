@@ -107,7 +107,7 @@ def draw_recipes() -> Figure:
     """TakeCover by the dream's temperature: what C scores in the dream it learned in, and in the game, by recipe."""
     tables = {"best": "take-cover/temperature/table.json", "original": "take-cover/temperature-original/table.json"}
     colours = {"best": style.OURS, "original": style.DREAM, "paper": style.ORIGINAL}
-    offsets = {"best": (0, 9), "original": (-12, -18), "paper": (9, 8)}
+    offsets = {"best": (0, 9), "original": (-12, -9), "paper": (10, 2)}
     rows = {recipe: read_result(name)["rows"] for recipe, name in tables.items()}
     scores = {
         recipe: [(row["label"], row["dream"]["mean"], row["real"]["mean"]) for row in found] for recipe, found in rows.items()
@@ -125,8 +125,10 @@ def draw_recipes() -> Figure:
             place = next((near for near in places if max(abs(near[0] - x), abs(near[1] - y)) < CLOSE_STEPS), (x, y))
             places.setdefault(place, []).append(temperature.removeprefix("τ "))
         for place, temperatures in places.items():
-            words = "τ " + ", ".join(temperatures)
-            axes.annotate(words, place, xytext=offsets[recipe], textcoords="offset points", fontsize=10, color=colours[recipe])
+            words, offset = "\n".join(f"τ {temperature}" for temperature in temperatures), offsets[recipe]
+            side = "bottom" if offset[1] > 0 else "top"
+            look = {"fontsize": 10, "color": colours[recipe], "va": side}
+            axes.annotate(words, place, xytext=offset, textcoords="offset points", **look)
     most = max(dream for found in scores.values() for _, dream, _ in found)
     axes.plot([0, most], [0, most], ":", color=style.GREY, label="as good in the game as in the dream")
     axes.axhline(read_result(tables["original"])["random"]["mean"], color=style.RANDOM, label="random policy")
