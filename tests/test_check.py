@@ -120,12 +120,14 @@ def test_a_collection_ends_with_it_and_leaves_nothing_half_written(task, tmp_pat
     assert "no run is here" in capfd.readouterr().err
 
 
-def test_an_action_that_is_no_number_is_named():
-    env = get_task("toy").make_env()
+@pytest.mark.parametrize("task", ["toy", "take-cover", "car-racing"])  # toy is checked by the guard
+def test_an_action_that_is_no_number_is_named(task):
+    env = get_task(task).make_env()
     env.reset(seed=1)
-    for action in (np.array([np.nan], np.float32), np.zeros(2, np.float32)):
-        with pytest.raises(UserError, match=r"toy: an action is .*finite numbers of shape"):
-            env.step(action)
+    size = env.action_space.shape[0]
+    for wrong, said in ((np.full(size, np.nan, np.float32), "finite"), (np.zeros(size + 1, np.float32), "shape|finite")):
+        with pytest.raises(UserError, match=rf"{task}: an action .*({said}).*\(seed 1, step \d of the episode\)"):
+            env.step(wrong)
     env.close()
 
 

@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldmodels.base.errors import UserError, WorldModelsError
+from worldmodels.envs.gym_rules import CHECKS_ACTIONS, InvalidAction
 
 #: Rows, columns and colours of what V sees.
 FRAME_SHAPE = (64, 64, 3)
@@ -63,6 +64,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._task, self._num_steps = task, 0
         # Asked through every wrapper it takes as long as all else that is looked at in a step.
         self._action_shape = env.action_space.shape
+        # Once is enough: a second look would cost a fiftieth of a step of CarRacing.
+        self._checks_actions = not getattr(env.unwrapped, CHECKS_ACTIONS, False)
         self._seed: int | None = None
 
     def _fault(self, what: str) -> UserError:
@@ -101,10 +104,14 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Plays a step."""
         self._num_steps += 1
-        if action.shape != self._action_shape or not all(map(math.isfinite, action.ravel().tolist())):
+        if self._checks_actions and (
+            action.shape != self._action_shape or not all(map(math.isfinite, action.ravel().tolist()))
+        ):
             raise self._fault(f"an action is {action}; it must be finite numbers of shape {self._action_shape}")
         try:
             found = self.env.step(action)
+        except InvalidAction as error:
+            raise self._fault(str(error)) from error
         except WorldModelsError:
             raise
         except Exception as error:

@@ -16,6 +16,9 @@ AFTER_THE_END = (
     "terminated or truncated"
 )
 
+#: The attribute by which an environment says that it refuses a wrong action itself (`admitted`).
+CHECKS_ACTIONS = "checks_actions"
+
 
 class InvalidAction(UserError, gym.error.InvalidAction):
     """An action that means nothing. On our command line one line, to Gymnasium's users Gymnasium's own."""

@@ -174,6 +174,7 @@ class CarRacingEnv(CarRacing):
         arguments = (full_frame, render_mode, lap_complete_percent, start_anywhere, continuous, domain_randomize, verbose)
         EzPickle.__init__(self, *arguments, original_frames, variant)
         self.full_frame = full_frame
+        self.checks_actions = continuous
         self.original_frames = original_frames
         self.start_anywhere = start_anywhere
         shape = (STATE_H, STATE_W, 3) if full_frame else (FRAME_SIZE, FRAME_SIZE, 3)

@@ -88,6 +88,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames, variant, watched)
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
+        self.checks_actions = True
         self._resize = original_frame if original_frames else area_resize
         self._rows = round(int(resolution.split("x")[1]) * crop)
         self._num_steps = 0
