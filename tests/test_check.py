@@ -8,11 +8,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from conftest import random_world_model, run_cli
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, Shard, write_shard
 from worldmodels.envs.check import check_task
+from worldmodels.envs.gym_rules import Admission, InvalidAction, admitted
 from worldmodels.envs.task import Task, completed, get_task, register
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
@@ -314,3 +319,21 @@ def test_what_could_not_be_read_is_not_written(changes, said, tmp_path):
 def test_what_is_written_is_read_back(tmp_path):
     write_shard(tmp_path / "shard-00000", [EPISODE])
     assert Shard(tmp_path / "shard-00000").steps()["action"].shape == (5, 2)
+
+
+@given(
+    hnp.arrays(st.sampled_from([np.float32, np.float64, np.int64]), st.sampled_from([(3,), (2,), (3, 1)]))
+    | st.lists(st.floats(-2, 2), min_size=3, max_size=3)
+    | st.sampled_from(["left", None])
+)
+def test_few_numbers_are_admitted_as_many_are(action):
+    space = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))
+
+    def what(admit):
+        try:
+            found = admit(action)
+        except InvalidAction as error:
+            return str(error)
+        return found.dtype, found.tolist()
+
+    assert what(Admission(space)) == what(lambda asked: admitted(asked, space))

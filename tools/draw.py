@@ -127,8 +127,8 @@ def draw_recipes() -> Figure:
         for place, temperatures in places.items():
             words, offset = "\n".join(f"τ {temperature}" for temperature in temperatures), offsets[recipe]
             side = "bottom" if offset[1] > 0 else "top"
-            label = axes.annotate(words, place, xytext=offset, textcoords="offset points", color=colours[recipe])
-            label.set(fontsize=10, va=side)
+            written = axes.annotate(words, place, xytext=offset, textcoords="offset points", color=colours[recipe])
+            written.set(fontsize=10, va=side)
     most = max(dream for found in scores.values() for _, dream, _ in found)
     axes.plot([0, most], [0, most], ":", color=style.GREY, label="as good in the game as in the dream")
     axes.axhline(read_result(tables["original"])["random"]["mean"], color=style.RANDOM, label="random policy")

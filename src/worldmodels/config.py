@@ -324,8 +324,11 @@ class CollectConfig(Config):
     """Episodes to keep."""
     policy: DataPolicy = "held"
     """held: random actions, each held for a while; nets: V, M and C with random weights, drawn anew for every episode;
-    agent: the previous run's agent, with some of the held actions mixed in; curious: likewise a C that was searched in the
-    previous run's dream for what M does not know."""
+    agent: the previous run's agent, or with --from another, with some of the held actions mixed in; curious: likewise a C that
+    was searched in the previous run's dream for what M does not know."""
+    from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
+    """agent: who plays where there is no previous run: the agent of a task (the shipped one), of a run's folder or of a model's
+    folder."""
     curiosity: Curiosity = field(default="uncertainty", metadata=ADDED)
     """curious: what that C seeks: M's uncertainty, or M's loss, which whatever is left to luck raises, too."""
     explorer_generations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
@@ -358,6 +361,8 @@ class CollectConfig(Config):
 
     def validate(self) -> None:
         super().validate()
+        if self.from_model and self.policy != "agent":
+            raise UserError(f"--from names the agent that plays, and the policy is {self.policy}; add --policy agent")
         if 0 < self.max_episode_steps <= self.max_short_steps:
             raise UserError(
                 f"max_episode_steps is {self.max_episode_steps}; it must be 0 or above max_short_steps, {self.max_short_steps}"

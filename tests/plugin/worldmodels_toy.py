@@ -44,6 +44,7 @@ class MovingDot(gym.Env[Any, Any]):
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self.render_mode = render_mode
         self._x, self._drift, self._steps = 32.0, 0.0, 0
+        self._reach = (32.0, 32.0)
 
     def _observe(self) -> Any:
         frame = np.zeros((64, 64, 3), np.uint8)
@@ -55,17 +56,22 @@ class MovingDot(gym.Env[Any, Any]):
         super().reset(seed=seed)
         self._x, self._steps, self._health = float(self.np_random.uniform(20, 44)), 0, 100.0
         self._drift = float(self.np_random.choice([-2.0, 2.0]))
+        self._reach = (self._x, self._x)
         return self._observe(), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._x += self._drift + 4.0 * float(action[0]) + float(self.np_random.normal(0, 0.5))
         self._steps += 1
+        self._reach = (min(self._reach[0], self._x), max(self._reach[1], self._x))
         terminated, info = not 4 <= self._x <= 59, {}
         if self._walls:
             info["damage"] = 50.0 * terminated
             self._x, self._health = 32.0 if terminated else self._x, self._health - info["damage"]
             terminated = self._health <= 0
         return self._observe(), 1.0, terminated, not terminated and self._steps >= MAX_STEPS, info
+
+    def visited(self) -> float:
+        return (self._reach[1] - self._reach[0]) / 64
 
     def render(self) -> Any:
         return None if self.render_mode is None else self._observe()
@@ -106,6 +112,7 @@ TOY = Task(
     presets={"smoke": SMOKE, "laptop": SMOKE},
     restart_input=True,
     dream_reward=1.0,
+    visited_kwargs={},
     variants={"walls": Variant("walls that hurt", {"walls": True})},
     data=DataSettings(random_policy, fixed_actions={"stay": (0.0,), "always left": (-1.0,)}),
     published=Published(solved_at=30),

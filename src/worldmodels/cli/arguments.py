@@ -156,12 +156,12 @@ class TableArgs:
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TABLE")]
     """temperature (of the dream that C is evolved in), ablation (what C sees), optimizers (what searches, for equally many
     steps), departures (runs from the recipe original to best, one more change in each), robustness (the agent as it is, where
-    its game looks otherwise; nothing is evolved), transfer (runs of another task, with this one's V and M) or dropout (how
-    much of M each dream leaves out)."""
+    its game looks otherwise; nothing is evolved), transfer (runs of another task, with this one's V and M), dropout (how much
+    of M each dream leaves out) or curiosity (one round more, with episodes of an agent, of chance or of one that explores)."""
     model: Annotated[str, tyro.conf.arg(metavar="TARGET")] = "take-cover"
     """Whose V and M: a task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest
     finished round) or a model's folder. departures: of its task alone, with a V and an M a row. dropout: a task, or a run whose
-    episodes, V and latents it takes, with its scale, recipe and seed."""
+    episodes, V and latents it takes, with its scale, recipe and seed. curiosity: the expert that M is measured on."""
     to: str = ""
     """transfer: the task that V and M are carried to, such as health-gathering; a variant of a task is one by itself, such as
     car-racing.bars."""

@@ -223,13 +223,14 @@ def _table(args: Sequence[str]) -> None:
     with loading():
         from worldmodels.agent.load import load, task_of
         from worldmodels.envs.task import get_task
+        from worldmodels.experiments.curiosity import CURIOSITY, make_curiosity
         from worldmodels.experiments.departures import DEPARTURES, make_departures
         from worldmodels.experiments.dropout import DROPOUT, make_dropout, of_a_run
         from worldmodels.experiments.robustness import ROBUSTNESS, make_robustness
         from worldmodels.experiments.table import check_table, make_table
         from worldmodels.experiments.transfer import TRANSFER, make_transfer
 
-    check_table(parsed.name, (DEPARTURES, ROBUSTNESS, TRANSFER, DROPOUT))
+    check_table(parsed.name, (DEPARTURES, ROBUSTNESS, TRANSFER, DROPOUT, CURIOSITY))
     search = ("recipe", "num_generations", "ppo_iterations", "max_steps")
     given = of_a_run(parsed.model) if parsed.name == DROPOUT else None
     own = () if given is None else ("scale", "recipe", "seed")
@@ -238,6 +239,7 @@ def _table(args: Sequence[str]) -> None:
         ROBUSTNESS: ("scale", *search, "to"),
         TRANSFER: (*search[1:], "fast"),
         DROPOUT: (*own, "to"),
+        CURIOSITY: (*search[1:], "fast", "to"),
     }.get(parsed.name, ("to",))
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
@@ -265,6 +267,9 @@ def _table(args: Sequence[str]) -> None:
         elif parsed.name == TRANSFER:
             asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
             result = make_transfer(parsed.model, agent, spec, *asked, **place)
+        elif parsed.name == CURIOSITY:
+            asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
+            result = make_curiosity(parsed.model, agent, *asked, **place)
         else:
             result = make_table(parsed.name, agent, path, parsed.scale, parsed.seed, **settings, **place)
     write_result(parsed.json, result)
@@ -460,7 +465,9 @@ def _completion(args: Sequence[str]) -> None:
     flags = {verb: choices_of(kind, names) for verb, kind in (stages | KINDS).items()}
     targets: dict[str, Sequence[str | None]] = {verb: [*found, None] for verb in flags}
     targets |= {"tasks": [], "completion": ["bash", "zsh", "fish"]}
-    targets |= {"table": ["temperature", "ablation", "optimizers", "departures", "robustness", "transfer", "dropout"]}
+    targets |= {
+        "table": ["temperature", "ablation", "optimizers", "departures", "robustness", "transfer", "dropout", "curiosity"]
+    }
     print(completion(parsed.shell, flags, [*COMMANDS, "help"], targets), end="")
 
 

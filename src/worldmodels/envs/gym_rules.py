@@ -44,19 +44,35 @@ def admitted(action: Any, space: gym.Space[Any]) -> NDArray[Any]:
         raise InvalidAction(f"an action is {_short(action)}; it must be numbers, an array of shape {space.shape}")
     if found.shape != space.low.shape:
         raise InvalidAction(f"an action has the shape {found.shape}; it must be {space.shape}")
-    if found.ndim == 1 and found.size < 8:
-        # So few are compared faster one by one.
-        for number, low, high in zip(found.tolist(), space.low.tolist(), space.high.tolist(), strict=True):
-            if not low <= number <= high:
-                break
-        else:
-            return found
-    elif ((found >= space.low) & (found <= space.high)).all():
+    if ((found >= space.low) & (found <= space.high)).all():
         return found
     if not np.isfinite(found).all():
         raise InvalidAction(f"an action is {_short(found)}; every number must be finite")
     clipped: NDArray[Any] = np.clip(found, space.low, space.high)
     return clipped
+
+
+class Admission:
+    """`admitted` for an environment of few numbers that is asked at every step: one by one they are compared faster.
+
+    Args:
+        space: a `Box` of one dimension.
+    """
+
+    def __init__(self, space: gym.Space[Any]) -> None:
+        assert isinstance(space, spaces.Box)
+        self._space, self._shape = space, space.low.shape
+        self._bounds = tuple(zip(space.low.tolist(), space.high.tolist(), strict=True))
+
+    def __call__(self, action: Any) -> NDArray[Any]:
+        """Returns the action, clipped to the space if it lies outside. Raises `InvalidAction` as `admitted` does."""
+        if type(action) is np.ndarray and action.shape == self._shape and action.dtype.kind == "f":
+            for number, (low, high) in zip(action.tolist(), self._bounds, strict=True):
+                if not low <= number <= high:
+                    break
+            else:
+                return action
+        return admitted(action, self._space)
 
 
 def _short(action: Any) -> str:

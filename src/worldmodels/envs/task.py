@@ -181,6 +181,10 @@ class Task:
     """Arguments of ``gymnasium.make`` with which the environment also answers questions about its objects, for measuring alone
     (``worldmodels probe``): its ``answers()`` returns bool [S] for each row of questions, by name, in a mirror in reverse.
     Empty: it cannot."""
+    visited_kwargs: Mapping[str, Any] | None = None
+    """Arguments of ``gymnasium.make`` with which the environment also tells where it has been, for measuring alone
+    (``worldmodels table curiosity``): its ``visited()`` returns the share of the track or of the room that the episode has
+    seen so far. None: it cannot."""
     hit_damages: tuple[float, ...] = ()
     """What a hit may cost of a full health of 100, each as likely as the others; the environment's info then has ``damage``,
     what a step has cost. M's done head learns hits in place of terminations, the dream keeps the health. Empty: no health."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,14 @@ from worldmodels.runs.layout import CONFIG, METRICS
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.shared import share_stages
 from worldmodels.stages import evaluate
+from worldmodels.stages.pipeline import run_stage
+
+#: What measures V and M on episodes: the stages before C.
+BEFORE_C = ("collect", "vae", "encode", "rnn")
+#: The share of the episodes that are looked at, where a run is made to measure another's V and M.
+LOOKED_AT = 0.9
+#: The least that can be split into some to learn from and some to hold out.
+FEWEST_EPISODES = 2
 
 
 def open_row(
@@ -39,6 +48,51 @@ def open_row(
         return run
     share_stages(earlier, run)
     return Run.open(path)
+
+
+def made_run(
+    path: Path,
+    begun: tuple[str, str, int, str],
+    preset: Preset,
+    earlier: Sequence[Run],
+    stages: Sequence[str],
+    place: dict[str, str],
+    previous: Path | None = None,
+) -> Run:
+    """Runs what is missing of a run's stages, of which it takes over those that an earlier one makes in the same way.
+
+    Args:
+        begun: the task's name, the scale, the seed and the recipe.
+        earlier: finished runs of the same task and seed.
+        place: the backend, and a cluster's address.
+        previous: the run that it goes on from.
+
+    Raises:
+        UserError: the folder holds another run.
+    """
+    nearest = max(earlier, key=lambda other: _num_shared(other, preset)) if earlier else None
+    run = open_row(path, begun, preset, previous, nearest)
+    # Where the model that is carried lies now, which need not be where it lay.
+    kept = run.preset if run.previous is not None else preset
+    placed = replace(run, preset=kept.on(**place))
+    for stage in stages:
+        run_stage(placed, stage, getattr(placed.preset, stage))
+    return Run.open(path)
+
+
+def _num_shared(earlier: Run, preset: Preset) -> int:
+    """Returns how many stages of a run would be made in the same way with these settings, from the first one on."""
+    same = [getattr(earlier.preset, stage) == getattr(preset, stage) for stage in STAGES]
+    return same.index(False) if False in same else len(same)
+
+
+def only_looked_at(preset: Preset, vae: Run, rnn: Run) -> Preset:
+    """Returns the settings that measure one run's V and another's M on the episodes of ``preset``, without training them."""
+    return replace(
+        preset,
+        vae=replace(preset.vae, from_model=str(vae.path), num_steps=0, held_out_fraction=LOOKED_AT),
+        rnn=replace(preset.rnn, from_model=str(rnn.path), num_steps=0, held_out_fraction=LOOKED_AT),
+    )
 
 
 def scores(run: Run, preset: Preset, chance: Any, episodes: int = 0, fast: bool = False) -> tuple[Any, Any, Any]:

@@ -11,7 +11,7 @@ where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,25 +22,20 @@ from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, Preset, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
-from worldmodels.experiments.rows import held_out_losses, scores
+from worldmodels.experiments.rows import BEFORE_C, FEWEST_EPISODES, held_out_losses, made_run, only_looked_at, scores
 from worldmodels.models.sizes import run_sizes
 from worldmodels.plots.table import draw_bars
-from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import STAGES, Run
-from worldmodels.runs.shared import share_stages
 from worldmodels.runs.timings import stage_seconds
-from worldmodels.stages.pipeline import run_stage
 from worldmodels.training.beginning import differences
 
 TRANSFER = "transfer"
 #: The shares of the scale's episodes that are learned from, by the end of a row's name.
 SHARES = {"10": 0.1, "100": 1.0}
-#: The episodes that all rows are measured on, as a share of the scale's; all but a tenth of them are looked at.
-HELD_OUT_SHARE, LOOKED_AT = 0.1, 0.9
+#: The episodes that all rows are measured on, as a share of the scale's.
+HELD_OUT_SHARE = 0.1
 HELD_OUT = "held-out"
-#: The least that can be split into some to learn from and some to hold out.
-FEWEST_EPISODES = 2
 
 
 @dataclass(frozen=True)
@@ -131,19 +126,10 @@ def make_transfer(
     chance = None
     for row in transfer_rows(target, preset, not differ):
         print(f"{row.label}:", flush=True)
-        run = _made(path / row.name, task, scale, seed, row.preset, recipe, runs, list(STAGES), place)
+        run = made_run(path / row.name, (task.name, scale, seed, recipe), row.preset, runs, list(STAGES), place)
         runs.append(run)
-        tried = _made(
-            path / HELD_OUT / row.name,
-            task,
-            scale,
-            seed + 1,
-            _only_looked_at(row.preset, run, preset.collect.num_episodes),
-            recipe,
-            measured,
-            ["collect", "vae", "encode", "rnn"],
-            place,
-        )
+        begun = (task.name, scale, seed + 1, recipe)
+        tried = made_run(path / HELD_OUT / row.name, begun, looking(row.preset, preset, run), measured, BEFORE_C, place)
         measured.append(tried)
         chance, dream, real = scores(run, row.preset.on(**place), chance, episodes)
         found.append(
@@ -178,48 +164,10 @@ def make_transfer(
     return result
 
 
-def _made(
-    path: Path,
-    task: Task,
-    scale: str,
-    seed: int,
-    preset: Preset,
-    recipe: str,
-    earlier: Sequence[Run],
-    stages: Sequence[str],
-    place: dict[str, str],
-) -> Run:
-    """Runs what is missing of a run's stages, of which it takes over those that an earlier one makes in the same way."""
-    asked = (path, task.name, scale, seed, preset, None, recipe)
-    begun = (path / CONFIG).exists()
-    run = Run.open_or_create(*asked)
-    if begun:
-        for stage in stages:
-            run.refuse_other_settings(stage, getattr(preset, stage))
-    elif earlier:
-        share_stages(max(earlier, key=lambda other: _num_shared(other, preset)), run)
-        run = Run.open(path)
-    # Where the model that is carried lies now, which need not be where it lay.
-    placed = replace(run, preset=preset.on(**place))
-    for stage in stages:
-        run_stage(placed, stage, getattr(placed.preset, stage))
-    return Run.open(path)
-
-
-def _num_shared(earlier: Run, preset: Preset) -> int:
-    """Returns how many stages of a run would be made in the same way with these settings, from the first one on."""
-    same = [getattr(earlier.preset, stage) == getattr(preset, stage) for stage in STAGES]
-    return same.index(False) if False in same else len(same)
-
-
-def _only_looked_at(preset: Preset, run: Run, num_episodes: int) -> Preset:
-    """Returns the settings that measure a run's V and M on new episodes, without training them."""
-    number = max(FEWEST_EPISODES, round(num_episodes * HELD_OUT_SHARE))
-    looked_at: dict[str, Any] = {
-        stage: replace(getattr(preset, stage), from_model=str(run.path), num_steps=0, held_out_fraction=LOOKED_AT)
-        for stage in ("vae", "rnn")
-    }
-    return replace(preset, collect=replace(preset.collect, num_episodes=number), **looked_at)
+def looking(row: Preset, usual: Preset, run: Run) -> Preset:
+    """Returns the settings that measure a row's V and M on new episodes."""
+    number = max(FEWEST_EPISODES, round(usual.collect.num_episodes * HELD_OUT_SHARE))
+    return only_looked_at(replace(row, collect=replace(usual.collect, num_episodes=number)), run, run)
 
 
 def to_markdown(result: dict[str, Any]) -> str:

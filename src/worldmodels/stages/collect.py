@@ -14,13 +14,15 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 
 from worldmodels.agent.agent import Agent
-from worldmodels.agent.load import load_model
+from worldmodels.agent.load import load, load_model
+from worldmodels.agent.target import model_folder
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError
 from worldmodels.base.files import fingerprint, link_folder, remove_leftovers
 from worldmodels.base.seeding import derive_seed
@@ -90,15 +92,20 @@ _envs: list[gym.Env[Frame, Floats]] = []
 _agent: Agent | None = None
 
 
+def env_kwargs(config: CollectConfig, spec: Task) -> dict[str, Any]:
+    """Returns what a collection's environments are made with beside the task's own arguments."""
+    kwargs: dict[str, Any] = dict(spec.data.start_anywhere_kwargs) if config.start_anywhere else {}
+    if config.max_episode_steps:
+        kwargs["max_episode_steps"] = config.max_episode_steps
+    return kwargs
+
+
 def _prepare_worker(model: Path | None, task: str | Facts, config: CollectConfig, num_envs: int) -> None:
     """Opens a worker's environments and, if an agent plays, reads it."""
     global _agent
     torch.set_num_threads(1)
     spec = get_task(task).seeing(config.frames)
-    kwargs = dict(spec.data.start_anywhere_kwargs) if config.start_anywhere else {}
-    if config.max_episode_steps:
-        kwargs["max_episode_steps"] = config.max_episode_steps
-    _envs.extend(spec.make_env(**kwargs) for _ in range(num_envs))
+    _envs.extend(spec.make_env(**env_kwargs(config, spec)) for _ in range(num_envs))
     _agent = None if model is None else load_model(model)
 
 
@@ -215,13 +222,30 @@ def _inputs(config: CollectConfig, run: Run, spec: Task) -> tuple[dict[str, str]
         inputs["settings of the environment"] = fingerprint({"env": settings})
     if config.policy not in ("agent", "curious"):
         return inputs, None
+    if config.from_model:
+        return _of_another(config, run, spec, inputs)
     if run.previous is None:
-        raise UserError(f"policy {config.policy} needs a run to go on from; name it with --previous")
+        or_whose = ", or whose agent plays with --from" if config.policy == "agent" else ""
+        raise UserError(f"policy {config.policy} needs a run to go on from; name it with --previous{or_whose}")
     inputs |= run.inherited("vae") | run.inherited("rnn")
     if config.policy == "curious":
         search = begun_explorer(config, run).preset.controller
         return inputs | {"explorer": fingerprint(search.fingerprint_fields())}, None
     return inputs | run.inherited("controller"), run.previous.path / MODEL
+
+
+def _of_another(config: CollectConfig, run: Run, spec: Task, inputs: dict[str, str]) -> tuple[dict[str, str], Path]:
+    """Returns `_inputs` where the agent of another model plays. Raises `UserError` for one that cannot."""
+    if run.previous is not None:
+        raise UserError(f"{run.path}: goes on from {run.previous.path}, whose agent plays; leave out --from")
+    agent = load(config.from_model)
+    agent.needed_solution()
+    if agent.task.name != spec.name:
+        raise UserError(f"{config.from_model}: an agent of {agent.task.name}, which cannot play {spec.name}")
+    if agent.task.frames_name != spec.frames_name:
+        raise UserError(f"{config.from_model}: an agent that sees other frames; use --frames {agent.task.frames_name}")
+    digests = {f"from/{part}": agent.sha256[part] for part in ("vae", "rnn", "controller")}
+    return inputs | digests, model_folder(config.from_model)
 
 
 def plan_shards(config: CollectConfig, folder: Path, num_linked: int) -> dict[Path, range]:

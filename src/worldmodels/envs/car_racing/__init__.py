@@ -92,6 +92,7 @@ register(
         },
         squash=squash,
         env_kwargs={"lap_complete_percent": 0.95},
+        visited_kwargs={},
         data=DataSettings(
             start_anywhere_kwargs={"start_anywhere": True},
             fixed_actions={

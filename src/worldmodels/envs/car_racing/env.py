@@ -32,7 +32,7 @@ from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.car_racing.drawing import FRAME_SIZE, NUM_BODIES, Drawing
 from worldmodels.envs.car_racing.track import Road, pack_road
 from worldmodels.envs.car_racing.variants import look, zoom_at
-from worldmodels.envs.gym_rules import admitted
+from worldmodels.envs.gym_rules import Admission
 from worldmodels.envs.original_frames import original_frame
 
 #: As the official `Car.step` computes them: what turns a slip into a force, and the brakes' force in radians per second.
@@ -175,6 +175,7 @@ class CarRacingEnv(CarRacing):
         EzPickle.__init__(self, *arguments, original_frames, variant)
         self.full_frame = full_frame
         self.checks_actions = continuous
+        self._admit = Admission(self.action_space) if continuous else None
         self.original_frames = original_frames
         self.start_anywhere = start_anywhere
         shape = (STATE_H, STATE_W, 3) if full_frame else (FRAME_SIZE, FRAME_SIZE, 3)
@@ -210,10 +211,14 @@ class CarRacingEnv(CarRacing):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Drives a fiftieth of a second. Raises `InvalidAction` for an action that is not finite or has another shape."""
         # The official reset steps without an action.
-        if action is not None and self.continuous:
-            action = admitted(action, self.action_space)
+        if action is not None and self._admit is not None:
+            action = self._admit(action)
         self._look.step()
         return super().step(action)  # type: ignore[no-any-return]
+
+    def visited(self) -> float:
+        """Returns the share of the track's tiles that the car has touched in this episode, for measuring alone."""
+        return float(self.tile_visited_count / len(self.track))
 
     def render(self) -> Any:
         """Returns the official picture of ``render_mode``."""

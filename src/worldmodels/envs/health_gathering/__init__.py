@@ -86,6 +86,7 @@ for _name, _id, _where in (
             env_threads=2,
             restart_input=True,
             dream_reward=float(FRAME_SKIP),
+            visited_kwargs={"mapped": True},
             data=DataSettings(
                 fixed_actions={
                     "stand": (1.0, 0.0, 0.0, 1.0, 0.0),

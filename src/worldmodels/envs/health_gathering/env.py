@@ -15,6 +15,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.types import FULL_HEALTH, Frame
 from worldmodels.envs.doom.game import DoomEnv
 from worldmodels.envs.gym_rules import AFTER_THE_END
+from worldmodels.envs.health_gathering.room import Room
 
 #: The scenarios' limit, in tics; a tic is 1/35 of a second.
 MAX_TICS = 2100
@@ -49,26 +50,34 @@ class HealthGatheringEnv(DoomEnv[NDArray[np.int64]], EzPickle):
     - ``frame_skip``: tics of a step, from 1 to 35; 4 by default.
     - ``resolution``: ``"160x120"`` (default), ``"320x240"`` or ``"640x480"``.
     - ``skill``: Doom's difficulty from 1 to 5; 3 by default, ViZDoom's own.
+    - ``mapped``: keep where the player has been (`visited`), for measuring alone.
     """
 
     name: ClassVar[str] = "HealthGathering"
     scenario: ClassVar[str] = "health_gathering.cfg"
 
     def __init__(
-        self, frame_skip: int = FRAME_SKIP, resolution: str = "160x120", skill: int = 3, render_mode: str | None = None
+        self,
+        frame_skip: int = FRAME_SKIP,
+        resolution: str = "160x120",
+        skill: int = 3,
+        render_mode: str | None = None,
+        mapped: bool = False,
     ) -> None:
         DoomEnv.__init__(self, resolution, skill, render_mode)
         if frame_skip not in range(1, 36):
             raise UserError(f"frame_skip is {frame_skip}; it must be a whole number from 1 to 35")
-        EzPickle.__init__(self, frame_skip, resolution, skill, render_mode)
+        EzPickle.__init__(self, frame_skip, resolution, skill, render_mode, mapped)
         columns, rows = map(int, resolution.split("x"))
         self.observation_space = spaces.Box(0, 255, (rows, columns, 3), np.uint8)
         self.action_space = spaces.MultiDiscrete([3, 2])
         self.metadata = {**DoomEnv.metadata, "render_fps": 35 / frame_skip}
         self._frame_skip = frame_skip
         self._tics, self._health = 0, FULL_HEALTH
+        self._room = Room() if mapped else None
 
     def _configure(self, game: vizdoom.DoomGame) -> None:
+        game.set_sectors_info_enabled(self._room is not None)
         game.set_death_penalty(0)
         game.set_episode_timeout(0)  # it is counted here, so that an end is a death
 
@@ -76,6 +85,8 @@ class HealthGatheringEnv(DoomEnv[NDArray[np.int64]], EzPickle):
         """Starts an episode; the same seed and actions give the same screens."""
         self._begin(seed)
         self._tics, self._health = 0, FULL_HEALTH
+        if self._room is not None and self._running is not None:
+            self._room.begin(self._running.game)
         return self._latest_screen().copy(), {"health": FULL_HEALTH}
 
     def step(self, action: NDArray[np.int64]) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
@@ -96,8 +107,20 @@ class HealthGatheringEnv(DoomEnv[NDArray[np.int64]], EzPickle):
         tics = min(self._frame_skip, MAX_TICS - self._tics)
         reward, terminated, self._health = self._play([turn == 1, turn == 2, move == 1], tics)
         self._tics += tics
+        if self._room is not None and self._running is not None and not terminated:
+            self._room.note(self._running.game)
         self._ended = terminated, not terminated and self._tics >= MAX_TICS
         return self._latest_screen().copy(), reward, *self._ended, {"health": self._health}
+
+    def visited(self) -> float:
+        """Returns the share of the room that the player has been in during this episode (`Room`).
+
+        Raises:
+            ValueError: the environment is not ``mapped``.
+        """
+        if self._room is None:
+            raise ValueError(f"{self.name}: make it with mapped=True to be told where the player has been")
+        return self._room.share()
 
 
 class HealthGatheringSupremeEnv(HealthGatheringEnv):

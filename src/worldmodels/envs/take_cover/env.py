@@ -14,7 +14,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.types import FULL_HEALTH, Floats, Frame, Mask
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.doom.game import DoomEnv
-from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
+from worldmodels.envs.gym_rules import AFTER_THE_END, Admission
 from worldmodels.envs.original_frames import original_frame
 from worldmodels.envs.take_cover.fireballs import Fireballs
 from worldmodels.envs.take_cover.variants import EDITS, TEXT, check_variant, paint_text
@@ -89,6 +89,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self.checks_actions = True
+        self._admit = Admission(self.action_space)
         self._resize = original_frame if original_frames else area_resize
         self._rows = round(int(resolution.split("x")[1]) * crop)
         self._num_steps = 0
@@ -130,7 +131,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
             EnvironmentFailure: the game has died (not the player), or is another process's.
         """
         self._check_playing()
-        push = float(admitted(action, self.action_space)[0])
+        push = float(self._admit(action)[0])
         if any(self._ended):
             gym.logger.warn(AFTER_THE_END)
             return self._observe(), 0.0, *self._ended, {"health": self._health, "damage": 0.0}
