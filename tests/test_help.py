@@ -15,6 +15,7 @@ from worldmodels.cli import main
 from worldmodels.cli.commands import COMMANDS, EXPORTS, KINDS
 from worldmodels.cli.help import COMMON, TOLD, WIDTH
 from worldmodels.envs import plugins
+from worldmodels.experiments.curiosity import CURIOSITY
 from worldmodels.experiments.departures import DEPARTURES
 from worldmodels.experiments.dropout import DROPOUT
 from worldmodels.experiments.robustness import ROBUSTNESS
@@ -258,4 +259,4 @@ def test_quiet_and_verbose(toy_copy, capsys):
 def test_every_table_is_completed(capsys):
     assert main(["completion", "bash"]) == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith('"table") found=')]
-    assert set(line.split('"')[3].split()) == {*TABLES, DEPARTURES, ROBUSTNESS, TRANSFER, DROPOUT}
+    assert set(line.split('"')[3].split()) == {*TABLES, DEPARTURES, ROBUSTNESS, TRANSFER, DROPOUT, CURIOSITY}
