@@ -28,6 +28,7 @@ from worldmodels.envs.check import check_task
 from worldmodels.envs.choices import Choose
 from worldmodels.envs.described import describe
 from worldmodels.envs.native_actions import NativeActions, Within
+from worldmodels.envs.no_display import no_display
 from worldmodels.envs.task import PlaySettings, get_task
 from worldmodels.runs import task_file
 from worldmodels.runs.env_task import EnvTask, task_name
@@ -597,3 +598,30 @@ def test_a_resumed_run_is_not_measured_again(cart_pole, monkeypatch):
     run = Run.open(cart_pole)
     assert sizing.preset_of(get_task(run.task), "smoke", cart_pole) == get_task(run.task).preset("smoke")
     assert main(["collect", "--run", str(cart_pole)]) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere SDL needs no folder for a display")
+def test_a_picture_needs_no_display_and_nobody_speaks_of_one(tmp_path):
+    """SDL would complain that XDG_RUNTIME_DIR is not set, once a process."""
+    unset = ("DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "SDL_VIDEODRIVER")
+    surroundings = {name: value for name, value in os.environ.items() if name not in unset}
+    named = ["--env", "CartPole-v1", "--scale", "smoke", "--num-episodes", "2", "--num-workers", "2"]
+    done = run_cli("collect", "--run", tmp_path / "run", *named, env=surroundings)
+    assert done.returncode == 0
+    assert "XDG_RUNTIME_DIR" not in done.stdout + done.stderr
+
+
+def test_a_display_that_is_there_is_left_as_it_is(monkeypatch):
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with no_display():
+        assert os.environ["SDL_VIDEODRIVER"] == "dummy"
+    assert "SDL_VIDEODRIVER" not in os.environ
+    monkeypatch.setenv("DISPLAY", ":7")
+    with no_display():
+        assert "SDL_VIDEODRIVER" not in os.environ
+    monkeypatch.setenv("SDL_VIDEODRIVER", "x11")
+    with no_display():
+        assert os.environ["SDL_VIDEODRIVER"] == "x11"
+    assert os.environ["SDL_VIDEODRIVER"] == "x11"

@@ -39,6 +39,7 @@ def test_features_come_in_the_order_of_their_name():
         "z+hidden": [1],
         "zh": [1, 2, 2],
         "zch": [1, 3, 3, 2, 2],
+        "mu": [0],
         "muh": [0, 2, 2],
     }
     assert set(expected) == set(get_args(ControllerInputs))
@@ -47,7 +48,7 @@ def test_features_come_in_the_order_of_their_name():
 
 
 def test_what_uses_memory():
-    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, True]
+    assert [uses_memory(inputs) for inputs in get_args(ControllerInputs)] == [False, False, True, True, False, True]
 
 
 def test_car_racings_actions_are_the_originals():

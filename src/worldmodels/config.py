@@ -33,7 +33,7 @@ World = Literal["dream", "real"]
 ScoreWorld = Literal["same", "dream", "real"]
 DataPolicy = Literal["held", "nets", "agent", "curious"]
 #: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
-ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "muh"]
+ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "mu", "muh"]
 AgentKind = Literal["trained", "random"]
 #: What a search in the dream seeks: the game's reward, or what M does not know.
 Seeks = Literal["reward", "uncertainty", "loss"]

@@ -17,6 +17,7 @@ from worldmodels.base.types import Floats, Frame
 from worldmodels.config import ReadConfig
 from worldmodels.envs.guard import FRAME_SHAPE, frame_fault, said
 from worldmodels.envs.native_actions import NativeActions
+from worldmodels.envs.no_display import no_display
 from worldmodels.envs.observations import RENDER, Sight, what_is_seen
 from worldmodels.envs.patience import patience
 
@@ -68,7 +69,7 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
         """Begins an episode."""
-        with patience(f"{self._where}'s reset()"):
+        with patience(f"{self._where}'s reset()"), no_display():
             observation, info = self.env.reset(seed=seed, options=options)
             return self._frame(observation), info
 
