@@ -146,11 +146,14 @@ def time_and_disk() -> str:
     return "\n".join(lines)
 
 
-#: What C sees, as `worldmodels evaluate --json` has scored it.
+#: What C sees, as `worldmodels evaluate --json` has scored it; a task has some of these.
 MEMORY_ROWS = {
     "random": "nothing (random policy)",
     "z": "V alone (`--inputs z`)",
     "zh": "V and M (`--inputs zh`)",
+    "mu": "V alone, its mean (`--inputs mu`)",
+    "muh": "V's mean and M (`--inputs muh`)",
+    "ppo": "V and M (`--inputs zh`), but 14 iterations of PPO in the dream",
 }
 
 
@@ -158,15 +161,18 @@ def memory_table(task: str) -> str:
     """What M is worth in a task: C without it beside C with it, in the real game."""
     lines = ["| C sees | mean ± std | episodes | 95% interval of the mean |", "| --- | --: | --: | --- |"]
     for name, seen in MEMORY_ROWS.items():
+        if not (ROOT / "results" / task / f"{name}.json").exists():
+            continue
         lines.append(f"| {seen} | {_score(read_result(f'{task}/{name}.json'))} |")
     return "\n".join(lines)
 
 
-#: The games without a shipped agent: what they are called, and the file of their best agent's scores.
+#: The games without a shipped agent: what they are called, and the file of their best agent's scores; empty: none was trained.
 GAMES = {
     "cart-pole": ("CartPole from pixels", "real"),
     "health-gathering": ("Doom's HealthGathering", "zh"),
-    "health-gathering-supreme": ("Doom's HealthGatheringSupreme", "zh"),
+    "health-gathering-supreme": ("Doom's HealthGatheringSupreme", "mu"),
+    "pong": ("Atari's Pong", ""),
     "boxing": ("Atari's Boxing", "real"),
     "airstriker": ("Retro's Airstriker", "real"),
 }
@@ -179,9 +185,11 @@ def games_table() -> str:
         "| --- | --: | --: | --: | --- | --- |",
     ]
     for folder, (game, name) in GAMES.items():
-        chance, agent = (read_result(f"{folder}/{file}.json") for file in ("random", name))
-        seen = f"[GIF](../results/{folder}/agent.gif)"
-        lines.append(f"| {game} | {chance['mean']:.1f} ± {chance['std']:.1f} | {_score(agent)} | {seen} |")
+        chance = read_result(f"{folder}/random.json")
+        of_agent = "none trained | | | |"
+        if name:
+            of_agent = f"{_score(read_result(f'{folder}/{name}.json'))} | [GIF](../results/{folder}/agent.gif) |"
+        lines.append(f"| {game} | {chance['mean']:.1f} ± {chance['std']:.1f} | {of_agent}")
     return "\n".join(lines)
 
 
@@ -299,6 +307,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
+    "HealthGatheringSupreme memory": lambda: memory_table("health-gathering-supreme"),
     "games": games_table,
     "package sizes": package_sizes,
     "ablation table": lambda: paper_table("car-racing/ablation"),

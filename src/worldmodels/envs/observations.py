@@ -122,7 +122,7 @@ class Sight:
         self._shape: tuple[int, ...] | None = None
 
     def frame(self, observation: Any) -> Frame:
-        """Returns uint8 [64, 64, 3]. Raises `ValueError` for what is no picture any more."""
+        """Returns uint8 [64, 64, 3]. Raises `ValueError` for what is no picture any more, `UserError` for a crop beside it."""
         for key in self._keys:
             observation = observation[key]
         picture = np.asarray(observation)
@@ -137,7 +137,7 @@ class Sight:
             rows, columns = picture.shape[:2]
             picture = picture[self._crop]
             if not picture.size:
-                raise ValueError(f"crop {self._where} leaves nothing of a picture of {rows} rows and {columns} columns")
+                raise UserError(f"crop {self._where} leaves nothing of a picture of {rows} rows and {columns} columns")
         if picture.dtype != np.uint8:
             raise ValueError(f"a picture is {picture.dtype}; it must be uint8")
         if picture.shape[:2] != (SIZE, SIZE):

@@ -25,6 +25,7 @@ from worldmodels.base import files
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, CollectConfig, FidelityConfig, Preset, check_seed
 from worldmodels.diagnostics.fidelity import measure
+from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
 from worldmodels.experiments.rows import BEFORE_C, FEWEST_EPISODES, held_out_losses, made_run, only_looked_at, scores
 from worldmodels.experiments.visited import visited_shares
@@ -67,7 +68,6 @@ class _Plan:
     recipe: str
     seed: int
     preset: Preset
-    episodes: int
     place: dict[str, str]
 
 
@@ -98,16 +98,20 @@ def make_curiosity(
     collect = replace(usual.collect, frames=agent.task.frames_name)
     preset = replace(usual, collect=collect, rnn=usual.rnn.with_dropout())
     place: dict[str, str] = {"backend": backend, "address": address}
-    plan = _Plan(target, agent.task, path, scale, recipe, seed, preset, episodes, place)
+    plan = _Plan(target, agent.task, path, scale, recipe, seed, preset, place)
     found: dict[str, list[dict[str, Any]]] = {}
     experts: list[Run] = []
+    chance = None
     for number in range(NUM_SEEDS):
         first = None
         for name in (FIRST, *WAYS):
             print(f"seed {number}, {label_of(name)}:", flush=True)
             run = _made(plan, number, name, first)
             first = first or run
-            found.setdefault(name, []).append(_measured(plan, number, name, run, first, experts))
+            chance, dream, real = scores(run, run.preset.on(**place), chance, episodes)
+            measured = {"dream": dream["mean"], "real": real["mean"], **_measured(plan, number, name, run, first, experts)}
+            found.setdefault(name, []).append(measured)
+    assert chance is not None
     result = {
         "table": CURIOSITY,
         "task": agent.task.name,
@@ -115,7 +119,8 @@ def make_curiosity(
         "scale": scale,
         **({} if recipe == BEST_RECIPE else {"recipe": recipe}),
         "seed": seed,
-        "env": found[FIRST][0]["env"],
+        "env": chance["env"]["id"],
+        "random": short_score(chance),
         "episodes": preset.collect.num_episodes,
         "fidelity": FIDELITY.to_dict(),
         "versions": versions(),
@@ -146,7 +151,7 @@ def _made(plan: _Plan, number: int, name: str, first: Run | None) -> Run:
 
 
 def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts: list[Run]) -> dict[str, Any]:
-    """Returns a row's measures with one seed.
+    """Returns a row's measures with one seed beside its scores.
 
     Args:
         first: whose V the run has.
@@ -159,7 +164,6 @@ def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts
     begun = (plan.task.name, plan.scale, plan.seed, plan.recipe)
     expert = made_run(folder, begun, looking, experts, BEFORE_C, plan.place)
     experts.append(expert)
-    _, dream, real = scores(run, run.preset.on(**plan.place), None, plan.episodes)
     shares, true = visited_shares(run), _fidelity(plan.path / "fidelity" / f"seed-{number}-{name}.json", run)
     return {
         "seed": run.seed,
@@ -167,10 +171,6 @@ def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts
         "visited": None if shares is None else float(np.mean(shares)),
         "rank_correlation": true["rank_correlation"],
         "bias": true["bias"],
-        "dream": dream["mean"],
-        "real": real["mean"],
-        "num_episodes": real["num_episodes"],
-        "env": real["env"]["id"],
     }
 
 
@@ -198,15 +198,16 @@ def to_markdown(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         cells = [written(row[key], form) for key, (_, form) in MEASURES.items()]
         lines.append(f"| {row['label']} | {' | '.join(cells)} |")
-    first = result["rows"][0]["seeds"]
+    num_seeds, chance = len(result["rows"][0]["seeds"]), result["random"]
     lines += [
+        f"| random policy | {'| ' * (len(MEASURES) - 1)}{score_text(chance)} |",
         "",
-        f"{result['env']}, scale {result['scale']}, seed {result['seed']}: mean ± standard deviation over {len(first)} seeds. "
+        f"{result['env']}, scale {result['scale']}, seed {result['seed']}: mean ± standard deviation over {num_seeds} seeds. "
         f"{result['episodes']:,} random episodes, then as many new ones; V is that of the first, M and C go on. M's negative "
         "log-likelihood is of the expert's episodes, from which no row learns. Visited is the share of the track or of the "
         "room that an episode of the row's own sees. Rank correlation and difference are those of the dream's scores and the "
         "real ones, of policies that do not look and of C on its way. C's score is over "
-        f"{first[0]['num_episodes']} held-out episodes a seed.",
+        f"{chance['num_episodes']} held-out episodes a seed.",
     ]
     return "\n".join(lines) + "\n"
 
