@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -56,6 +57,9 @@ def test_doom_tells_where_the_player_has_been():
     with pytest.raises(ValueError, match="mapped=True"):
         plain.visited()
     plain.close()
+    begun = HealthGatheringEnv(mapped=True)
+    with pytest.raises(gym.error.ResetNeeded):
+        begun.visited()
 
 
 def test_a_car_has_visited_what_its_reward_says():
@@ -203,6 +207,13 @@ def test_it_goes_on_where_it_stopped(made, command, tmp_path):
     assert main([*command, str(path)]) == 0
     kept = [json.loads((folder / "table.json").read_text()) for folder in (made, path)]
     assert kept[0] == kept[1]
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(toy_copy, capsys):
+    before = sorted(toy_copy.rglob("*"))
+    assert main(["table", "curiosity", "--model", str(toy_copy), "--run", str(toy_copy)]) == 2
+    assert "holds a run or a model, and no table; use another --run" in capsys.readouterr().err
+    assert sorted(toy_copy.rglob("*")) == before
 
 
 def test_what_it_does_not_read_is_refused(command, tmp_path, capsys):

@@ -221,12 +221,47 @@ def test_chance_plays_too(agent, toy_run):
         (lambda agent: wm.evaluate(lambda frame: [0.0], task="toy", world="dream"), "without V and M there is no dream"),
         (lambda agent: wm.collect("toi"), "did you mean 'toy'"),
         (lambda agent: wm.reproduce("toy", scale="smok"), "did you mean 'smoke'"),
+        (lambda agent: wm.load(agent), "is no agent's name; give a task's, or a folder"),
+        (lambda agent: wm.load(""), "is no agent's name; give a task's, or a folder"),
+        (lambda agent: wm.load("x" * 5000), "cannot be looked for"),
+        (lambda agent: agent.save(""), "'' is no folder's name"),
+        (lambda agent: agent.save(__file__), "test_front_door.py: is a file; name a folder"),
+        (lambda agent: agent.predict(np.zeros((64, 64, 3), np.uint8), (1, 2)), "the state is a tuple; give what the last call"),
+        (
+            lambda agent: agent.predict(np.zeros((64, 64, 3), np.uint8), wm.load("take-cover").initial_state()),
+            "the state is another agent's; begin toy's with None",
+        ),
+        (lambda agent: agent.dream(temperature="1"), "temperature is '1'"),
+        (lambda agent: agent.dream(2).reset(seed=-1), "a seed is -1; it must be a whole number, at least 0"),
+        (lambda agent: agent.dream(2).reset(seed=[1, 2.5]), "a seed is 2.5; it must be a whole number"),
+        (lambda agent: agent.dream(2).reset(seed="12"), "a seed is '12'; it must be a whole number"),
+        (lambda agent: wm.collect("toy", run=SHIPPED / "take-cover"), "holds a model, not a run; use another folder"),
     ],
 )
 def test_a_wrong_call_is_one_line(agent, call, says):
     with pytest.raises(UserError, match=says) as caught:
         call(agent)
     assert "\n" not in str(caught.value)
+
+
+def test_a_dream_that_has_not_begun_says_so(agent):
+    with pytest.raises(gym.error.ResetNeeded, match=r"call reset\(\) before step\(\)"):
+        agent.dream(2).step(np.zeros((2, 1), np.float32))
+
+
+def test_a_task_that_workers_cannot_know_is_one_line(tmp_path):
+    """They import the program anew, without what stands below the guard."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import dataclasses, worldmodels as wm\n"
+        "if __name__ == '__main__':\n"
+        "    wm.register(dataclasses.replace(wm.tasks()['car-racing'], name='mine'))\n"
+        "    wm.evaluate(None, task='mine', episodes=4, fast=True, num_workers=2)\n"
+    )
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=120, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert "there is no task 'mine' in a worker process" in last
+    assert "register tasks at its top" in last
 
 
 @pytest.mark.parametrize("verb", [wm.collect, wm.reproduce])

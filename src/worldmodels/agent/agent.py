@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worldmodels.agent.files import save_model
+from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame, Mask
 from worldmodels.config import ControllerInputs
@@ -197,7 +198,8 @@ class Agent:
 
         Args:
             frame: uint8 [64, 64, 3] of one environment, or [N, 64, 64, 3] of N.
-            state: what the last call returned; None begins N episodes with the seeds 0 to N - 1 (`initial_state`).
+            state: what the last call returned, which is changed and returned again (``copy.deepcopy`` keeps one to go back to);
+                None begins N episodes with the seeds 0 to N - 1 (`initial_state`).
             episode_start: which slots' frames are an episode's first, bool or bool [N]; None: no slot's, but for a new state.
             deterministic: z is V's mean, in place of being drawn as it is when the agent is scored.
 
@@ -206,13 +208,18 @@ class Agent:
             were taken.
 
         Raises:
-            UserError: there is no C yet, or ``frame`` or ``episode_start`` has another shape or type.
+            UserError: there is no C yet, ``frame`` or ``episode_start`` has another shape or type, or ``state`` is none of this
+                agent's.
         """
         single = np.ndim(frame) == 3
         frames = _frames(frame, 3 if single else 4).reshape(-1, 64, 64, 3)
         num_slots = len(frames)
         if state is None:
             state = self.initial_state(range(num_slots))
+        elif not isinstance(state, AgentState):
+            raise UserError(f"the state is a {type(state).__name__}; give what the last call returned, or None to begin")
+        elif state.memory.hidden.shape[1] != self.world_model.sizes.hidden_size:
+            raise UserError(f"the state is another agent's; begin {self.task.name}'s with None or its own initial_state()")
         elif len(state.seeds) != num_slots:
             raise UserError(f"{num_slots} frames for a state of {len(state.seeds)} slots")
         with threads_for(num_slots):
@@ -273,11 +280,14 @@ class Agent:
             The SHA-256 of each part.
 
         Raises:
-            UserError: it is not whole: there is no M or no C yet.
+            UserError: it is not whole: there is no M or no C yet; or ``folder`` is empty or a file.
             EnvironmentFailure: the disk refuses.
         """
         if not self.can_dream:
             raise UserError(f"{self.task.name}: there is no M yet; 'worldmodels train-rnn' makes it")
+        if not isinstance(folder, str | Path) or folder == "":
+            raise UserError(f"{folder!r} is no folder's name; give one to save into")
+        files.check_folder(Path(folder))
         return save_model(Path(folder), self.world_model, self.inputs, self.needed_solution(), self.temperature)
 
 

@@ -51,6 +51,8 @@ def load(target: str | Path, finished: bool = True) -> Agent:
         >>> round(agent.card["evaluation"]["real"]["mean"]) > agent.task.published.solved_at
         True
     """
+    if not isinstance(target, str | Path) or target == "":
+        raise UserError(f"{str(target)[:40]!r} is no agent's name; give a task's, or a folder")
     target = str(target)
     path = target_path(target)
     if not (path / CONFIG).exists() and (original := original_folder(path)) is not None:

@@ -31,7 +31,11 @@ def target_path(target: str) -> Path:
     found, path = tasks(), Path(target)
     if target in found and (SHIPPED / target).is_dir():
         return SHIPPED / target
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that no file system takes
+        raise UserError(f"{target[:40]}…: cannot be looked for ({error.strerror}); give a run, a model or a task") from error
+    if not there:
         if is_task(target):
             raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
         if why := plugins.why_missing(target):

@@ -255,6 +255,8 @@ def _table(args: Sequence[str]) -> None:
     of_scale = "" if parsed.name == ROBUSTNESS else f"-{scale}{of_recipe(recipe)}"
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{carried_from}{spec.name}{of_scale}"
     place = {"backend": parsed.backend, "address": parsed.address}
+    if (path / CONFIG).exists():
+        raise UserError(f"{path}: holds a run or a model, and no table; use another --run")
     with RunLock(path):
         settings = {name: getattr(parsed, name) for name in (*search, "episodes", "fast")}
         if parsed.name == DROPOUT:

@@ -204,10 +204,10 @@ def to_markdown(result: dict[str, Any]) -> str:
         "",
         f"{result['env']}, scale {result['scale']}, seed {result['seed']}: mean ± standard deviation over {num_seeds} seeds. "
         f"{result['episodes']:,} random episodes, then as many new ones; V is that of the first, M and C go on. M's negative "
-        "log-likelihood is of the expert's episodes, from which no row learns. Visited is the share of the track or of the "
-        "room that an episode of the row's own sees. Rank correlation and difference are those of the dream's scores and the "
-        "real ones, of policies that do not look and of C on its way. C's score is over "
-        f"{chance['num_episodes']} held-out episodes a seed.",
+        "log-likelihood (less is better) is of the expert's episodes, from which no row learns. Visited is the share of the "
+        "track or of the room that an episode of the row's own sees. Rank correlation and difference are those of the dream's "
+        "scores and the real ones, of policies that do not look and of C on its way; there is no correlation where all score "
+        f"the same in one world. C's score is over {chance['num_episodes']} held-out episodes a seed.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -23,7 +23,7 @@ from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Config, Preset, check_seed
 from worldmodels.runs import task_file
-from worldmodels.runs.layout import CONFIG, DONE, STARTED, TASK
+from worldmodels.runs.layout import CONFIG, DONE, STARTED, TASK, VAE
 
 FORMAT = 1
 #: Among the inputs of a collection that was imported: the hash of the recordings.
@@ -168,6 +168,8 @@ class Run:
             raise UserError(f"{path}: no run is here (no config.json){nearest_run(path)}; {mend}")
         data = files.read_json(file)
         known = {"format", "task", "scale", "seed", "stages", "versions"}
+        if (path / VAE).exists():
+            raise UserError(f"{path}: holds a model, not a run; use another folder")
         if not isinstance(data, dict) or set(data) - {"previous", "recipe"} != known:
             raise BadFileError(f"{file}: expected exactly the keys {', '.join(sorted(known))}")
         if data["format"] != FORMAT:

@@ -22,7 +22,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.runtime import interrupt, streams
 from worldmodels.runtime.memory import keep_freed_memory
 
@@ -34,6 +34,9 @@ TASKS_AHEAD = 4
 _IMPORTED_ONCE = ["gymnasium", "numba", "torch"]
 #: What a terminal sends to everybody in it.
 _TERMINAL_SIGNALS = {signal.SIGINT, signal.SIGHUP}
+
+#: Why this worker cannot play, where it said so as it was prepared.
+_refused: UserError | None = None
 
 #: Called once in each worker: with a folder of files that it needs, or None, and with small arguments.
 Prepare = Callable[..., None]
@@ -54,7 +57,18 @@ def _start_worker(prepare: Prepare, folder: Path | None, arguments: tuple[Any, .
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
-    prepare(folder, *arguments)
+    global _refused
+    try:
+        prepare(folder, *arguments)
+    except UserError as error:  # a process that ended of it would be started again, and could not say why
+        _refused = error
+
+
+def _call(function: Callable[..., Any], *task: Any) -> Any:
+    """Does a worker's task. Raises what the worker was refused for as it was prepared."""
+    if _refused is not None:
+        raise _refused
+    return function(*task)
 
 
 @contextlib.contextmanager
@@ -100,7 +114,7 @@ class LocalWorkers:
         """Hands a task to the pool. Raises `BrokenProcessPool` if a worker has died."""
         try:
             with _held_back_signals():
-                return self._ensure_pool().submit(function, *task)
+                return self._ensure_pool().submit(_call, function, *task)
         except OSError as error:
             # A pool that finds a dead worker closes its pipes, also while `submit` is starting another worker with them.
             raise BrokenProcessPool(f"a worker could not be started ({error})") from error

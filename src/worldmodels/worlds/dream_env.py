@@ -34,8 +34,8 @@ from worldmodels.worlds.world import World, tensor_of
 
 def check_temperature(temperature: float) -> None:
     """Raises `UserError` for a temperature that is not a positive number of sensible size."""
-    if not 0.01 <= temperature <= 10:
-        raise UserError(f"temperature is {temperature}; it must lie between 0.01 and 10")
+    if not isinstance(temperature, int | float | np.number) or not 0.01 <= temperature <= 10:
+        raise UserError(f"temperature is {temperature!r}; it must lie between 0.01 and 10")
 
 
 class DreamEnv(World):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -105,7 +106,13 @@ class EpisodeNoise:
             self._numbers[1, row, start:] = normal.standard_normal(shape, np.float32)
 
     def next(self) -> tuple[Tensor, Tensor]:
-        """Returns this step's uniform and normal numbers, float32 [N, size] each, and moves on."""
+        """Returns this step's uniform and normal numbers, float32 [N, size] each, and moves on.
+
+        Raises:
+            ResetNeeded: no episode has begun.
+        """
+        if not self._generators:
+            raise gym.error.ResetNeeded("call reset() before step()")
         uniform, normal = self._slot_numbers[:, :, self._position].index_select(1, self._slot_stream)
         self._position += 1
         if self._position == BLOCK_STEPS:

@@ -13,6 +13,7 @@ N is the number of slots, A the number of action components.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -23,6 +24,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
+from worldmodels.base.errors import UserError
 from worldmodels.base.types import Mask, Seeds
 
 
@@ -50,6 +52,7 @@ class World(VectorEnv[Any, Any, Any]):
         longer than all else that a reset does.
 
         Raises:
+            UserError: a seed that is no whole number, or below 0.
             ValueError: a mask or a list of seeds whose length is not N.
             TypeError: a mask that is not an array of booleans.
         """
@@ -62,14 +65,21 @@ class World(VectorEnv[Any, Any, Any]):
                 raise ValueError(f"options['reset_mask'] has shape {mask.shape}; it must be ({self.num_envs},)")
         if seed is None:
             seed = [None] * self.num_envs
-        elif isinstance(seed, int):
-            seed = [seed + i for i in range(self.num_envs)]
+        elif isinstance(seed, int | np.integer):
+            seed = [int(seed) + i if seed >= 0 else int(seed) for i in range(self.num_envs)]
+        elif isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+            raise UserError(
+                f"a seed is {seed!r}; it must be a whole number, at least 0, or one for each of {self.num_envs} slots"
+            )
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} slots")
         seeds: list[int | None] = list(seed)
         for slot in np.flatnonzero(mask):
-            if seeds[slot] is None:
+            own = seeds[slot]
+            if own is None:
                 seeds[slot] = int(self.np_random.integers(2**31))
+            elif not isinstance(own, int | np.integer) or own < 0:
+                raise UserError(f"a seed is {own!r}; it must be a whole number, at least 0")
         return mask, seeds
 
     @abstractmethod

@@ -117,9 +117,11 @@ class HealthGatheringEnv(DoomEnv[NDArray[np.int64]], EzPickle):
 
         Raises:
             ValueError: the environment is not ``mapped``.
+            ResetNeeded: no episode has begun.
         """
         if self._room is None:
             raise ValueError(f"{self.name}: make it with mapped=True to be told where the player has been")
+        self._check_playing()
         return self._room.share()
 
 
