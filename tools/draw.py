@@ -14,8 +14,10 @@ from benchmarks.stages.learning import BUSY
 from tools import made_by, progress
 from tools.keep_results import unpacked
 from tools.tables import read_result, shipped_scores
+from worldmodels.experiments.curiosity import MEASURES
 from worldmodels.experiments.table import DRAW
 from worldmodels.plots import style
+from worldmodels.plots.curiosity import draw_curiosity
 from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.fidelity import draw as draw_fidelity
 from worldmodels.plots.figures import save
@@ -175,6 +177,9 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),
     "car-racing/robustness/table.png": partial(save_result, "car-racing/robustness/table.json", draw_robustness),
+    "health-gathering/curiosity/table.png": partial(
+        save_result, "health-gathering/curiosity/table.json", partial(draw_curiosity, measures=MEASURES)
+    ),
     "take-cover/robustness/table.png": partial(save_result, "take-cover/robustness/table.json", draw_robustness),
 }
 for task in COLOURS:

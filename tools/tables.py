@@ -308,6 +308,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
     "HealthGatheringSupreme memory": lambda: memory_table("health-gathering-supreme"),
+    "HealthGathering curiosity": lambda: paper_table("health-gathering/curiosity"),
     "games": games_table,
     "package sizes": package_sizes,
     "ablation table": lambda: paper_table("car-racing/ablation"),

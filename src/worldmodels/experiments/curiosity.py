@@ -129,7 +129,7 @@ def make_curiosity(
             for name, rows in found.items()
         ],
     }
-    write_table(path, result, to_markdown(result), partial(draw_curiosity, result, MEASURES))
+    write_table(path, result, to_markdown(result), partial(draw_curiosity, result, measures=MEASURES))
     return result
 
 

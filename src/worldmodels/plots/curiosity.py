@@ -10,7 +10,7 @@ from worldmodels.plots import style
 from worldmodels.plots.figures import save
 
 
-def draw_curiosity(result: dict[str, Any], measures: Mapping[str, tuple[str, str]], path: Path) -> None:
+def draw_curiosity(result: dict[str, Any], path: Path, measures: Mapping[str, tuple[str, str]]) -> None:
     """Draws what was measured.
 
     Args:
