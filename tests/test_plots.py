@@ -19,7 +19,7 @@ from tools import draw, progress
 from worldmodels import plots
 from worldmodels.agent.load import load
 from worldmodels.cli import main
-from worldmodels.plots import fidelity, page, style, summary, table
+from worldmodels.plots import curiosity, fidelity, page, style, summary, table
 from worldmodels.plots.evolution import draw_curve
 from worldmodels.runs.run import Run
 
@@ -177,7 +177,7 @@ def all_pictures(toy_run, tmp_path_factory):
     """Every committed picture that is drawn from JSON files and every one of a run, by name."""
     drawn, folder = {}, tmp_path_factory.mktemp("pictures")
     with pytest.MonkeyPatch.context() as patch:
-        for module in (draw, progress, fidelity, table):
+        for module in (draw, progress, fidelity, table, curiosity):
             patch.setattr(module, "save", lambda figure, path: drawn.update({str(path.relative_to(folder)): figure}))
         for name, make in draw.PICTURES.items():
             make(folder / name)

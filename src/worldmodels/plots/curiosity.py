@@ -26,9 +26,10 @@ def draw_curiosity(result: dict[str, Any], path: Path, measures: Mapping[str, tu
             axis.plot(seeds, [y] * len(seeds), "o", color=style.GREY, markersize=5, label="a seed")
             if row[key] is not None:
                 axis.plot(row[key]["mean"], y, "D", color=style.OURS, markersize=8, label="mean of the seeds")
-        axis.set(title=title)
+        axis.set(xlabel=title)
         axis.locator_params(axis="x", nbins=4)
     panels[0].set_yticks(range(len(rows)), [row["label"] for row in rows])
+    panels[0].set_ylabel("learned from")
     panels[0].invert_yaxis()
     figure.suptitle(f"{style.called(result['task'])}: what new episodes are worth, by who plays them")
     style.legend_below(figure, 2)
