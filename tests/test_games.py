@@ -18,6 +18,9 @@ def test_the_agent_is_better_than_chance(folder):
 
 def test_cart_pole_is_solved():
     assert scores("cart-pole", "real")["mean"] >= 475
+    by_the_laptop_scale = read_result("cart-pole/laptop.json")["evaluations"]["real"]
+    assert by_the_laptop_scale["num_episodes"] >= 100
+    assert by_the_laptop_scale["mean"] >= 475
 
 
 def test_memory_is_worth_something_in_health_gathering():
