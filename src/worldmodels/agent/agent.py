@@ -33,6 +33,7 @@ from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.noise import EpisodeNoise
 from worldmodels.worlds.rollout import EpisodeJob
+from worldmodels.worlds.world import checked_seed
 
 
 @dataclass
@@ -180,10 +181,7 @@ class Agent:
             UserError: a seed is no whole number, or below 0.
         """
         several = list(seeds) if isinstance(seeds, Sequence | np.ndarray) and not isinstance(seeds, str) else [seeds]
-        for seed in several:
-            if not isinstance(seed, int | np.integer) or seed < 0:
-                raise UserError(f"a seed is {seed!r}; it must be a whole number, at least 0")
-        several = [int(seed) for seed in several]
+        several = [checked_seed(seed) for seed in several]
         noise = EpisodeNoise(len(several), self.vae.latent_size)
         return AgentState(several, noise, self.rnn.initial_state(len(several)), torch.ones(len(several)))
 

@@ -29,7 +29,6 @@ from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_
 from worldmodels.envs.native_actions import Within
 from worldmodels.runs import task_file
 
-WORKERS_IMPORT = "it imports your program anew: register tasks at its top, not below 'if __name__ == \"__main__\"'"
 #: What is behind the Gymnasium ids of a task's dream, and of its real game as C sees it.
 ENTRY_POINTS = {"Dream": "worldmodels.agent.gym_envs:SingleDreamEnv", "Latent": "worldmodels.agent.gym_envs:SingleLatentEnv"}
 
@@ -445,9 +444,11 @@ def get_task(named: str | task_file.Facts) -> Task:
         base, _, variant = name.rpartition(".")
         if base in _registry and _registry[base].variants:
             _registry[base].varied(variant)  # which says what it has
-        if multiprocessing.parent_process() is not None:  # a worker, whose parent may know it
-            raise UserError(f"there is no task '{name}' in a worker process; {WORKERS_IMPORT}")
-        raise UserError(plugins.why_missing(name) or f"there is no task '{name}'{nearest(name, _registry)}")
+        why = plugins.why_missing(name)
+        if not why and multiprocessing.parent_process() is not None:  # a worker, whose parent may know it
+            mend = "register tasks at its top, not below 'if __name__ == \"__main__\"'"
+            why = f"there is no task '{name}' in a worker process; it imports your program anew: {mend}"
+        raise UserError(why or f"there is no task '{name}'{nearest(name, _registry)}")
     if name not in _completed:
         _completed[name] = completed(_registry[name])
     return _completed[name]

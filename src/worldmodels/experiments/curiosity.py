@@ -4,7 +4,7 @@ DIR/
   seed-<k>/first/        a run from random data, with an M that was trained with dropout
   seed-<k>/<way>/        a run that goes on from it: random episodes again, its agent's, or an explorer's; V stays as it is
   held-out/seed-<k>/<row>/   the given agent's episodes, as the row's V sees them and its M expects them: nothing is trained
-  fidelity/seed-<k>-<row>.json   how true the row's dream is
+  fidelity/seed-<k>-<row>.json   how true the row's dream is, and how much of the game its own episodes see
   table.json             every row's measures by seed    table.md    the same to read    table.png    the same to look at
 
 All rows of a seed have one V, so that likelihoods compare. The same command again goes on where it stopped.
@@ -27,7 +27,7 @@ from worldmodels.config import BEST_RECIPE, Backend, CollectConfig, FidelityConf
 from worldmodels.diagnostics.fidelity import measure
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
-from worldmodels.experiments.rows import BEFORE_C, FEWEST_EPISODES, held_out_losses, made_run, only_looked_at, scores
+from worldmodels.experiments.rows import BEFORE_C, held_out_losses, made_run, only_looked_at, scores, with_share
 from worldmodels.experiments.visited import visited_shares
 from worldmodels.plots.curiosity import draw_curiosity
 from worldmodels.runs.made_once import read_table, write_table
@@ -157,29 +157,29 @@ def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts
         first: whose V the run has.
         experts: the earlier rows' looks at the expert's episodes, to which this row's is added.
     """
-    count = max(FEWEST_EPISODES, round(plan.preset.collect.num_episodes * EXPERT_SHARE))
-    collect = replace(plan.preset.collect, num_episodes=count, policy="agent", from_model=plan.target, max_noise=0.0)
+    collect = replace(with_share(plan.preset.collect, EXPERT_SHARE), policy="agent", from_model=plan.target, max_noise=0.0)
     looking = only_looked_at(replace(run.preset, collect=collect), first, run)
     folder = plan.path / "held-out" / f"seed-{number}" / name
     begun = (plan.task.name, plan.scale, plan.seed, plan.recipe)
     expert = made_run(folder, begun, looking, experts, BEFORE_C, plan.place)
     experts.append(expert)
-    shares, true = visited_shares(run), _fidelity(plan.path / "fidelity" / f"seed-{number}-{name}.json", run)
+    played = _played(plan.path / "fidelity" / f"seed-{number}-{name}.json", run)
     return {
         "seed": run.seed,
         **held_out_losses(expert),
-        "visited": None if shares is None else float(np.mean(shares)),
-        "rank_correlation": true["rank_correlation"],
-        "bias": true["bias"],
+        **{key: played[key] for key in ("visited", "rank_correlation", "bias")},
     }
 
 
-def _fidelity(path: Path, run: Run) -> dict[str, Any]:
-    """Returns how true a run's dream is, as an earlier call has measured it of the same C, or measures it."""
+def _played(path: Path, run: Run) -> dict[str, Any]:
+    """Returns what a run's own episodes have seen and how true its dream is, as an earlier call has measured it of the same C,
+    or measures it."""
     controller = run.require("controller")["outputs"]
     found = read_table(path)
     if found.get("controller") != controller:
-        found = {"controller": controller, **measure(FIDELITY, run)}
+        shares = visited_shares(run)
+        visited = None if shares is None else float(np.mean(shares))
+        found = {"controller": controller, "visited": visited, **measure(FIDELITY, run)}
         files.write_json(path, found)
     return found
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.base.logs import read_jsonl
-from worldmodels.config import Preset
+from worldmodels.config import CollectConfig, Preset
 from worldmodels.runs.layout import CONFIG, METRICS
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.shared import share_stages
@@ -78,6 +78,11 @@ def made_run(
     for stage in stages:
         run_stage(placed, stage, getattr(placed.preset, stage))
     return Run.open(path)
+
+
+def with_share(collect: CollectConfig, share: float) -> CollectConfig:
+    """Returns the settings of a collection of a share of the episodes."""
+    return replace(collect, num_episodes=max(FEWEST_EPISODES, round(collect.num_episodes * share)))
 
 
 def _num_shared(earlier: Run, preset: Preset) -> int:

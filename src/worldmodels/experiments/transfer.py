@@ -22,7 +22,7 @@ from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, Preset, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
-from worldmodels.experiments.rows import BEFORE_C, FEWEST_EPISODES, held_out_losses, made_run, only_looked_at, scores
+from worldmodels.experiments.rows import BEFORE_C, held_out_losses, made_run, only_looked_at, scores, with_share
 from worldmodels.models.sizes import run_sizes
 from worldmodels.plots.table import draw_bars
 from worldmodels.runs.made_once import write_table
@@ -82,11 +82,10 @@ def transfer_rows(target: str, preset: Preset, with_memory: bool) -> Iterator[Ro
         with_memory: whether M is, too.
     """
     for end, share in SHARES.items():
-        number = max(FEWEST_EPISODES, round(preset.collect.num_episodes * share))
         for way, (label, carried, trained) in WAYS.items():
             if "rnn" in carried and not with_memory:
                 continue
-            changed: dict[str, Any] = {"collect": replace(preset.collect, num_episodes=number)}
+            changed: dict[str, Any] = {"collect": with_share(preset.collect, share)}
             for stage in carried:
                 own = getattr(preset, stage)
                 changed[stage] = replace(own, from_model=target, num_steps=own.num_steps if trained else 0)
@@ -166,8 +165,7 @@ def make_transfer(
 
 def looking(row: Preset, usual: Preset, run: Run) -> Preset:
     """Returns the settings that measure a row's V and M on new episodes."""
-    number = max(FEWEST_EPISODES, round(usual.collect.num_episodes * HELD_OUT_SHARE))
-    return only_looked_at(replace(row, collect=replace(usual.collect, num_episodes=number)), run, run)
+    return only_looked_at(replace(row, collect=with_share(usual.collect, HELD_OUT_SHARE)), run, run)
 
 
 def to_markdown(result: dict[str, Any]) -> str:

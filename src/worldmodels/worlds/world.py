@@ -33,6 +33,13 @@ def tensor_of(actions: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(actions, np.float32, order="C"))
 
 
+def checked_seed(seed: Any) -> int:
+    """Returns an episode's seed. Raises `UserError` for what is no whole number, or below 0."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise UserError(f"a seed is {seed!r}; it must be a whole number, at least 0")
+    return int(seed)
+
+
 class World(VectorEnv[Any, Any, Any]):
     """A vector environment whose slots are reset one by one and can be dropped."""
 
@@ -66,7 +73,7 @@ class World(VectorEnv[Any, Any, Any]):
         if seed is None:
             seed = [None] * self.num_envs
         elif isinstance(seed, int | np.integer):
-            seed = [int(seed) + i if seed >= 0 else int(seed) for i in range(self.num_envs)]
+            seed = [checked_seed(seed) + i for i in range(self.num_envs)]
         elif isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
             raise UserError(
                 f"a seed is {seed!r}; it must be a whole number, at least 0, or one for each of {self.num_envs} slots"
@@ -76,10 +83,7 @@ class World(VectorEnv[Any, Any, Any]):
         seeds: list[int | None] = list(seed)
         for slot in np.flatnonzero(mask):
             own = seeds[slot]
-            if own is None:
-                seeds[slot] = int(self.np_random.integers(2**31))
-            elif not isinstance(own, int | np.integer) or own < 0:
-                raise UserError(f"a seed is {own!r}; it must be a whole number, at least 0")
+            seeds[slot] = int(self.np_random.integers(2**31)) if own is None else checked_seed(own)
         return mask, seeds
 
     @abstractmethod
