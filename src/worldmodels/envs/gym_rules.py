@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import le
 from typing import Any
 
 import gymnasium as gym
@@ -61,16 +62,14 @@ class Admission:
 
     def __init__(self, space: gym.Space[Any]) -> None:
         assert isinstance(space, spaces.Box)
-        self._space, self._shape = space, space.low.shape
-        self._bounds = tuple(zip(space.low.tolist(), space.high.tolist(), strict=True))
+        self._space, self._shape, self._dtype = space, space.low.shape, space.low.dtype
+        self._low, self._high = space.low.tolist(), space.high.tolist()
 
     def __call__(self, action: Any) -> NDArray[Any]:
         """Returns the action, clipped to the space if it lies outside. Raises `InvalidAction` as `admitted` does."""
-        if type(action) is np.ndarray and action.shape == self._shape and action.dtype.kind == "f":
-            for number, (low, high) in zip(action.tolist(), self._bounds, strict=True):
-                if not low <= number <= high:
-                    break
-            else:
+        if type(action) is np.ndarray and action.dtype is self._dtype and action.shape == self._shape:
+            numbers = action.tolist()
+            if all(map(le, self._low, numbers)) and all(map(le, numbers, self._high)):
                 return action
         return admitted(action, self._space)
 
