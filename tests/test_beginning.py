@@ -203,6 +203,23 @@ def test_a_search_begins_at_another_models_c_and_scores_it_first(begun, toy_run,
     assert torch.equal(load(kept).solution, start)
 
 
+def test_a_search_begins_at_a_c_that_sees_less_and_not_at_one_that_sees_more(begun, toy_run, capsys):
+    less, more = begun("rnn", "less"), begun("rnn", "more")
+    command = ["train-controller", "--num-generations", "1", "--run"]
+    assert main([*command, str(less), "--inputs", "z"]) == 0
+    assert main([*command, str(more), "--from", str(less), "--inputs", "zh"]) == 0
+    start, known = (
+        load_tensors(path)["solution"] for path in (more / "controller/start.safetensors", less / "controller/best.safetensors")
+    )
+    assert torch.count_nonzero(start) == torch.count_nonzero(known) > 0
+    capsys.readouterr()
+    assert main(["train-controller", "--run", str(begun("rnn", "other")), "--from", str(toy_run), "--inputs", "z"]) == 2
+    assert (
+        f"C cannot begin with that of {toy_run}: inputs is z here and zh there; use --inputs zh, or leave out --from"
+        in capsys.readouterr().err
+    )
+
+
 def test_the_next_round_begins_with_the_run_before_alone(toy_run, tmp_path):
     preset = Run.open(toy_run).preset
     carried = {stage: replace(getattr(preset, stage), from_model="toy") for stage in ("vae", "rnn", "controller")}

@@ -9,8 +9,18 @@ import torch
 
 from worldmodels.config import ControllerInputs
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import feature_size, features, layer_sizes, uses_memory
+from worldmodels.models.controller import (
+    feature_size,
+    features,
+    layer_sizes,
+    named_weights,
+    num_parameters,
+    sees_all,
+    uses_memory,
+    widened,
+)
 from worldmodels.models.controller_kernels import products
+from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.rollout import EpisodeJob
@@ -45,6 +55,30 @@ def test_features_come_in_the_order_of_their_name():
     assert set(expected) == set(get_args(ControllerInputs))
     for inputs, row in expected.items():
         assert features(mu, z, hidden, cell, inputs).tolist() == [row] * 2
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("fewer", "more"), [("z", "zh"), ("z", "zch"), ("zh", "zch"), ("mu", "muh"), ("zh", "zh")])
+def test_a_c_that_sees_more_acts_as_the_one_it_begins_with(fewer, more, bias):
+    assert sees_all(more, fewer)
+    sizes = RNNSizes(3, 2, 4)
+    solution = torch.randn(num_parameters(sizes, fewer, bias))
+    wide = widened(solution, sizes, bias, more, fewer)
+    assert len(wide) == num_parameters(sizes, more, bias)
+    seen = torch.randn(5, 3), torch.randn(5, 3), torch.randn(5, 4), torch.randn(5, 4)
+
+    def acts(inputs, weights):
+        named = named_weights(sizes, inputs, bias, weights)
+        return features(*seen, inputs) @ named["weight"].T + (named["bias"] if bias else 0)
+
+    torch.testing.assert_close(acts(more, wide), acts(fewer, solution))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "others"), [("z", "zh"), ("zh", "mu"), ("muh", "zh"), ("zh", "z+hidden"), ("z+hidden", "z")]
+)
+def test_a_c_that_sees_something_else_does_not_fit(inputs, others):
+    assert not sees_all(inputs, others)
 
 
 def test_what_uses_memory():

@@ -620,8 +620,8 @@ class ControllerConfig(Config):
     gone: ClassVar[Mapping[str, Any]] = {"memory": "trained"}
 
     from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
-    """Begin the search at the C of another model: a task's name (its shipped agent), a run's folder or a model's folder. Empty:
-    at zeros, or at the previous run's."""
+    """Begin the search at the C of another model: a task's name (its shipped agent), a run's folder or a model's folder. It may
+    see less than this one, such as mu where this one sees muh. Empty: at zeros, or at the previous run's."""
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
     z+hidden: z through 40 tanh units."""

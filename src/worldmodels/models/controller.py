@@ -63,8 +63,35 @@ def features(mu: Tensor, z: Tensor, hidden: Tensor, cell: Tensor, inputs: Contro
 
     ``mu`` is the mean of what z was drawn from; in a dream, where V sees nothing, z stands for it.
     """
-    states = {"h": hidden, "c": cell}
-    return torch.cat([mu if inputs.startswith("mu") else z, *(states[name] for name in _memory(inputs))], 1)
+    states = {"z": z, "mu": mu, "h": hidden, "c": cell}
+    return torch.cat([states[name] for name in _parts(inputs)], 1)
+
+
+def sees_all(inputs: ControllerInputs, others: ControllerInputs) -> bool:
+    """Returns whether a C with ``inputs`` sees all that one with ``others`` sees, and has as many layers."""
+    return inputs == others or (HIDDEN_LAYER not in (inputs, others) and set(_parts(others)) <= set(_parts(inputs)))
+
+
+def widened(solution: Tensor, sizes: RNNSizes, bias: bool, inputs: ControllerInputs, others: ControllerInputs) -> Tensor:
+    """Returns the C with ``inputs`` that acts as another does, float [parameters]: the weights of what only it sees are 0.
+
+    Args:
+        solution: the other C, float [parameters].
+        others: the other's inputs; `sees_all` says whether they fit.
+    """
+    if inputs == others:
+        return solution
+    weight = named_weights(sizes, others, bias, solution)["weight"]
+    lengths = {name: sizes.latent_size if name in ("z", "mu") else sizes.hidden_size for name in _parts(inputs)}
+    own = torch.split(weight, [lengths[name] for name in _parts(others)], 1)
+    known = dict(zip(_parts(others), own, strict=True))
+    parts = [known.get(name, weight.new_zeros(len(weight), length)) for name, length in lengths.items()]
+    return torch.cat([solution[: solution.numel() - weight.numel()], torch.cat(parts, 1).flatten()])
+
+
+def _parts(inputs: ControllerInputs) -> list[str]:
+    """Returns what C sees, in its order: z or mu, then h and c where it sees M's states."""
+    return ["mu" if inputs.startswith("mu") else "z", *_memory(inputs)]
 
 
 def _memory(inputs: ControllerInputs) -> str:

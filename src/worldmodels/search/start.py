@@ -26,7 +26,7 @@ from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig, ESConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import get_task
-from worldmodels.models.controller import num_parameters
+from worldmodels.models.controller import num_parameters, sees_all, widened
 from worldmodels.models.precision import pick_device
 from worldmodels.models.sizes import run_sizes
 from worldmodels.models.world_model import WorldModel
@@ -95,19 +95,25 @@ def model_to_begin_with(config: ControllerConfig, run: Run) -> Agent | None:
 
 
 def _carried(config: ControllerConfig, run: Run) -> Tensor:
-    """Returns the C of another model, float32 [parameters]. Raises `UserError` naming what differs where it does not fit."""
+    """Returns the C of another model, float32 [parameters]; where this one sees more than that, the weights of the rest are 0.
+
+    Raises:
+        UserError: it does not fit; what differs is named.
+    """
     agent = model_to_begin_with(config, run)
     assert agent is not None
     task = get_task(run.task)
     own, theirs = run_sizes(task, run.preset), agent.world_model.sizes
     pairs = {name: (getattr(own, name), getattr(theirs, name)) for name in ("latent_size", "hidden_size", "action_size")}
-    pairs |= {"inputs": (config.inputs, agent.inputs), "bias": (task.controller_bias, agent.task.controller_bias)}
+    pairs |= {"bias": (task.controller_bias, agent.task.controller_bias)}
+    if not sees_all(config.inputs, agent.inputs):
+        pairs |= {"inputs": (config.inputs, agent.inputs)}
     if differ := differing(pairs):
         mend = f"use --inputs {agent.inputs}, or " if set(differ) == {"inputs"} else ""
         raise UserError(
             f"C cannot begin with that of {config.from_model}: {', '.join(differ.values())}; {mend}leave out --from"
         )
-    return agent.needed_solution().float()
+    return widened(agent.needed_solution().float(), own, task.controller_bias, config.inputs, agent.inputs)
 
 
 def kept_iterations(config: ControllerConfig) -> list[int]:
