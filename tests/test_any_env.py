@@ -49,6 +49,10 @@ TINY = {
 SMALL = spaces.Box(0, 255, (20, 30, 3), np.uint8)
 
 
+class Panic(BaseException):
+    """As an environment in Rust panics."""
+
+
 class Room(gym.Env):
     """Shows noise of a space's shape, and does what its arguments say."""
 
@@ -77,14 +81,19 @@ class Room(gym.Env):
         late = self._steps > 5
         if late and self._does == "raises":
             raise ZeroDivisionError("a fault of its own")
+        if late and self._does == "exits":
+            raise SystemExit(0)
+        if late and self._does == "panics":
+            raise Panic("called unwrap() on None")
         if late and self._does == "dies":
             os._exit(7)
         if late and self._does == "hangs":
             while True:
                 pass
         seen = np.zeros((9, 9, 3), np.uint8) if late and self._does == "changes" else self._look()
-        reward = float("nan") if late and self._does == "nan" else 2.0
-        return seen, reward, self._does == "" and self._steps == 8, False, {}
+        reward = {"nan": float("nan"), "huge": 1e39}.get(self._does, 2.0) if late else 2.0
+        info = {"damage": {"left": 1}} if self._does == "damage" else {}
+        return seen, reward, self._does == "" and self._steps == 8, False, info
 
     def render(self):
         return np.full((40, 50, 3), self._steps, np.uint8) if self._picture is None else self._picture
@@ -94,7 +103,22 @@ class Blind(Room):
     metadata = {"render_modes": []}
 
 
-for _does in ("", "raises", "dies", "hangs", "changes", "nan", "endless"):
+class Unsaid(gym.Env):
+    """Neither of its spaces is there."""
+
+
+class Shut(gym.Env):
+    """Ends the program when it is made."""
+
+    def __init__(self, render_mode=None):
+        raise SystemExit(0)
+
+
+gym.register("Rooms/Unsaid-v0", entry_point=Unsaid)
+gym.register("Rooms/Shut-v0", entry_point=Shut)
+gym.register("Rooms/One-v0", entry_point=Room, max_episode_steps=1)
+gym.register("Rooms/Long-v0", entry_point=Room, max_episode_steps=10**7, reward_threshold=float("inf"))
+for _does in ("", "raises", "exits", "panics", "dies", "hangs", "changes", "nan", "huge", "damage", "endless"):
     gym.register(f"Rooms/{_does or 'Plain'}-v0", entry_point=Room, kwargs={"does": _does})
 gym.register("Rooms/Blind-v0", entry_point=Blind)
 
@@ -157,13 +181,26 @@ def test_every_number_reaches_the_environment_in_its_range(space, data):
     )
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, np.int8])
+def test_the_largest_whole_number_is_no_other(dtype):
+    ends = np.iinfo(dtype)
+    actions = NativeActions(spaces.Box(ends.min, ends.max, (1,), dtype), "here")
+    for output, wanted in ((1, ends.max), (-1, ends.min)):
+        native = actions.native(Within(actions.lows, actions.highs)(np.array([output], np.float32)))
+        assert native.dtype == dtype
+        assert native.tolist() == [wanted]
+
+
 @pytest.mark.parametrize(
     ("space", "said"),
     [
         (spaces.Box(-np.inf, np.inf, (2,)), "no finite bounds"),
-        (spaces.Text(3), "a Text space; C acts in Box, Discrete"),
+        (spaces.Text(3), "a Text space; C acts in Gymnasium's Box, Discrete"),
         (spaces.Dict(a=spaces.Discrete(2)), "a Dict space"),
         (spaces.Discrete(1), "leave no choice"),
+        (spaces.Box(-3e38, 3e38, (2,)), "reach further than float32"),
+        (spaces.Box(-1e300, 1e300, (2,), np.float64), "reach further than float32"),
+        (spaces.Discrete(20_000), "actions are 20,000 numbers or options"),
     ],
 )
 def test_actions_that_cannot_be_used(space, said):
@@ -203,6 +240,16 @@ def test_every_kind_of_picture(picture, newest):
     wanted = area_resize(np.repeat(newest, 3, 2) if newest.shape[2] == 1 else newest, 64)
     assert np.array_equal(frame, wanted)
     assert env.observation_space.contains(frame)
+
+
+def test_alpha_is_no_picture():
+    opaque = np.concatenate([COLOURS, np.full((90, 70, 1), 255, np.uint8)], 2)
+    env = made(seen=spaces.Box(0, 255, opaque.shape, np.uint8))
+    env.env._look = lambda: opaque
+    assert np.array_equal(env.reset(seed=0)[0], area_resize(COLOURS, 64))
+    rendered = make_any("Rooms/Plain-v0", {"seen": VECTOR, "picture": opaque}, ReadConfig(observation="render"), clip=True)
+    assert np.array_equal(rendered.reset(seed=0)[0], area_resize(COLOURS, 64))
+    assert np.array_equal(rendered.render(), COLOURS)
 
 
 def test_small_pictures_become_larger_and_a_crop_is_taken_first():
@@ -534,12 +581,45 @@ def nine_steps(env):
         ("raises", r"step\(\) raised ZeroDivisionError: a fault of its own .*\(seed 3, step 6 of the episode\)"),
         ("changes", r"a picture is \(9, 9, 3\); the one before was \(20, 30, 3\)"),
         ("nan", "a reward is nan; it must be a finite number"),
+        ("huge", r"a reward is 1e\+39; it must be a finite number that fits float32"),
+        ("exits", r"step\(\) raised SystemExit: 0 .*\(seed 3, step 6 of the episode\)"),
+        ("panics", r"step\(\) raised Panic: called unwrap\(\) on None .*\(seed 3, step 6 of the episode\)"),
     ],
 )
 def test_a_fault_is_named_with_its_step(does, said):
     env = describe(f"Rooms/{does}-v0").make_env()
     with pytest.raises(UserError, match=said):
         nine_steps(env)
+
+
+def test_somebodys_own_word_of_damage_is_nothing_to_us():
+    env = describe("Rooms/damage-v0").make_env()
+    env.reset(seed=0)
+    assert env.step(np.array([0, 1], np.float32))[4]["damage"] == 0
+
+
+def test_a_picture_that_is_not_rendered_is_named():
+    env = make_any("Rooms/Plain-v0", {"seen": VECTOR, "picture": "none"}, ReadConfig(observation="render"), clip=True)
+    with pytest.raises(ValueError, match=r"render\(\) gave a str; it must be a picture"):
+        env.reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "said"),
+    [
+        ("Rooms/Unsaid-v0", "Rooms/Unsaid-v0 does not say what it is: AttributeError: .*action_space"),
+        ("Rooms/Shut-v0", "Rooms/Shut-v0 cannot be made: SystemExit: 0"),
+        ("Rooms/One-v0", r"an episode of Rooms/One-v0 has 1 steps at most; it must be 2 to 1,000,000: .*max_episode_steps"),
+        ("Rooms/Long-v0", r"has 10,000,000 steps at most; it must be 2 to 1,000,000: .*max_episode_steps"),
+    ],
+)
+def test_one_that_cannot_be_read_is_named(env_id, said):
+    with pytest.raises(UserError, match=said):
+        describe(env_id)
+
+
+def test_no_score_solves_what_only_infinity_does():
+    assert read_defaults("Rooms/Long-v0", {"max_episode_steps": 9}, ReadConfig()).solved_at is None
 
 
 def test_one_that_hangs_ends_in_an_error(monkeypatch):

@@ -280,6 +280,10 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(tmp_path, capsys, arr
         ("steer,terminated\n1,0\n1,0.5\n", "a.csv, line 3, 'terminated': is 0.5"),
         ("reward\n1\n1\n1\n1\n", "a.csv: has no column of actions, only reward"),
         ("steer,steer\n1,1\n", "a.csv, line 1: each column needs a name of its own"),
+        ("steer,reward,Reward\n1,1,1\n", "a.csv, line 1: each column needs a name of its own"),
+        ("steer,rewards\n1,1\n", "a.csv, line 1: 'rewards' would be an action; call it 'reward'"),
+        ("steer,done\n1,1\n", "a.csv, line 1: 'done' would be an action; call it 'terminated'"),
+        ("1\n1_0\n1\n1\n", "a.csv, line 2, 'column 1': '1_0' is no number"),
         ("", "a.csv: has no rows"),
         ("\0\xff", "a.csv"),
     ],
@@ -303,8 +307,19 @@ def test_a_gif_without_durations_is_not_read_in_part(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_what_the_run_has_made_and_what_is_hidden_is_no_recording(tmp_path, monkeypatch):
+    folder = original(tmp_path / "record", (6, 7))
+    (folder / ".ipynb_checkpoints").mkdir()
+    shutil.copy(folder / "0.npz", folder / ".ipynb_checkpoints" / "0-checkpoint.npz")
+    monkeypatch.chdir(folder)
+    assert main(["import", ".", "--run", "run"]) == 0
+    film(folder / "run" / "agent.gif", steps_of_grey(4))
+    again = wm.import_episodes(".", run="run")
+    assert again["num_episodes"] == 2
+
+
 def test_named_columns_in_capitals(tmp_path):
-    (tmp_path / "a.csv").write_text("Steer,Reward,Terminated\n0.5,1,0\n0.25,2,1\n")
+    (tmp_path / "a.csv").write_text("Steer,Reward,Terminated\n0.5,1,False\n0.25,2,True\n")
     found = read_table(tmp_path / "a.csv")
     assert found.actions.tolist() == [[0.5], [0.25]]
     assert found.rewards.tolist() == [1, 2]
@@ -529,4 +544,4 @@ def test_a_dataset_without_pictures_is_refused(minari_folder, tmp_path):
     with pytest.warns(UserWarning, match="is set to None"):
         dataset("pole-v0", np.zeros((4, 4), np.float32), np.zeros((3, 1), np.float32), space, gym.spaces.Box(-1, 1, (1,)))
     with pytest.raises(UserError, match="V sees pictures"):
-        open_source(str(minari_folder / "pole-v0"))
+        open_source(str(minari_folder / "pole-v0"), tmp_path)

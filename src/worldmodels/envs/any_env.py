@@ -18,9 +18,11 @@ from worldmodels.config import ReadConfig
 from worldmodels.envs.guard import FRAME_SHAPE, frame_fault, said
 from worldmodels.envs.native_actions import NativeActions
 from worldmodels.envs.no_display import no_display
-from worldmodels.envs.observations import RENDER, Sight, what_is_seen
+from worldmodels.envs.observations import RENDER, Sight, what_is_seen, without_alpha
 from worldmodels.envs.patience import patience
 
+#: The longest limit of an episode.
+MAX_STEPS = 1_000_000
 #: The limit of steps, and the steps a second, of an environment that names none.
 USUAL_STEPS, USUAL_FPS = 1000, 35
 
@@ -64,7 +66,13 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
         self.observation_space = spaces.Box(0, 255, FRAME_SHAPE, np.uint8)
 
     def _frame(self, observation: Any) -> Frame:
-        self._seen = self.env.render() if self._renders else observation
+        if self._renders:
+            observation = without_alpha(self.env.render())
+            if not isinstance(observation, np.ndarray):
+                raise ValueError(
+                    f"render() gave a {type(observation).__name__}; it must be a picture, uint8 [rows, columns, 3]"
+                )
+        self._seen = observation
         return self._sight.frame(self._seen)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
@@ -91,7 +99,7 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
         """Returns the environment's picture, or, where it renders none, V's frame."""
         if self._renders:
             return self._seen
-        return self.env.render() if self.env.render_mode is not None else self._sight.frame(self._seen)
+        return without_alpha(self.env.render()) if self.env.render_mode is not None else self._sight.frame(self._seen)
 
 
 def make_any(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig, clip: bool) -> gym.Env[Frame, Floats]:
@@ -127,34 +135,49 @@ def read_defaults(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig) -> D
         env = gym.make(env_id, disable_env_checker=True, **kwargs)
     except WorldModelsError:
         raise
-    except (gym.error.UnregisteredEnv, gym.error.DeprecatedEnv, gym.error.Error) as error:
+    except gym.error.Error as error:
         raise UserError(f"{env_id} cannot be made: {' '.join(str(error).split())}{_nearest_id(env_id)}") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # `SystemExit`, and the panics of environments in Rust
         raise UserError(f"{env_id} cannot be made: {said(error)}") from error
     try:
-        actions = NativeActions(env.action_space, env_id)
-        observation = ""
-        if read != ReadConfig() or not _is_ours(env):
-            _renders[env_id] = "rgb_array" in (env.metadata.get("render_modes") or ())
-            observation = what_is_seen(env.observation_space, read.observation, _renders[env_id], env_id)
-        skip = read.frame_skip
-        limit = env.spec.max_episode_steps if env.spec is not None else None
-        if limit is not None and limit // skip < 2:
-            raise UserError(
-                f"frame_skip is {skip}; an episode of {env_id} has {limit} steps at most: take {limit // 2} or less"
-            )
-        fps = env.metadata.get("render_fps")
-        return Defaults(
-            observation,
-            actions.choices,
-            actions.lows,
-            actions.highs,
-            (limit or USUAL_STEPS * skip) // skip,
-            max(1, round((fps if isinstance(fps, int | float) and 1 <= fps < math.inf else USUAL_FPS) / skip)),
-            float(env.spec.reward_threshold) if env.spec is not None and env.spec.reward_threshold is not None else None,
-        )
+        return _read(env, env_id, read)
+    except (WorldModelsError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise UserError(f"{env_id} does not say what it is: {said(error)}") from error
     finally:
         env.close()
+
+
+def _read(env: gym.Env[Any, Any], env_id: str, read: ReadConfig) -> Defaults:
+    """Returns what an environment says of itself. Raises `UserError` where V cannot see it or C not act in it."""
+    actions = NativeActions(env.action_space, env_id)
+    observation = ""
+    if read != ReadConfig() or not _is_ours(env):
+        _renders[env_id] = "rgb_array" in (env.metadata.get("render_modes") or ())
+        observation = what_is_seen(env.observation_space, read.observation, _renders[env_id], env_id)
+    skip = read.frame_skip
+    limit = env.spec.max_episode_steps if env.spec is not None else None
+    if limit is not None and (limit < 2 or limit // skip > MAX_STEPS):
+        raise UserError(
+            f"an episode of {env_id} has {limit:,} steps at most; it must be 2 to {MAX_STEPS:,}: say another limit with "
+            f"""--env-kwargs '{{"max_episode_steps": N}}'"""
+        )
+    if limit is not None and limit // skip < 2:
+        raise UserError(f"frame_skip is {skip}; an episode of {env_id} has {limit} steps at most: take {limit // 2} or less")
+    fps = env.metadata.get("render_fps")
+    solved_at = env.spec.reward_threshold if env.spec is not None else None
+    return Defaults(
+        observation,
+        actions.choices,
+        actions.lows,
+        actions.highs,
+        (limit or USUAL_STEPS * skip) // skip,
+        max(1, round((fps if isinstance(fps, int | float) and 1 <= fps < math.inf else USUAL_FPS) / skip)),
+        float(solved_at) if solved_at is not None and math.isfinite(solved_at) else None,
+    )
 
 
 def _is_ours(env: gym.Env[Any, Any]) -> bool:
@@ -171,7 +194,7 @@ def _is_ours(env: gym.Env[Any, Any]) -> bool:
 
 def _nearest_id(env_id: str) -> str:
     """Returns the mend of an id that is not registered."""
-    if env_id in gym.registry:
+    if env_id.split(":")[-1] in gym.registry:
         return ""
     near = difflib.get_close_matches(env_id, gym.registry, n=1, cutoff=0.6)
     if near:

@@ -18,6 +18,8 @@ from worldmodels.envs.gym_rules import CHECKS_ACTIONS, InvalidAction
 #: Rows, columns and colours of what V sees.
 FRAME_SHAPE = (64, 64, 3)
 FRAME_TYPE = np.dtype(np.uint8)
+#: Rewards are kept as float32.
+LARGEST = float(np.finfo(np.float32).max)
 OUR_FOLDER = str(Path(__file__).parents[1])
 
 
@@ -42,12 +44,12 @@ def frame_fault(shape: tuple[int, ...], dtype: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """Returns a finite number as a float, anything else as None."""
+    """Returns a finite number that fits float32 as a float, anything else as None."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= LARGEST else None
 
 
 class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
@@ -59,8 +61,9 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     environment's own way to say that its episode should be played again.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], task: str) -> None:
+    def __init__(self, env: gym.Env[Any, Any], task: str, hits: bool) -> None:
         super().__init__(env)
+        self._hits = hits
         self._task, self._num_steps = task, 0
         # Asked through every wrapper it takes as long as all else that is looked at in a step.
         self._action_shape = env.action_space.shape
@@ -72,16 +75,16 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         seed = "" if self._seed is None else f"seed {self._seed}, "
         return UserError(f"{self._task}: {what} ({seed}step {self._num_steps} of the episode)")
 
-    def _raised(self, name: str, error: Exception) -> UserError:
+    def _raised(self, name: str, error: BaseException) -> UserError:
         return self._fault(f"its environment's {name}() raised {said(error)}")
 
     def _ask(self, name: str, question: Callable[[], Any]) -> Any:
         """Asks the environment; whatever it raises is named with its place in the environment's code."""
         try:
             return question()
-        except WorldModelsError:
+        except (WorldModelsError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # `SystemExit`, and the panics of environments in Rust
             raise self._raised(name, error) from error
 
     def _looked_at(self, frame: Any) -> Any:
@@ -112,18 +115,21 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
             found = self.env.step(action)
         except InvalidAction as error:
             raise self._fault(str(error)) from error
-        except WorldModelsError:
+        except (WorldModelsError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:
             raise self._raised("step", error) from error
         if not isinstance(found, tuple) or len(found) != 5 or not isinstance(found[4], dict):
             raise self._fault("its environment's step() must return a frame, a reward, terminated, truncated and an info")
         frame, reward, terminated, truncated, info = found
         number = _number(reward)
         if number is None:
-            raise self._fault(f"a reward is {reward!r}; it must be a finite number")
+            raise self._fault(f"a reward is {reward!r}; it must be a finite number that fits float32")
         if "damage" in info and _number(info["damage"]) is None:
-            raise self._fault(f"the info's 'damage' is {info['damage']!r}; it must be a finite number")
+            if not self._hits:
+                info = {**info, "damage": 0.0}  # the environment's own word, which means nothing here
+            else:
+                raise self._fault(f"the info's 'damage' is {info['damage']!r}; it must be a finite number")
         return self._looked_at(frame), number, bool(terminated), bool(truncated), info
 
     def render(self) -> Any:

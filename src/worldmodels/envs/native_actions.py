@@ -12,6 +12,9 @@ from gymnasium import spaces
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats
 
+#: The most components of an action, numbers or options.
+MAX_COMPONENTS = 10_000
+
 
 @dataclass(frozen=True)
 class Within:
@@ -53,15 +56,21 @@ class NativeActions:
             self._first = np.zeros(len(self.choices), np.int64)
         elif not isinstance(space, spaces.Box):
             kinds = "Box, Discrete, MultiDiscrete or MultiBinary"
-            raise UserError(f"{where}'s actions are a {type(space).__name__} space; C acts in {kinds}")
+            kind = type(space)
+            found = kind.__name__ if kind.__module__.startswith("gymnasium.") else f"{kind.__module__}.{kind.__name__}"
+            raise UserError(f"{where}'s actions are a {found} space; C acts in Gymnasium's {kinds}")
         elif not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
             raise UserError(f"{where}'s actions have no finite bounds ({short(space)}); C needs a range to act in")
+        elif not (np.abs(np.array([space.low, space.high], np.float64)) < np.finfo(np.float32).max / 2).all():
+            raise UserError(f"{where}'s actions reach further than float32 ({short(space)}); C needs a range to act in")
         if any(size < 2 for size in self.choices):
             raise UserError(f"{where}'s actions leave no choice ({short(space)}); each needs two options or more")
         if not self.choices and not np.prod(space.shape or (0,)):
             raise UserError(f"{where}'s actions are {short(space)}; C needs an array of at least one number to set")
-        low, high = (space.low, space.high) if isinstance(space, spaces.Box) else (0.0, 1.0)
         size = sum(self.choices) or int(np.prod(space.shape or ()))
+        if size > MAX_COMPONENTS:
+            raise UserError(f"{where}'s actions are {size:,} numbers or options ({short(space)}); at most {MAX_COMPONENTS:,}")
+        low, high = (space.low, space.high) if isinstance(space, spaces.Box) else (0.0, 1.0)
         self.lows = tuple(np.broadcast_to(np.float32(low).ravel(), size).tolist())
         """The least value of each component."""
         self.highs = tuple(np.broadcast_to(np.float32(high).ravel(), size).tolist())
@@ -78,8 +87,12 @@ class NativeActions:
         space = self._space
         if not self.choices:
             assert isinstance(space, spaces.Box)
-            whole = np.round(action) if space.dtype is not None and space.dtype.kind in "iu" else action
-            return np.clip(whole.reshape(space.shape), space.low, space.high).astype(space.dtype)
+            asked = action.reshape(space.shape)
+            if space.dtype is None or space.dtype.kind not in "iu":
+                return np.clip(asked, space.low, space.high).astype(space.dtype)
+            # Python's whole numbers: the largest of 64 bits is rounded up in a float, and would wrap.
+            bounds = zip(np.round(asked).ravel().tolist(), space.low.ravel().tolist(), space.high.ravel().tolist(), strict=True)
+            return np.array([min(max(int(x), low), high) for x, low, high in bounds], space.dtype).reshape(space.shape)
         if isinstance(space, spaces.Discrete):
             return int(action.argmax() + self._first[0])
         chosen = [int(options.argmax()) for options in np.split(action, self._ends)]

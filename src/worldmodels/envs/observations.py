@@ -101,8 +101,19 @@ def what_is_seen(space: gym.Space[Any], asked: str, can_render: bool, where: str
     )
 
 
+def without_alpha(picture: Any) -> Any:
+    """Returns a rendered picture of red, green, blue and alpha, [rows, columns, 4], without alpha; anything else as it is."""
+    return picture[:, :, :3] if isinstance(picture, np.ndarray) and picture.shape[2:] == (4,) else picture
+
+
+def _has_alpha(picture: NDArray[np.uint8]) -> bool:
+    """Returns whether the last of four layers is full where the others are not: as opaque pictures have it, and no stack."""
+    return picture.shape[2:] == (4,) and bool((picture[:, :, 3] == 255).all() and (picture[:, :, :3] != 255).any())
+
+
 class Sight:
-    """Makes V's frame of an observation, or of a rendered picture.
+    """Makes V's frame of an observation, or of a rendered picture. Four layers are a stack of four grey pictures, unless the
+    first picture's last layer is alpha.
 
     Args:
         seen: what `what_is_seen` has found.
@@ -120,6 +131,7 @@ class Sight:
         self._crop = config.crop_slices() if config.crop else None
         self._where = config.crop
         self._shape: tuple[int, ...] | None = None
+        self._drops_alpha = False
 
     def frame(self, observation: Any) -> Frame:
         """Returns uint8 [64, 64, 3]. Raises `ValueError` for what is no picture any more, `UserError` for a crop beside it."""
@@ -131,8 +143,8 @@ class Sight:
                 raise ValueError(f"a picture is {picture.shape}; the one before was {self._shape}")
             if picture.dtype != np.uint8 or picture.ndim not in (2, 3, 4) or not picture.size:
                 raise ValueError(f"a picture is {picture.dtype} {picture.shape}; it must be uint8 [rows, columns, colours]")
-            self._shape = picture.shape
-        picture = newest(picture)
+            self._shape, self._drops_alpha = picture.shape, _has_alpha(picture)
+        picture = newest(without_alpha(picture) if self._drops_alpha else picture)
         if self._crop is not None:
             rows, columns = picture.shape[:2]
             picture = picture[self._crop]

@@ -267,9 +267,11 @@ class Task:
         asked = {**self.env_settings(official), "max_episode_steps": self.max_episode_steps, **kwargs}
         if self.read.observation:
             asked["max_episode_steps"] *= self.read.frame_skip
-            return GuardedEnv(make_any(self.score_id(official), asked, self.read, clip=not official), self.name)
+            env = make_any(self.score_id(official), asked, self.read, clip=not official)
+            return GuardedEnv(env, self.name, bool(self.hit_damages))
         env = gym.make(self.score_id(official), disable_env_checker=True, **asked)
-        return GuardedEnv(self.official_wrapper(env) if official and self.official_id else env, self.name)
+        wrapped = self.official_wrapper(env) if official and self.official_id else env
+        return GuardedEnv(wrapped, self.name, bool(self.hit_damages))
 
     def score_id(self, official: bool) -> str:
         """Returns the Gymnasium id of what is played. Raises `UserError` for a task of recordings alone."""

@@ -73,7 +73,7 @@ def import_source(
         check_scale(scale)
     else:
         get_task(task).preset(scale, recipe)
-    recordings = open_source(source)
+    recordings = open_source(source, path)
     with RunLock(path):
         before = Run.open(path) if (path / CONFIG).exists() else None
         try:

@@ -7,6 +7,7 @@ A CSV file may begin with a line of names. The columns ``reward``, ``terminated`
 from __future__ import annotations
 
 import csv
+import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ from worldmodels.data.recordings.arrays import read_npy
 from worldmodels.data.recordings.checked import as_numbers
 
 NAMED = ("reward", "terminated", "truncated", "damage")
+#: What others call the end of an episode.
+ENDS = ("done", "dones", "terminal", "terminals")
+#: How tables write truth.
+TRUTH = {"true": "1", "false": "0"}
 #: No table of ours comes near this.
 MAX_BYTES = 256 * 2**20
 
@@ -42,7 +47,6 @@ def read_table(path: Path) -> ActionTable:
         none = np.zeros(len(actions), np.bool_)
         return ActionTable(actions, None, none, none, None)
     names, rows = _csv(path)
-    names = [name.lower() if name.lower() in NAMED else name for name in names]
     columns = {name: np.array([row[i] for row in rows], np.float32) for i, name in enumerate(names)}
     components = [column for name, column in columns.items() if name not in NAMED]
     if not components:
@@ -64,7 +68,10 @@ def _csv(path: Path) -> tuple[list[str], list[list[float]]]:
         raise BadFileError(f"{path}: not readable as CSV ({error})") from error
     names: list[str] = []
     if lines and not any(_is_number(cell) for cell in lines[0][1]):
-        names = lines.pop(0)[1]
+        names = [name.lower() if name.lower() in NAMED else name for name in lines.pop(0)[1]]
+        for name in names:
+            if meant := _meant(name):
+                raise BadFileError(f"{path}, line 1: '{name}' would be an action; call it '{meant}', or leave the column out")
         if len(set(names)) < len(names) or "" in names:
             raise BadFileError(f"{path}, line 1: each column needs a name of its own; found {', '.join(map(repr, names))}")
     if not lines:
@@ -73,14 +80,23 @@ def _csv(path: Path) -> tuple[list[str], list[list[float]]]:
     return names, [_row(f"{path}, line {number}", names, cells) for number, cells in lines]
 
 
+def _meant(name: str) -> str:
+    """Returns what a column's name nearly is; empty where it may well be an action's."""
+    word = name.lower()
+    if word in NAMED:
+        return ""
+    near = difflib.get_close_matches(word, NAMED, n=1, cutoff=0.85)
+    return near[0] if near else "terminated" if word in ENDS else ""
+
+
 def _row(where: str, names: list[str], cells: list[str]) -> list[float]:
     if len(cells) != len(names):
         raise BadFileError(f"{where}: has {len(cells)} cells; expected {len(names)}")
     numbers = []
     for name, cell in zip(names, cells, strict=True):
-        if not _is_number(cell):
+        if not _is_number(cell) and not (name in ("terminated", "truncated") and cell.lower() in TRUTH):
             raise BadFileError(f"{where}, '{name}': {cell!r} is no number")
-        number = float(cell)
+        number = float(TRUTH.get(cell.lower(), cell))
         if not math.isfinite(number) or abs(number) > np.finfo(np.float32).max:
             raise BadFileError(f"{where}, '{name}': is {cell}; every number must be finite and fit float32")
         if name in ("terminated", "truncated") and number not in (0, 1):
@@ -90,6 +106,8 @@ def _row(where: str, names: list[str], cells: list[str]) -> list[float]:
 
 
 def _is_number(cell: str) -> bool:
+    if "_" in cell:  # a number in Python alone
+        return False
     try:
         float(cell)
     except ValueError:

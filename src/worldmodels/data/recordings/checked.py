@@ -39,7 +39,9 @@ def as_frames(where: str, pictures: NDArray[Any]) -> Frame:
         pictures = pictures[..., None]
     elif len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3):
         pictures = np.moveaxis(pictures, 1, 3)
-    if pictures.ndim != 4 or pictures.shape[3] not in (1, 3) or not all(0 < side <= MAX_SIDE for side in pictures.shape[1:3]):
+    if pictures.ndim == 4 and max(pictures.shape[1:3]) > MAX_SIDE:
+        raise BadFileError(f"{where}: has shape {shape}; a picture has at most {MAX_SIDE:,} rows and columns")
+    if pictures.ndim != 4 or pictures.shape[3] not in (1, 3) or not min(pictures.shape[1:3]):
         raise BadFileError(f"{where}: has shape {shape}; pictures are [T, rows, columns, 3], or grey [T, rows, columns]")
     if pictures.shape[3] == 1:
         pictures = np.repeat(pictures, 3, axis=3)

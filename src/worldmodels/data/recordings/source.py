@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -97,8 +97,11 @@ class Dataset:
         return [self._episodes.read(part)]
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, leave_out: Path) -> Source:
     """Opens what a path, or the name of a local Minari dataset, means.
+
+    Args:
+        leave_out: a folder that is not looked into where it lies below the path: the run's own. Hidden ones are not, either.
 
     Raises:
         UserError: there is nothing of the kind, or files of two kinds.
@@ -110,7 +113,7 @@ def open_source(source: str) -> Source:
     path = Path(source)
     if not path.exists():
         raise UserError(f"{source}: no such file, folder or local Minari dataset")
-    found = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    found = [path] if path.is_file() else [p for p in _visible(path, leave_out) if p.is_file()]
     found = sorted((p for p in found if p.suffix.lower() in ENDINGS), key=_in_order)
     kinds = {ending if (ending := p.suffix.lower()) not in VIDEOS else "video" for p in found}
     if not found:
@@ -118,6 +121,17 @@ def open_source(source: str) -> Source:
     if len(kinds) > 1:
         raise UserError(f"{source}: holds files of two kinds, {' and '.join(sorted(kinds))}; put each into a folder of its own")
     return Files(path, found)
+
+
+def _visible(folder: Path, leave_out: Path) -> Iterator[Path]:
+    """Yields what lies in a folder, but for what is hidden and a folder below it."""
+    root, left_out = folder.resolve(), leave_out.resolve()
+    is_below = root in left_out.parents
+    for path in root.rglob("*"):
+        inside = path.relative_to(root)
+        is_hidden = any(part.startswith(".") for part in inside.parts)
+        if not is_hidden and not (is_below and left_out in path.parents):
+            yield folder / inside
 
 
 def _in_order(path: Path) -> list[tuple[int, str]]:
