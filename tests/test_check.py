@@ -37,7 +37,7 @@ SAID = {
     "half-range": r"actions go from \[0.0\] to \[1.0\], and C's go from -1 to 1; give a squash",
     "unbounded": r"actions have no bounds .* give the Box finite ones",
     "lying-space": r"a frame is uint8 \(32, 64, 3\)",
-    "nan-reward": r"a reward is nan; it must be a finite number \(seed 0, step 1",
+    "nan-reward": r"a reward is nan; it must be a finite number that fits float32 \(seed 0, step 1",
     "text-reward": r"a reward is 'one'; it must be a finite number",
     "raises": r"step\(\) raised ZeroDivisionError: of the task's own \(worldmodels_bad.py, line \d+\) \(seed 0, step 1",
     "no-render-mode": r"cannot be made with \{'render_mode': 'rgb_array'\}.* without .* it can: take that argument",

@@ -62,6 +62,8 @@ class Faulty(MovingDot):
 
     def step(self, action: Any) -> Any:
         observation, reward, terminated, truncated, info = super().step(action)
+        if self.fault == "nan-damage":  # of a task with hits
+            info["damage"] = np.nan if self._now() else 0.0
         if self._now():
             if self.fault == "raises":
                 raise ZeroDivisionError("of the task's own")
@@ -69,8 +71,6 @@ class Faulty(MovingDot):
                 reward = float("nan")
             if self.fault == "text-reward":
                 reward = "one"
-            if self.fault == "nan-damage":
-                info["damage"] = np.nan
             if self.fault == "old-step":
                 return observation, reward, terminated, info
         return observation, reward, terminated, truncated, info
@@ -85,7 +85,8 @@ def add(fault: str, late: bool) -> None:
     env_id = f"worldmodels-bad/{name}-v0"
     gym.register(env_id, entry_point="worldmodels_bad:Faulty", kwargs={"fault": fault, "late": late})
     # Every episode is long enough, so that the first ones show it.
-    register(dataclasses.replace(TOY, name=name, env_id=env_id, dream_id=f"worldmodels-bad/{name}-dream-v0"))
+    made = dataclasses.replace(TOY, name=name, env_id=env_id, dream_id=f"worldmodels-bad/{name}-dream-v0")
+    register(dataclasses.replace(made, hit_damages=(50.0,)) if fault == "nan-damage" else made)
 
 
 for fault in (*FRAMES, *ACTIONS, *OTHERS):
