@@ -171,7 +171,7 @@ def memory_table(task: str) -> str:
 GAMES = {
     "cart-pole": ("CartPole from pixels", "real"),
     "health-gathering": ("Doom's HealthGathering", "zh"),
-    "health-gathering-supreme": ("Doom's HealthGatheringSupreme", "mu"),
+    "health-gathering-supreme": ("Doom's HealthGatheringSupreme", "round/mu"),
     "pong": ("Atari's Pong", ""),
     "boxing": ("Atari's Boxing", "real"),
     "airstriker": ("Retro's Airstriker", "real"),
@@ -308,6 +308,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),
     "HealthGatheringSupreme memory": lambda: memory_table("health-gathering-supreme"),
+    "HealthGatheringSupreme round": lambda: memory_table("health-gathering-supreme/round"),
     "HealthGathering curiosity": lambda: paper_table("health-gathering/curiosity"),
     "games": games_table,
     "package sizes": package_sizes,
