@@ -21,7 +21,7 @@ from worldmodels.plots.curiosity import draw_curiosity
 from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.fidelity import draw as draw_fidelity
 from worldmodels.plots.figures import save
-from worldmodels.plots.table import draw_robustness
+from worldmodels.plots.table import draw_bars, draw_robustness
 from worldmodels.runs.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -179,6 +179,11 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "car-racing/robustness/table.png": partial(save_result, "car-racing/robustness/table.json", draw_robustness),
     "health-gathering/curiosity/table.png": partial(
         save_result, "health-gathering/curiosity/table.json", partial(draw_curiosity, measures=MEASURES)
+    ),
+    "health-gathering/transfer/table.png": partial(
+        save_result,
+        "health-gathering/transfer/table.json",
+        partial(draw_bars, title="what V and M of take-cover are worth here"),
     ),
     "take-cover/robustness/table.png": partial(save_result, "take-cover/robustness/table.json", draw_robustness),
 }

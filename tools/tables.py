@@ -310,6 +310,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "HealthGatheringSupreme memory": lambda: memory_table("health-gathering-supreme"),
     "HealthGatheringSupreme round": lambda: memory_table("health-gathering-supreme/round"),
     "HealthGathering curiosity": lambda: paper_table("health-gathering/curiosity"),
+    "HealthGathering transfer": lambda: paper_table("health-gathering/transfer"),
     "games": games_table,
     "package sizes": package_sizes,
     "ablation table": lambda: paper_table("car-racing/ablation"),
