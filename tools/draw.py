@@ -16,12 +16,13 @@ from tools.keep_results import unpacked
 from tools.tables import read_result, shipped_scores
 from worldmodels.experiments.curiosity import MEASURES
 from worldmodels.experiments.table import DRAW
+from worldmodels.experiments.transfer import draw_transfer
 from worldmodels.plots import style
 from worldmodels.plots.curiosity import draw_curiosity
 from worldmodels.plots.evolution import draw_curve, draw_returns, draw_scores
 from worldmodels.plots.fidelity import draw as draw_fidelity
 from worldmodels.plots.figures import save
-from worldmodels.plots.table import draw_bars, draw_robustness
+from worldmodels.plots.table import draw_robustness
 from worldmodels.runs.run import Run
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -180,11 +181,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "health-gathering/curiosity/table.png": partial(
         save_result, "health-gathering/curiosity/table.json", partial(draw_curiosity, measures=MEASURES)
     ),
-    "health-gathering/transfer/table.png": partial(
-        save_result,
-        "health-gathering/transfer/table.json",
-        partial(draw_bars, title="what V and M of take-cover are worth here"),
-    ),
+    "health-gathering/transfer/table.png": partial(save_result, "health-gathering/transfer/table.json", draw_transfer),
     "take-cover/robustness/table.png": partial(save_result, "take-cover/robustness/table.json", draw_robustness),
 }
 for task in COLOURS:

@@ -157,13 +157,13 @@ MEMORY_ROWS = {
 }
 
 
-def memory_table(task: str) -> str:
+def memory_table(folder: str) -> str:
     """What M is worth in a task: C without it beside C with it, in the real game."""
     lines = ["| C sees | mean ± std | episodes | 95% interval of the mean |", "| --- | --: | --: | --- |"]
     for name, seen in MEMORY_ROWS.items():
-        if not (ROOT / "results" / task / f"{name}.json").exists():
+        if not (ROOT / "results" / folder / f"{name}.json").exists():
             continue
-        lines.append(f"| {seen} | {_score(read_result(f'{task}/{name}.json'))} |")
+        lines.append(f"| {seen} | {_score(read_result(f'{folder}/{name}.json'))} |")
     return "\n".join(lines)
 
 

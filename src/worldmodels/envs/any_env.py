@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldmodels.base.errors import UserError, WorldModelsError
-from worldmodels.base.types import Floats, Frame
+from worldmodels.base.types import MAX_TASK_NUMBER, Floats, Frame
 from worldmodels.config import ReadConfig
 from worldmodels.envs.guard import FRAME_SHAPE, frame_fault, said
 from worldmodels.envs.native_actions import NativeActions
@@ -21,8 +21,6 @@ from worldmodels.envs.no_display import no_display
 from worldmodels.envs.observations import RENDER, Sight, what_is_seen, without_alpha
 from worldmodels.envs.patience import patience
 
-#: The longest limit of an episode.
-MAX_STEPS = 1_000_000
 #: The limit of steps, and the steps a second, of an environment that names none.
 USUAL_STEPS, USUAL_FPS = 1000, 35
 
@@ -160,9 +158,9 @@ def _read(env: gym.Env[Any, Any], env_id: str, read: ReadConfig) -> Defaults:
         observation = what_is_seen(env.observation_space, read.observation, _renders[env_id], env_id)
     skip = read.frame_skip
     limit = env.spec.max_episode_steps if env.spec is not None else None
-    if limit is not None and (limit < 2 or limit // skip > MAX_STEPS):
+    if limit is not None and (limit < 2 or limit // skip > MAX_TASK_NUMBER):
         raise UserError(
-            f"an episode of {env_id} has {limit:,} steps at most; it must be 2 to {MAX_STEPS:,}: say another limit with "
+            f"an episode of {env_id} has {limit:,} steps at most; it must be 2 to {MAX_TASK_NUMBER:,}: say another limit with "
             f"""--env-kwargs '{{"max_episode_steps": N}}'"""
         )
     if limit is not None and limit // skip < 2:

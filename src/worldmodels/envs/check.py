@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldmodels.base.errors import EnvironmentFailure, UserError, WorldModelsError
-from worldmodels.base.types import Floats, Frame
+from worldmodels.base.types import MAX_TASK_NUMBER, Floats, Frame
 from worldmodels.config import BEST_RECIPE, OWN_FRAMES, Preset, RandomPolicyConfig
 from worldmodels.envs.choices import Choose
 from worldmodels.envs.guard import frame_fault, said
@@ -68,8 +68,8 @@ def field_faults(spec: Task) -> Iterator[str]:
         ("max_episode_steps", 2),
     ):
         value = attrgetter(name)(spec)
-        if type(value) is not int or not lowest <= value <= 1_000_000:
-            yield f"{name} is {value!r}; it must be a whole number from {lowest} to 1000000"
+        if type(value) is not int or not lowest <= value <= MAX_TASK_NUMBER:
+            yield f"{name} is {value!r}; it must be a whole number from {lowest} to {MAX_TASK_NUMBER}"
     for name in ("published.solved_at", "play.key_ramp", "dream_reward"):
         value = attrgetter(name)(spec)
         if not _finite([value]) and not (name != "play.key_ramp" and value is None):

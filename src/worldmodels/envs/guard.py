@@ -126,10 +126,9 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         if number is None:
             raise self._fault(f"a reward is {reward!r}; it must be a finite number that fits float32")
         if "damage" in info and _number(info["damage"]) is None:
-            if not self._hits:
-                info = {**info, "damage": 0.0}  # the environment's own word, which means nothing here
-            else:
+            if self._hits:
                 raise self._fault(f"the info's 'damage' is {info['damage']!r}; it must be a finite number")
+            info = {**info, "damage": 0.0}  # the environment's own word, which means nothing here
         return self._looked_at(frame), number, bool(terminated), bool(truncated), info
 
     def render(self) -> Any:

@@ -10,10 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from worldmodels.base.errors import UserError
-from worldmodels.base.types import Floats
-
-#: The most components of an action, numbers or options.
-MAX_COMPONENTS = 10_000
+from worldmodels.base.types import MAX_ACTION_SIZE, Floats
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,8 @@ class NativeActions:
         if not self.choices and not np.prod(space.shape or (0,)):
             raise UserError(f"{where}'s actions are {short(space)}; C needs an array of at least one number to set")
         size = sum(self.choices) or int(np.prod(space.shape or ()))
-        if size > MAX_COMPONENTS:
-            raise UserError(f"{where}'s actions are {size:,} numbers or options ({short(space)}); at most {MAX_COMPONENTS:,}")
+        if size > MAX_ACTION_SIZE:
+            raise UserError(f"{where}'s actions are {size:,} numbers or options ({short(space)}); at most {MAX_ACTION_SIZE:,}")
         low, high = (space.low, space.high) if isinstance(space, spaces.Box) else (0.0, 1.0)
         self.lows = tuple(np.broadcast_to(np.float32(low).ravel(), size).tolist())
         """The least value of each component."""

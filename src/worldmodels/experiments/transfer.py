@@ -158,9 +158,13 @@ def make_transfer(
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
-    title = f"what V and M of {agent.task.name} are worth here"
-    write_table(path, result, to_markdown(result), partial(draw_bars, result, title=title))
+    write_table(path, result, to_markdown(result), partial(draw_transfer, result))
     return result
+
+
+def draw_transfer(result: dict[str, Any], path: Path) -> None:
+    """Draws what a C has scored in the new game, a bar a row."""
+    draw_bars(result, path, f"what V and M of {result['from']} are worth here")
 
 
 def looking(row: Preset, usual: Preset, run: Run) -> Preset:

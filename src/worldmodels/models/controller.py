@@ -26,7 +26,7 @@ def uses_memory(inputs: ControllerInputs) -> bool:
 
 def feature_size(sizes: RNNSizes, inputs: ControllerInputs) -> int:
     """Returns F: 1,088 for TakeCover's ``"zch"``, 288 for CarRacing's ``"zh"``."""
-    return sizes.latent_size + sizes.hidden_size * len(_memory(inputs))
+    return sum(_lengths(sizes, inputs).values())
 
 
 def layer_sizes(sizes: RNNSizes, inputs: ControllerInputs) -> list[tuple[int, int]]:
@@ -82,11 +82,15 @@ def widened(solution: Tensor, sizes: RNNSizes, bias: bool, inputs: ControllerInp
     if inputs == others:
         return solution
     weight = named_weights(sizes, others, bias, solution)["weight"]
-    lengths = {name: sizes.latent_size if name in ("z", "mu") else sizes.hidden_size for name in _parts(inputs)}
-    own = torch.split(weight, [lengths[name] for name in _parts(others)], 1)
-    known = dict(zip(_parts(others), own, strict=True))
-    parts = [known.get(name, weight.new_zeros(len(weight), length)) for name, length in lengths.items()]
+    theirs = _lengths(sizes, others)
+    known = dict(zip(theirs, torch.split(weight, list(theirs.values()), 1), strict=True))
+    parts = [known.get(name, weight.new_zeros(len(weight), length)) for name, length in _lengths(sizes, inputs).items()]
     return torch.cat([solution[: solution.numel() - weight.numel()], torch.cat(parts, 1).flatten()])
+
+
+def _lengths(sizes: RNNSizes, inputs: ControllerInputs) -> dict[str, int]:
+    """Returns how many numbers each part of what C sees has."""
+    return {name: sizes.latent_size if name in ("z", "mu") else sizes.hidden_size for name in _parts(inputs)}
 
 
 def _parts(inputs: ControllerInputs) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels.base.errors import BadFileError, UserError
+from worldmodels.base.types import MAX_TASK_NUMBER
 from worldmodels.config import ReadConfig
 
 #: A step between a word and the next one in CamelCase.
@@ -63,7 +64,8 @@ class EnvTask:
                 and sum(task.choices) in (0, len(task.lows))
                 and all(math.isfinite(low) and low <= high < math.inf for low, high in zip(task.lows, task.highs, strict=True))
                 and all(
-                    type(n) is int and low <= n <= 1_000_000 for n, low in ((task.max_episode_steps, 2), (task.render_fps, 1))
+                    type(n) is int and low <= n <= MAX_TASK_NUMBER
+                    for n, low in ((task.max_episode_steps, 2), (task.render_fps, 1))
                 )
                 and (task.solved_at is None or math.isfinite(task.solved_at))
             )

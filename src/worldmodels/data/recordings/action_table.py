@@ -19,9 +19,10 @@ from worldmodels.base.types import Floats, Mask
 from worldmodels.data.recordings.arrays import read_npy
 from worldmodels.data.recordings.checked import as_numbers
 
-NAMED = ("reward", "terminated", "truncated", "damage")
+ENDS = ("terminated", "truncated")
+NAMED = ("reward", *ENDS, "damage")
 #: What others call the end of an episode.
-ENDS = ("done", "dones", "terminal", "terminals")
+OTHER_ENDS = ("done", "dones", "terminal", "terminals")
 #: How tables write truth.
 TRUTH = {"true": "1", "false": "0"}
 #: No table of ours comes near this.
@@ -52,7 +53,7 @@ def read_table(path: Path) -> ActionTable:
     if not components:
         raise BadFileError(f"{path}: has no column of actions, only {', '.join(names)}")
     none = np.zeros(len(rows), np.float32)
-    ends = {name: columns.get(name, none) == 1 for name in ("terminated", "truncated")}
+    ends = {name: columns.get(name, none) == 1 for name in ENDS}
     return ActionTable(np.stack(components, 1), columns.get("reward"), damage=columns.get("damage"), **ends)
 
 
@@ -86,7 +87,7 @@ def _meant(name: str) -> str:
     if word in NAMED:
         return ""
     near = difflib.get_close_matches(word, NAMED, n=1, cutoff=0.85)
-    return near[0] if near else "terminated" if word in ENDS else ""
+    return near[0] if near else "terminated" if word in OTHER_ENDS else ""
 
 
 def _row(where: str, names: list[str], cells: list[str]) -> list[float]:
@@ -94,12 +95,12 @@ def _row(where: str, names: list[str], cells: list[str]) -> list[float]:
         raise BadFileError(f"{where}: has {len(cells)} cells; expected {len(names)}")
     numbers = []
     for name, cell in zip(names, cells, strict=True):
-        if not _is_number(cell) and not (name in ("terminated", "truncated") and cell.lower() in TRUTH):
+        if not _is_number(cell) and not (name in ENDS and cell.lower() in TRUTH):
             raise BadFileError(f"{where}, '{name}': {cell!r} is no number")
         number = float(TRUTH.get(cell.lower(), cell))
         if not math.isfinite(number) or abs(number) > np.finfo(np.float32).max:
             raise BadFileError(f"{where}, '{name}': is {cell}; every number must be finite and fit float32")
-        if name in ("terminated", "truncated") and number not in (0, 1):
+        if name in ENDS and number not in (0, 1):
             raise BadFileError(f"{where}, '{name}': is {cell}; expected 1 (the end) or 0")
         numbers.append(number)
     return numbers

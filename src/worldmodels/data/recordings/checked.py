@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.base.errors import BadFileError
-from worldmodels.base.types import Floats, Frame, Mask
+from worldmodels.base.types import MAX_ACTION_SIZE, Floats, Frame, Mask
 from worldmodels.data.episodes import FRAME_SHAPE, Episode
 from worldmodels.envs.area_resize import area_resize
 
@@ -56,7 +56,7 @@ def as_numbers(where: str, values: NDArray[Any], num_dimensions: int) -> Floats:
         raise BadFileError(f"{where}: is {values.dtype}; expected numbers")
     if num_dimensions == 2 and values.ndim == 1:
         values = values[:, None]
-    if values.ndim != num_dimensions or (values.ndim == 2 and not 0 < values.shape[1] <= 10_000):
+    if values.ndim != num_dimensions or (values.ndim == 2 and not 0 < values.shape[1] <= MAX_ACTION_SIZE):
         form = "[T, A] or [T]" if num_dimensions == 2 else "[T]"
         raise BadFileError(f"{where}: has shape {values.shape}; expected {form}")
     with np.errstate(over="ignore"):
