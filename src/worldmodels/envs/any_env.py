@@ -131,12 +131,10 @@ def read_defaults(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig) -> D
     read.validate()
     try:
         env = gym.make(env_id, disable_env_checker=True, **kwargs)
-    except WorldModelsError:
+    except (WorldModelsError, KeyboardInterrupt):
         raise
     except gym.error.Error as error:
         raise UserError(f"{env_id} cannot be made: {' '.join(str(error).split())}{_nearest_id(env_id)}") from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # `SystemExit`, and the panics of environments in Rust
         raise UserError(f"{env_id} cannot be made: {said(error)}") from error
     try:
