@@ -291,10 +291,10 @@ def reproduce(
     spec = _registered(task)
     spec.preset(scale, recipe)
     with loading():
-        from worldmodels.boards.board import check_board
         from worldmodels.envs.sizing import preset_of
         from worldmodels.experiments.reproduce import reproduce
         from worldmodels.models.precision import pick_device
+        from worldmodels.runs.boards.board import check_board
         from worldmodels.runs.lock import RunLock
         from worldmodels.runs.run import Run
 

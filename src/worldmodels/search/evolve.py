@@ -15,11 +15,11 @@ from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.files import sha256_of
 from worldmodels.base.logs import MetricsLog, rows_so_far
 from worldmodels.base.tensors import load_tensors, save_tensors
-from worldmodels.boards.board import open_board
 from worldmodels.config import ControllerConfig, World
 from worldmodels.data.latents import LatentStore
 from worldmodels.models.precision import pick_device
 from worldmodels.models.world_model import WorldModel
+from worldmodels.runs.boards.board import open_board
 from worldmodels.runs.layout import BEST, HISTORY, MODEL, SCORES
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress

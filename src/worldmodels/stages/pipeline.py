@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from worldmodels.base.errors import BadFileError, UserError
-from worldmodels.boards.board import check_board
 from worldmodels.config import BEST_RECIPE, Config, ControllerConfig, GradientConfig, check_seed
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import get_task
+from worldmodels.runs.boards.board import check_board
 from worldmodels.runs.layout import STARTED
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import Run

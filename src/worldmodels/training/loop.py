@@ -24,9 +24,9 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.files import written_beside
 from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
-from worldmodels.boards.board import Board, open_board
 from worldmodels.config import GradientConfig
 from worldmodels.models.precision import compute_dtype, device_of
+from worldmodels.runs.boards.board import Board, open_board
 from worldmodels.runs.layout import METRICS, TRAINING_STATE, WEIGHTS
 from worldmodels.runs.run import VERBS, Run
 from worldmodels.runtime import interrupt

@@ -11,8 +11,8 @@ import numpy as np
 import trackio
 from numpy.typing import NDArray
 
-from worldmodels.boards.board import facts, kept_id
 from worldmodels.config import Config
+from worldmodels.runs.boards.board import facts, kept_id
 from worldmodels.runs.run import VERBS, Run
 
 

@@ -12,8 +12,8 @@ import wandb
 from numpy.typing import NDArray
 
 from worldmodels.base.errors import EnvironmentFailure
-from worldmodels.boards.board import facts, kept_id
 from worldmodels.config import Config
+from worldmodels.runs.boards.board import facts, kept_id
 from worldmodels.runs.run import VERBS, Run
 
 

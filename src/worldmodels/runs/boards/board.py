@@ -58,14 +58,14 @@ def open_board(kind: LogKind, run: Run, stage: str, step: int, settings: Config)
     """
     check_board(kind)
     if kind == "wandb":
-        from worldmodels.boards.wandb import WandbBoard
+        from worldmodels.runs.boards.wandb import WandbBoard
 
         return WandbBoard(run, stage, settings)
     if kind == "trackio":
-        from worldmodels.boards.trackio import TrackioBoard
+        from worldmodels.runs.boards.trackio import TrackioBoard
 
         return TrackioBoard(run, stage, settings)
-    from worldmodels.boards.tensorboard import TensorBoard
+    from worldmodels.runs.boards.tensorboard import TensorBoard
 
     return TensorBoard(run, stage, step)
 
