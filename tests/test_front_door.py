@@ -231,6 +231,8 @@ def test_chance_plays_too(agent, toy_run):
             lambda agent: agent.predict(np.zeros((64, 64, 3), np.uint8), wm.load("take-cover").initial_state()),
             "the state is another agent's; begin toy's with None",
         ),
+        (lambda agent: agent.act(agent.dream(2).reset(seed=0)[0] * np.float32(np.nan)), "features: row 0 holds NaN"),
+        (lambda agent: agent.decode(np.diag([0.0, np.inf, 0.0, 0.0])), "latents: row 1 holds NaN"),
         (lambda agent: agent.dream(temperature="1"), "temperature is '1'"),
         (lambda agent: agent.dream(2).reset(seed=-1), "a seed is -1; it must be a whole number, at least 0"),
         (lambda agent: agent.dream(2).reset(seed=[1, 2.5]), "a seed is 2.5; it must be a whole number"),

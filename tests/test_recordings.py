@@ -256,6 +256,8 @@ def with_nan(length=6, step=3):
         (GOOD | {"z": np.zeros(1)}, "b.npz: holds action, obs, z; expected obs and action"),
         ({"obs": GOOD["obs"][:0], "action": np.zeros((0, 1))}, "b.npz: has no steps"),
         (GOOD | {"action": np.zeros((6, 2))}, "b.npz: its actions have 2 components, those before 1"),
+        (GOOD | {"seed": np.array(-3)}, "b.npz: 'seed' is -3; expected a whole number"),
+        (GOOD | {"seed": np.array([1, 2])}, "b.npz: 'seed' is int64 (2,); expected a whole number"),
         (GOOD | {"action": np.array([print] * 6, object)}, "b.npz: not readable as .npz (holds Python objects"),
     ],
 )

@@ -140,11 +140,12 @@ class Agent:
             Frames uint8 [B, 64, 64, 3].
 
         Raises:
-            UserError: latents of another shape.
+            UserError: latents of another shape, or not finite.
         """
         found, size = np.asarray(z, np.float32), self.vae.latent_size
         if found.ndim != 2 or found.shape[1] != size:
             raise UserError(f"latents have shape {found.shape}; they must be [B, {size}]")
+        _check_finite(found, "latents")
         with threads_for(len(found)):
             frames: Frame = self.vae.decode_frames(torch.tensor(found)).cpu().numpy()
         return frames
@@ -159,11 +160,12 @@ class Agent:
             The environment's actions, float32 [N, A].
 
         Raises:
-            UserError: there is no C yet, or features of another shape.
+            UserError: there is no C yet, or features of another shape, or not finite.
         """
         found, size = np.asarray(features, np.float32), feature_size(self.world_model.sizes, self.inputs)
         if found.ndim != 2 or found.shape[1] != size:
             raise UserError(f"features have shape {found.shape}; they must be [N, {size}]")
+        _check_finite(found, "features")
         policy = ControllerPolicy(self.task, self.world_model.sizes, self.inputs, self.needed_solution()[None])
         policy.begin(np.ones(len(found), np.bool_), [EpisodeJob(0, 0)] * len(found))
         return policy.act(found)
@@ -296,6 +298,13 @@ def _frames(frames: Any, num_dimensions: int) -> NDArray[np.uint8]:
     if found.dtype != np.uint8 or found.ndim != num_dimensions or found.shape[-3:] != (64, 64, 3):
         raise UserError(f"frames are {found.dtype} {list(found.shape)}; they must be {wanted}")
     return np.require(found, requirements=["C", "W"])
+
+
+def _check_finite(numbers: Floats, name: str) -> None:
+    """Raises `UserError` for a row of numbers, float32 [B, K], that holds NaN or infinity."""
+    finite = np.isfinite(numbers).all(axis=1)
+    if not finite.all():
+        raise UserError(f"{name}: row {int(finite.argmin())} holds NaN or infinity")
 
 
 def _starts(episode_start: bool | Sequence[bool] | Mask | None, num_slots: int) -> Mask:

@@ -29,7 +29,9 @@ def _effort(controller: dict[str, Any]) -> str:
     parts = []
     if iterations := controller.get("ppo_iterations", 0):
         parts.append(f"{iterations:,} iterations of PPO")
-    if generations := controller["num_generations"]:
+    if steps := controller.get("max_steps", 0):
+        parts.append(f"{steps / 1e6:g} million steps of candidates")
+    elif generations := controller["num_generations"]:
         parts.append(f"{generations:,} generations of {controller['population_size']:,} candidates")
     return " and ".join(parts)
 

@@ -62,7 +62,8 @@ def _seed(path: Path, arrays: dict[str, NDArray[Any]], number: int) -> int:
     if seed is None:
         return number
     if seed.shape != () or seed.dtype.kind not in "iu" or not 0 <= int(seed) < 2**63:
-        raise BadFileError(f"{path}: 'seed' is {seed.dtype} {seed.shape}; expected a whole number from 0")
+        found = f"{seed.dtype} {seed.shape}" if seed.shape or seed.dtype.kind not in "iu" else str(seed)
+        raise BadFileError(f"{path}: 'seed' is {found}; expected a whole number, 0 to 2**63 - 1")
     return int(seed)
 
 
