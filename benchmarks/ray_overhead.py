@@ -22,7 +22,7 @@ from benchmarks.stages.bench import describe_machine
 from worldmodels.base.files import write_json
 from worldmodels.base.versions import versions
 from worldmodels.config import Backend
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.models.vae import VAE

@@ -31,7 +31,7 @@ from benchmarks import scaling_data
 from benchmarks.stages.bench import describe_machine
 from benchmarks.stages.plan import Bench
 from worldmodels.base.files import write_json
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime.memory import keep_freed_memory
 from worldmodels.search.cma_es import CMAES

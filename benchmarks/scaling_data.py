@@ -15,7 +15,7 @@ from worldmodels.base.files import link_folder
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, LatentStore
 from worldmodels.data.sampling import FrameSampler, SequenceSampler, split_episodes
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.run import Run
 from worldmodels.stages import collect
 

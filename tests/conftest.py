@@ -23,7 +23,8 @@ from hypothesis import settings  # noqa: E402
 
 from worldmodels.cli import main  # noqa: E402
 from worldmodels.data.latents import ARRAYS, DIMENSIONS, LatentStore  # noqa: E402
-from worldmodels.envs.task import Task, get_task  # noqa: E402
+from worldmodels.envs.registry import get_task  # noqa: E402
+from worldmodels.envs.task import Task  # noqa: E402
 from worldmodels.models.mdn_rnn import MDNRNN  # noqa: E402
 from worldmodels.models.sizes import own_sizes  # noqa: E402
 from worldmodels.models.vae import VAE  # noqa: E402

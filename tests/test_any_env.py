@@ -26,10 +26,11 @@ from worldmodels.envs.any_env import AnyEnv, make_any, read_defaults
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.check import check_task
 from worldmodels.envs.choices import Choose
-from worldmodels.envs.described import describe
+from worldmodels.envs.from_id import describe
 from worldmodels.envs.native_actions import NativeActions, Within
 from worldmodels.envs.no_display import no_display
-from worldmodels.envs.task import PlaySettings, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import PlaySettings
 from worldmodels.runs import task_file
 from worldmodels.runs.env_task import EnvTask, task_name
 from worldmodels.runs.run import Run

@@ -16,7 +16,7 @@ from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
 from worldmodels.envs import atari, retro  # noqa: F401 (register the tasks)
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.worlds.pixel_envs import PixelEnvs
 
 with_atari = pytest.mark.skipif(find_spec("ale_py") is None, reason="ale-py is not installed")

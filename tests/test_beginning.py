@@ -16,7 +16,7 @@ from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
 from worldmodels.config import ControllerConfig, RNNConfig, VAEConfig
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_sizes
 from worldmodels.runs.run import Run

@@ -11,7 +11,7 @@ from benchmarks.stages import bounds, timing
 from benchmarks.stages.plan import Bench
 from benchmarks.stages.playing import DREAM_STEPS, measure_cma_es
 from benchmarks.stages.timing import ROUNDS, Row, best_of, rates
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_sizes
 from worldmodels.models.stepper import MDNStepper

@@ -14,7 +14,7 @@ from worldmodels.agent.files import save_model
 from worldmodels.cli import main
 from worldmodels.config import RandomPolicyConfig
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.models.vae import VAE

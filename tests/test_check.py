@@ -18,7 +18,8 @@ from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, Shard, write_shard
 from worldmodels.envs.check import check_task
 from worldmodels.envs.gym_rules import Admission, InvalidAction, admitted
-from worldmodels.envs.task import Task, completed, get_task, register
+from worldmodels.envs.registry import get_task, register
+from worldmodels.envs.task import Task, completed
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 

@@ -8,7 +8,7 @@ from conftest import latent_store, random_world_model
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.search.cma_es import CMAES

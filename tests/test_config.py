@@ -29,7 +29,7 @@ from worldmodels.config import (
     VideoConfig,
     bounds_of,
 )
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.run import STAGES, VERBS, Run
 
 KINDS = [CollectConfig, VAEConfig, EncodeConfig, RNNConfig, ControllerConfig, EvaluateConfig]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import (
     feature_size,
     features,

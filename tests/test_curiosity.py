@@ -13,7 +13,7 @@ from worldmodels.cli import main
 from worldmodels.data.episodes import EpisodeStore, Shard, _npz_content
 from worldmodels.envs.health_gathering.env import HealthGatheringEnv
 from worldmodels.envs.health_gathering.room import CELL, cells_inside
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments import curiosity
 from worldmodels.experiments.curiosity import spread, written
 from worldmodels.experiments.visited import visited_shares

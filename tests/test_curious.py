@@ -9,7 +9,7 @@ import pytest
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments.iterate import open_round
 from worldmodels.runs.run import Run
 from worldmodels.stages.explore import begun_explorer, explore

@@ -8,7 +8,7 @@ import pytest
 
 import worldmodels as wm
 from worldmodels.cli import main
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments.departures import departure_rows
 
 

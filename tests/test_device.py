@@ -5,7 +5,7 @@ import torch
 from conftest import run_cli
 
 from worldmodels.base.errors import UserError
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import pick_device
 
 needs_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

@@ -16,7 +16,7 @@ import worldmodels as wm
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import ControllerConfig, EvaluateConfig, UncertaintyConfig
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN, Kept, RNNSizes
 from worldmodels.models.stepper import Masks, MDNStepper
 from worldmodels.models.uncertainty import Uncertainty, draw_mask

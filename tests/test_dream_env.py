@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 
 from worldmodels.agent.gym_envs import SingleDreamEnv
 from worldmodels.base.errors import BadFileError, UserError
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.worlds.dream_env import DreamEnv
 
 NO_PUSH = np.zeros((1, 1), np.float32)

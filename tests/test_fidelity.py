@@ -12,7 +12,7 @@ from worldmodels.cli import main
 from worldmodels.diagnostics.hits import hits_foreseen
 from worldmodels.diagnostics.open_loop import HORIZON, WARM_UP_STEPS, open_loop_error
 from worldmodels.diagnostics.statistics import rank_correlation
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 
 
 def test_rank_correlation_is_spearmans():

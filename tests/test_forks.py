@@ -180,7 +180,7 @@ def test_many_games_behind_threads_are_played_on_in_a_child():
     _, error = run(
         FORK
         + """
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.worlds.pixel_envs import PixelEnvs
 
 world = PixelEnvs([get_task("take-cover").make_env() for _ in range(3)], 2)

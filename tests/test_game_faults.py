@@ -9,7 +9,7 @@ import pytest
 
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.envs.doom import process_guard
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.worlds.pixel_envs import MAX_FAILURES, PixelEnvs
 
 NUM_STEPS = 70

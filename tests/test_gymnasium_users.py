@@ -21,8 +21,8 @@ from worldmodels.agent.target import model_folder
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.envs.car_racing.env import CarRacingEnv
+from worldmodels.envs.registry import get_task
 from worldmodels.envs.take_cover.env import TakeCoverEnv
-from worldmodels.envs.task import get_task
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.latent_env import LatentEnv
@@ -301,10 +301,10 @@ HEAVY = ("torch", "numba", "vizdoom", "pygame", "Box2D", "matplotlib", "tensorbo
         ("import worldmodels", HEAVY),
         ("import worldmodels.cli.commands", HEAVY),
         ("from worldmodels.cli import main; main(['--help'])", HEAVY),
-        ("import worldmodels.envs.task", HEAVY),
-        ("from worldmodels.envs.task import get_task; get_task('car-racing')", ("torch", "vizdoom", "pygame", "Box2D")),
+        ("import worldmodels.envs.registry", HEAVY),
+        ("from worldmodels.envs.registry import get_task; get_task('car-racing')", ("torch", "vizdoom", "pygame", "Box2D")),
         ("import worldmodels, gymnasium; gymnasium.make('worldmodels/TakeCover-v1')", ("torch", "pygame", "Box2D")),
-        ("from worldmodels.envs.task import tasks; assert {'car-racing', 'take-cover'} <= set(tasks())", ("torch",)),
+        ("from worldmodels.envs.registry import tasks; assert {'car-racing', 'take-cover'} <= set(tasks())", ("torch",)),
     ],
 )
 def test_nothing_is_imported_before_it_is_used(script, light):

@@ -15,7 +15,7 @@ from worldmodels.cli import main
 from worldmodels.envs import health_gathering  # noqa: F401 (registers the tasks)
 from worldmodels.envs.check import check_task
 from worldmodels.envs.health_gathering.env import HealthGatheringEnv, HealthGatheringSupremeEnv
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 
 STAND, LEFT, RIGHT, FORWARD = (0, 0), (1, 0), (2, 0), (0, 1)
 TASKS = ["health-gathering", "health-gathering-supreme"]

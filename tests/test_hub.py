@@ -20,7 +20,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import num_parameters
 from worldmodels.runs import task_file
 from worldmodels.runs.recorded import RecordedTask

@@ -19,7 +19,7 @@ from kill_loop import left_over, result_of, workers_of
 
 from worldmodels.base.tensors import load_metadata
 from worldmodels.cli import main
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
 

@@ -12,7 +12,7 @@ from tools import make_again
 from worldmodels.agent.target import SHIPPED
 from worldmodels.cli import main
 from worldmodels.config import RandomPolicyConfig
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.run import VERBS, Run
 
 ROOT = Path(__file__).parent.parent

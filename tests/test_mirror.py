@@ -9,7 +9,7 @@ import torch
 
 from worldmodels.cli import main
 from worldmodels.data.run_data import open_episodes, open_latents
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.runs.run import Run

@@ -16,7 +16,7 @@ from kill_loop import result_of
 
 from worldmodels.cli import main
 from worldmodels.data.episodes import Episode, EpisodeStore, write_shard
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.models.vae import VAE
 from worldmodels.policies.controller import ControllerPolicy

@@ -17,7 +17,7 @@ import worldmodels as wm
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.cli import main
 from worldmodels.envs.original_frames import original_frame
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mixture_nll import LOG_STD_RANGE
 from worldmodels.models.stepper import MDNStepper
 from worldmodels.plots.original_log import draw_original_log

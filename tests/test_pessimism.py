@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import latent_store, random_world_model
 
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.sizes import own_parameters
 from worldmodels.search import dream_ppo as ppo
 from worldmodels.training.optim import DenseAdam

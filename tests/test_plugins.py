@@ -16,7 +16,7 @@ BROKEN = {
 }
 SECOND = """
 import dataclasses
-from worldmodels.envs.task import register
+from worldmodels.envs.registry import register
 from worldmodels_toy import TOY
 register(dataclasses.replace(TOY, latent_size=5))
 """

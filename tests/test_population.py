@@ -14,7 +14,7 @@ import torch
 from kill_loop import workers_of
 
 from worldmodels.base.errors import EnvironmentFailure
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime.local_workers import MAX_FAILURES, LocalWorkers
 from worldmodels.search.evaluators import RealEvaluator

@@ -19,7 +19,7 @@ from worldmodels.base.types import FULL_HEALTH
 from worldmodels.cli import main
 from worldmodels.config import ControllerConfig, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.diagnostics.fidelity import evolved_solutions
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import features
 from worldmodels.models.sizes import own_parameters
 from worldmodels.runs.run import Run

@@ -14,7 +14,7 @@ from conftest import follow_the_action, latent_store, random_world_model
 from worldmodels.cli import main
 from worldmodels.config import DreamPPOConfig, RandomPolicyConfig
 from worldmodels.envs.choices import Choose
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import features
 from worldmodels.models.sizes import own_parameters
 from worldmodels.policies.controller import ControllerPolicy

@@ -13,9 +13,9 @@ from worldmodels.config import ProbeConfig
 from worldmodels.diagnostics.probe import Probes, measure, scored
 from worldmodels.diagnostics.statistics import auc, entropy_explained
 from worldmodels.diagnostics.watched import Moments
+from worldmodels.envs.registry import get_task
 from worldmodels.envs.take_cover.env import TakeCoverEnv
 from worldmodels.envs.take_cover.fireballs import Fireballs, hit_when_standing, in_lanes, in_sectors, in_view
-from worldmodels.envs.task import get_task
 
 
 def test_entropy_explained_in_closed_form():

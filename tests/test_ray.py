@@ -24,7 +24,7 @@ from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
 from worldmodels.config import EvaluateConfig
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments import table
 from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime import ray_workers

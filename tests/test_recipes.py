@@ -14,7 +14,7 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig, Preset, RNNConfig
 from worldmodels.envs.check import field_faults
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.sizes import run_sizes
 from worldmodels.worlds.dream_env import DreamEnv

@@ -30,7 +30,7 @@ from worldmodels.data.recordings.arrays import read_npy
 from worldmodels.data.recordings.npz import read_episode
 from worldmodels.data.recordings.source import open_source
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.viewer.encoder import encoding
 from worldmodels.viewer.session import Session
 

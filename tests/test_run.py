@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.logs import MetricsLog, read_jsonl
 from worldmodels.base.seeding import FIRST_TRAINING_SEED, derive_seed
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.lock import RunLock
 from worldmodels.runs.run import Run
 

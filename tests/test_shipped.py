@@ -11,7 +11,7 @@ import pytest
 from worldmodels.agent.load import load, load_model
 from worldmodels.agent.target import SHIPPED, model_folder
 from worldmodels.cli import main
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.search.real_player import RealPlayer, split_jobs
 from worldmodels.worlds.rollout import EpisodeJob
 

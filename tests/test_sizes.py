@@ -11,7 +11,7 @@ from worldmodels.agent.load import load_model
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.cli import main
 from worldmodels.config import Preset
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.sizes import own_sizes, run_sizes
 from worldmodels.runs.run import Run
 

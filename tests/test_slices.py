@@ -11,7 +11,7 @@ from conftest import latent_store
 from worldmodels.cli import main
 from worldmodels.config import RNNConfig, VAEConfig
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models import precision, vae
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_sizes

@@ -13,7 +13,7 @@ import worldmodels  # noqa: F401 (it registers the environments)
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import get_task, register, tasks
+from worldmodels.envs.registry import get_task, register, tasks
 
 
 def test_ids_are_registered_by_the_import():
@@ -21,14 +21,14 @@ def test_ids_are_registered_by_the_import():
 
 
 def test_the_import_needs_no_torch():
-    script = "import sys, worldmodels, worldmodels.envs.task, worldmodels.cli.commands; sys.exit('torch' in sys.modules)"
+    script = "import sys, worldmodels, worldmodels.envs.registry, worldmodels.cli.commands; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_an_installed_packages_task_is_found():
     """In a process that has imported nothing of it: the entry point alone announces the toy."""
     script = (
-        "import sys; from worldmodels.envs.task import get_task; assert 'worldmodels_toy' not in sys.modules; "
+        "import sys; from worldmodels.envs.registry import get_task; assert 'worldmodels_toy' not in sys.modules; "
         "print(get_task('toy').env_id)"
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ import pytest
 
 from worldmodels.cli import main
 from worldmodels.config import Optimizer
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments import table
 
 

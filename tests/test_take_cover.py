@@ -16,9 +16,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from worldmodels.base.errors import UserError
+from worldmodels.envs.registry import get_task
 from worldmodels.envs.take_cover import env as take_cover
 from worldmodels.envs.take_cover.env import HIT_DAMAGES, TakeCoverEnv
-from worldmodels.envs.task import get_task
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from worldmodels_toy import SMOKE, MovingDot
 from worldmodels.base.files import sha256_of
 from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
 from worldmodels.cli import main
-from worldmodels.envs import task as registry
+from worldmodels.envs import registry
 
 
 def said(capsys, code, *command):

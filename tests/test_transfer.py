@@ -11,8 +11,8 @@ from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.envs import task
-from worldmodels.envs.task import get_task
+from worldmodels.envs import registry
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments import transfer
 from worldmodels.experiments.transfer import row_preset, transfer_rows
 
@@ -63,7 +63,7 @@ def command(toy_run):
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer, "WAYS", {way: transfer.WAYS[way] for way in MADE})
-        patch.setitem(task._completed, walls.name, replace(walls, presets={"smoke": tiny}))
+        patch.setitem(registry._completed, walls.name, replace(walls, presets={"smoke": tiny}))
         yield ["table", "transfer", "--model", str(toy_run), "--to", "toy.walls", "--episodes", "2", "--run"]
 
 

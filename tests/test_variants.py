@@ -17,9 +17,9 @@ from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.car_racing.env import CarRacingEnv
 from worldmodels.envs.car_racing.variants import LOOKS, VariedCarRacing
 from worldmodels.envs.doom.wad import edited
+from worldmodels.envs.registry import get_task
 from worldmodels.envs.take_cover.env import TakeCoverEnv
 from worldmodels.envs.take_cover.variants import VARIANTS, paint_text
-from worldmodels.envs.task import get_task
 
 CAR_IDS = [f"worldmodels/CarRacing-{name.capitalize()}-v0" for name in LOOKS]
 DOOM_IDS = [f"worldmodels/TakeCover-{name.capitalize()}-v0" for name in VARIANTS]

@@ -29,7 +29,7 @@ from worldmodels.base.extras import how_to_install
 from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.cli import main
 from worldmodels.envs.choices import Choose
-from worldmodels.envs.described import describe
+from worldmodels.envs.from_id import describe
 from worldmodels.models.controller import features
 from worldmodels.models.stepper import MDNStepper
 from worldmodels.models.vae import from_blocks

@@ -13,7 +13,8 @@ from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig
-from worldmodels.envs.task import PlaySettings, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import PlaySettings
 from worldmodels.viewer import gamepad, hands, keyboard
 from worldmodels.viewer.cards import draw_card, end_card, help_card, start_card
 from worldmodels.viewer.layout import layout, usual_size

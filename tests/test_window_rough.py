@@ -10,7 +10,7 @@ from test_window import click, press, resize, send, until_over
 
 from worldmodels.agent.load import load
 from worldmodels.config import PlayConfig
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.viewer import cards, controls, panels
 from worldmodels.viewer.cards import draw_card, end_card, help_card, start_card
 from worldmodels.viewer.controls import BUTTONS

@@ -5,7 +5,7 @@ import pytest
 import torch
 from gymnasium.vector import AutoresetMode
 
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import feature_size
 from worldmodels.models.sizes import own_sizes
 from worldmodels.worlds.dream_env import DreamEnv

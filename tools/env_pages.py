@@ -17,7 +17,8 @@ import gymnasium as gym
 
 from tools.pages import write_or_check
 from worldmodels.agent.gym_envs import SingleDreamEnv, SingleLatentEnv
-from worldmodels.envs.task import Task, tasks
+from worldmodels.envs.registry import tasks
+from worldmodels.envs.task import Task
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "environments"

@@ -19,7 +19,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import WorldModelsError
 from worldmodels.cli import main as call
 from worldmodels.config import Config
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.run import VERBS
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.stages import bounds
 from benchmarks.stages.learning import BUSY
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import own_parameters, own_sizes
 from worldmodels.models.vae import VAE

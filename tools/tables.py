@@ -14,7 +14,7 @@ import numpy as np
 from tools import speed_tables
 from worldmodels.base.files import sha256_of
 from worldmodels.diagnostics.statistics import summarise
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (

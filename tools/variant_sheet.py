@@ -11,7 +11,8 @@ import numpy as np
 
 from tools import made_by
 from worldmodels.base.types import Frame
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.plots import style
 from worldmodels.plots.figures import save
 

@@ -26,7 +26,7 @@ from benchmarks.stages.plan import SCALE, Bench
 from benchmarks.stages.playing import measure_cma_es, measure_dream, measure_game
 from benchmarks.stages.timing import Row, best_of, rates
 from worldmodels.config import Device
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import compute_dtype, pick_device
 from worldmodels.runtime.memory import keep_freed_memory
 from worldmodels.runtime.workers import available_cores

@@ -11,7 +11,7 @@ import torch
 from benchmarks.stages import bounds, original
 from benchmarks.stages.plan import Bench
 from benchmarks.stages.timing import Row, rates
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import compute_dtype
 from worldmodels.models.sizes import own_parameters
 from worldmodels.runtime.workers import available_cores

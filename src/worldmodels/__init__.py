@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from worldmodels.agent.agent import Agent
     from worldmodels.agent.load import load
     from worldmodels.api import collect, evaluate, import_episodes, reproduce
-    from worldmodels.envs.task import Task, register, tasks
+    from worldmodels.envs.registry import register, tasks
+    from worldmodels.envs.task import Task
 
 __all__ = ["Agent", "Task", "collect", "evaluate", "import_episodes", "load", "register", "reproduce", "tasks"]
 del _envs
@@ -34,7 +35,8 @@ del _envs
 _HOME = {
     **{"Agent": "agent.agent", "load": "agent.load"},
     **dict.fromkeys(("collect", "evaluate", "import_episodes", "reproduce"), "api"),
-    **dict.fromkeys(("Task", "register", "tasks"), "envs.task"),
+    "Task": "envs.task",
+    **dict.fromkeys(("register", "tasks"), "envs.registry"),
 }
 
 

@@ -25,7 +25,8 @@ from worldmodels.config import (
     check_seed,
     of_recipe,
 )
-from worldmodels.envs.task import Task, get_task, tasks
+from worldmodels.envs.registry import get_task, tasks
+from worldmodels.envs.task import Task
 from worldmodels.runtime.interrupt import loading
 
 if TYPE_CHECKING:

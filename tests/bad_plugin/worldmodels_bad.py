@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from worldmodels_toy import TOY, MovingDot
 
-from worldmodels.envs.task import register
+from worldmodels.envs.registry import register
 
 LATE_STEP = 6
 FRAMES = {

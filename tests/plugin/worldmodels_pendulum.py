@@ -6,7 +6,8 @@ import gymnasium as gym
 from gymnasium.wrappers import AddRenderObservation, TransformObservation
 
 from worldmodels.envs.area_resize import area_resize
-from worldmodels.envs.task import Task, register
+from worldmodels.envs.registry import register
+from worldmodels.envs.task import Task
 
 FRAMES = gym.spaces.Box(0, 255, (64, 64, 3), "uint8")
 

@@ -24,7 +24,8 @@ from worldmodels.config import (
     RNNConfig,
     VAEConfig,
 )
-from worldmodels.envs.task import DataSettings, Departure, Published, Task, Variant, register
+from worldmodels.envs.registry import register
+from worldmodels.envs.task import DataSettings, Departure, Published, Task, Variant
 
 MAX_STEPS = 40
 

@@ -15,7 +15,7 @@ from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
 from worldmodels.envs.gym_rules import AFTER_THE_END, admitted
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runtime.threads import threads_for
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.latent_env import LatentEnv

@@ -16,7 +16,8 @@ from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.tensors import load_module, load_numbers, load_tensors
 from worldmodels.config import OWN_FRAMES, TEMPERATURES, ControllerInputs
-from worldmodels.envs.task import Task, get_task, is_task
+from worldmodels.envs.registry import get_task, is_task
+from worldmodels.envs.task import Task
 from worldmodels.models.controller import named_weights, num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.sizes import run_sizes, sizes_from_json

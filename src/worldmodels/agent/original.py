@@ -24,7 +24,7 @@ from worldmodels.agent.agent import Agent
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import layer_sizes, num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.vae import VAE

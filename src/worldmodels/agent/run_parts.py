@@ -7,7 +7,7 @@ import numpy as np
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_module
 from worldmodels.data.latents import LatentStore
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE

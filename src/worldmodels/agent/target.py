@@ -8,7 +8,7 @@ from worldmodels.agent import hub
 from worldmodels.base import files
 from worldmodels.base.errors import UserError, did_you_mean, nearest
 from worldmodels.envs import plugins
-from worldmodels.envs.task import is_task, tasks
+from worldmodels.envs.registry import is_task, tasks
 from worldmodels.runs.layout import CONFIG, DONE, MODEL, VAE
 from worldmodels.runs.run import Run, nearest_run
 

@@ -54,7 +54,7 @@ def _tasks(args: Sequence[str]) -> None:
     check_json(parsed.json)
     with loading():
         from worldmodels.envs import plugins
-        from worldmodels.envs.task import tasks
+        from worldmodels.envs.registry import tasks
 
     found = tasks()
     width = max(map(len, [*found, *plugins.missing()]))
@@ -116,8 +116,8 @@ def _stage(stage: str) -> Callable[[Sequence[str]], None]:
             known, _ = first.parse_known_args(list(args))
         named = env_args(args)
         with loading():
+            from worldmodels.envs.registry import get_task
             from worldmodels.envs.sizing import preset_of
-            from worldmodels.envs.task import get_task
 
         existing = Path(known.run) if known.run and (Path(known.run) / CONFIG).exists() else None
         if existing is not None:
@@ -222,7 +222,7 @@ def _table(args: Sequence[str]) -> None:
     check_seed(parsed.seed)
     with loading():
         from worldmodels.agent.load import load, task_of
-        from worldmodels.envs.task import get_task
+        from worldmodels.envs.registry import get_task
         from worldmodels.experiments.curiosity import CURIOSITY, make_curiosity
         from worldmodels.experiments.departures import DEPARTURES, make_departures
         from worldmodels.experiments.dropout import DROPOUT, make_dropout, of_a_run
@@ -285,7 +285,7 @@ def _iterate(args: Sequence[str]) -> None:
     check_rounds(parsed.rounds)
     check_seed(parsed.seed, parsed.rounds)
     with loading():
-        from worldmodels.envs.task import get_task
+        from worldmodels.envs.registry import get_task
         from worldmodels.experiments.iterate import iterate, to_markdown
 
     task = chosen_task(parsed.task, parsed.of)
@@ -457,7 +457,7 @@ def _clean(args: Sequence[str]) -> None:
 def _completion(args: Sequence[str]) -> None:
     parsed = parse(CompletionArgs, "completion", args)
     with loading():
-        from worldmodels.envs.task import tasks
+        from worldmodels.envs.registry import tasks
 
     found = tasks()
     preset = next(iter(found.values())).preset("laptop")

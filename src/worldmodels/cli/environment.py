@@ -37,7 +37,7 @@ def env_task(given: EnvArgs) -> str | None:
             raise UserError("env_kwargs, observation, crop, frame_skip and reward_clip belong to --env ID, which is missing")
         return None
     with loading():
-        from worldmodels.envs.described import describe
+        from worldmodels.envs.from_id import describe
 
     return describe(given.env, given.env_kwargs, given.read).name
 

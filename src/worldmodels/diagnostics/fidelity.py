@@ -25,7 +25,7 @@ from worldmodels.diagnostics.hits import hits_foreseen
 from worldmodels.diagnostics.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.diagnostics.statistics import rank_correlation, summarise
 from worldmodels.envs.held_random import RandomPolicy
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import pick_device
 from worldmodels.policies.blind import BlindPolicy, blind_policies
 from worldmodels.runs.layout import BEST, HISTORY

@@ -18,7 +18,7 @@ from worldmodels.base.tensors import fault_of, load_metadata, load_tensors, type
 from worldmodels.data.episodes import EpisodeStore, Shard
 from worldmodels.data.latents import LatentStore
 from worldmodels.diagnostics.statistics import score_text
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.cleaning import is_cleaned
 from worldmodels.runs.layout import (
     BEST,

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from worldmodels.base.extras import how_to_install
 from worldmodels.config import DreamPPOConfig, Preset, RandomPolicyConfig
 from worldmodels.envs import plugins, presets
-from worldmodels.envs.task import DataSettings, PlaySettings, Task, register
+from worldmodels.envs.registry import register
+from worldmodels.envs.task import DataSettings, PlaySettings, Task
 
 
 def _improved(scale: Preset, ppo: DreamPPOConfig, ppo_iterations: int, num_episodes: int) -> Preset:

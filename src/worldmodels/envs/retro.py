@@ -25,7 +25,8 @@ from worldmodels.base.types import Frame
 from worldmodels.envs import plugins
 from worldmodels.envs.doom.process_guard import deadline
 from worldmodels.envs.gym_rules import AFTER_THE_END
-from worldmodels.envs.task import PlaySettings, Task, register
+from worldmodels.envs.registry import register
+from worldmodels.envs.task import PlaySettings, Task
 
 #: What an action presses.
 AIRSTRIKER = ((), ("LEFT",), ("RIGHT",), ("B",), ("LEFT", "B"), ("RIGHT", "B"))

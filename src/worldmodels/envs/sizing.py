@@ -15,7 +15,8 @@ import numpy as np
 from worldmodels.config import BEST_RECIPE, Preset, RandomPolicyConfig
 from worldmodels.envs import presets
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.runs import task_file
 from worldmodels.runs.layout import CONFIG
 from worldmodels.runtime.local_workers import LocalWorkers

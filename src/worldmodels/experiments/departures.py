@@ -22,7 +22,8 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
-from worldmodels.envs.task import Departure, Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Departure, Task
 from worldmodels.experiments.rows import held_out_losses, open_row, scores
 from worldmodels.plots.table import draw_bars
 from worldmodels.runs.made_once import write_table

@@ -19,8 +19,8 @@ from worldmodels.agent.target import open_run
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
+from worldmodels.envs.registry import get_task, tasks
 from worldmodels.envs.sizing import preset_of
-from worldmodels.envs.task import get_task, tasks
 from worldmodels.experiments.rows import open_row, scores
 from worldmodels.plots.table import draw_dropouts
 from worldmodels.runs.made_once import write_table

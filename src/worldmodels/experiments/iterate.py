@@ -20,8 +20,9 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.logs import read_jsonl
 from worldmodels.config import BEST_RECIPE, Backend, Explore, LogKind, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
+from worldmodels.envs.registry import get_task
 from worldmodels.envs.sizing import preset_of
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.task import Task
 from worldmodels.experiments.reproduce import reproduce
 from worldmodels.runs.boards.board import check_board
 from worldmodels.runs.layout import CONFIG, METRICS, ROUNDS

@@ -13,7 +13,8 @@ from worldmodels.agent.load import load_model
 from worldmodels.base import files
 from worldmodels.config import VideoConfig
 from worldmodels.diagnostics.statistics import score_text
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.plots.evolution import draw_curve
 from worldmodels.plots.figures import save
 from worldmodels.plots.vision import draw_reconstructions

@@ -9,7 +9,7 @@ from typing import Any
 
 from worldmodels.base import files
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.experiments import report
 from worldmodels.runs.layout import EVALUATION, RESULTS
 from worldmodels.runs.made_once import read_table

@@ -10,7 +10,7 @@ import numpy as np
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.types import Floats
 from worldmodels.data.episodes import Shard
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
 from worldmodels.stages.collect import env_kwargs

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.plots import style
 from worldmodels.runs.layout import PPO_LOG
 from worldmodels.runs.run import Run

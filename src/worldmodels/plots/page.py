@@ -12,7 +12,7 @@ from typing import Any
 from worldmodels.base import files
 from worldmodels.config import BEST_RECIPE
 from worldmodels.diagnostics.statistics import score_text
-from worldmodels.envs.task import get_task, tasks
+from worldmodels.envs.registry import get_task, tasks
 from worldmodels.plots.evolution import NAMES
 from worldmodels.plots.summary import Shown, headline
 from worldmodels.runs.cleaning import is_cleaned

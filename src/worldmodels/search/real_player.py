@@ -14,7 +14,8 @@ import torch
 from worldmodels.base.tensors import load_module, save_tensors
 from worldmodels.base.types import Floats, Frame
 from worldmodels.config import ControllerInputs
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.vae import VAE
 from worldmodels.models.world_model import InitialLatents, WorldModel

@@ -25,7 +25,7 @@ from worldmodels.base.logs import MetricsLog
 from worldmodels.base.tensors import load_metadata, load_tensors, save_tensors
 from worldmodels.config import ControllerConfig, ESConfig
 from worldmodels.data.latents import LatentStore
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.controller import num_parameters, sees_all, widened
 from worldmodels.models.precision import pick_device
 from worldmodels.models.sizes import run_sizes

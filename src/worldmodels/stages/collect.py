@@ -31,7 +31,8 @@ from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import Episode, Shard, shards_sha256, write_shard
 from worldmodels.data.shard_store import ShardStore
 from worldmodels.envs.check import check_task
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.policies.noisy import NoisyDriver
 from worldmodels.policies.random_nets import RandomNets

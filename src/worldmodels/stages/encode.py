@@ -23,7 +23,7 @@ from worldmodels.data.augment import AugmentedEpisodes
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.latents import ARRAYS, MIRRORED, LatentStore
 from worldmodels.data.run_data import open_episodes
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import device_of, pick_device
 from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE

@@ -21,7 +21,8 @@ from worldmodels.config import BEST_RECIPE, CollectConfig, check_seed
 from worldmodels.data.episodes import Episode, write_shard
 from worldmodels.data.recordings.source import Source, open_source
 from worldmodels.envs.recorded import check_scale, recorded_task
-from worldmodels.envs.task import Task, get_task
+from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.models.mdn_rnn import RNNSizes
 from worldmodels.models.sizes import run_sizes
 from worldmodels.runs import task_file

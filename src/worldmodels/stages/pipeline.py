@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.config import BEST_RECIPE, Config, ControllerConfig, GradientConfig, check_seed
+from worldmodels.envs.registry import get_task
 from worldmodels.envs.sizing import preset_of
-from worldmodels.envs.task import get_task
 from worldmodels.runs.boards.board import check_board
 from worldmodels.runs.layout import STARTED
 from worldmodels.runs.lock import RunLock

@@ -10,7 +10,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.files import sha256_of
 from worldmodels.config import RNNConfig
 from worldmodels.data.run_data import open_latents, split_run
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.precision import pick_device
 from worldmodels.models.sizes import run_sizes

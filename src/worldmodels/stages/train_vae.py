@@ -9,7 +9,7 @@ import torch
 from worldmodels.base.files import sha256_of
 from worldmodels.config import VAEConfig
 from worldmodels.data.run_data import open_episodes, split_run
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import pick_device
 from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE

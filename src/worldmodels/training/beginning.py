@@ -13,7 +13,7 @@ from worldmodels.agent.target import is_model, target_path
 from worldmodels.base.errors import UserError
 from worldmodels.base.tensors import load_module
 from worldmodels.config import GradientConfig
-from worldmodels.envs.task import get_task
+from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.sizes import run_sizes
 from worldmodels.models.vae import VAE

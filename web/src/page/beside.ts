@@ -1,13 +1,13 @@
 /** Demo 4: a recorded real episode, and M dreaming on from any moment of it with the same actions. */
 
 import { copySlot, Dream, FULL_HEALTH, type Slot } from "../core/dream";
+import type { Demo } from "./demo";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
 import { cardOf, Speed } from "./facts";
 import { Tape } from "./gif";
 import { linkButton, TAUS, tauOf, within } from "./link";
 import { playIn } from "./loop";
-import type { Demo } from "./main";
 import { isMeant, press, type Shortcuts } from "./shortcuts";
 import { BACK_SECONDS, GIF_SECONDS } from "./stage";
 import { attempt, SAVED, say, sentence } from "./told";

@@ -1,7 +1,7 @@
 /** Demo 6: the controller that found a hole in the dream, where the run has one. */
 
+import type { Demo } from "./demo";
 import { tauOf } from "./link";
-import type { Demo } from "./main";
 import { Stage } from "./stage";
 
 const TAUS: readonly [number, number] = [0.1, 1.5];

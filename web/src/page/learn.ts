@@ -1,9 +1,9 @@
 /** Demo 7: how C learned: the curve of its search, and controllers of the way to watch. */
 
 import type { Candidate, CurvePoint, Way, WorldFacts } from "../core/world";
+import type { Demo } from "./demo";
 import { choice, count, el, number } from "./dom";
 import { tauOf, within } from "./link";
-import type { Demo } from "./main";
 import { Stage } from "./stage";
 
 const WIDTH = 560;

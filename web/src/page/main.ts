@@ -13,6 +13,7 @@ import { start } from "../core/networks";
 import { loadFacts, World, type WorldFacts } from "../core/world";
 import { beside } from "./beside";
 import { cheat } from "./cheat";
+import type { Demo } from "./demo";
 import { choice, el, title } from "./dom";
 import { giveFocusBack } from "./focus";
 import { learn } from "./learn";
@@ -22,18 +23,6 @@ import { drive, dodge } from "./play";
 import { see } from "./see";
 import { temperature } from "./temperature";
 import { sentence } from "./told";
-
-/** A demo: the worlds that it can show, and how it fills its section with one of them. */
-export interface Demo {
-  id: string;
-  heading: (facts: WorldFacts) => string;
-  /** Paragraphs in plain words; `<b>…</b>` is bold, and whatever else a file's names hold is text. */
-  words: (facts: WorldFacts) => string[];
-  fits: (facts: WorldFacts) => boolean;
-  /** Why nothing fits, in a sentence; none: the section is left out. */
-  without?: (all: WorldFacts[]) => string;
-  fill: (section: HTMLElement, place: HTMLElement, world: World, link: Link) => Promise<() => void>;
-}
 
 const DEMOS: Demo[] = [drive, dodge, see, beside, temperature, cheat, learn];
 const root = new URL(".", document.baseURI);

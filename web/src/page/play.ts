@@ -1,9 +1,9 @@
 /** Demos 1 and 2: drive in a dream, dodge in a dream. */
 
 import type { WorldFacts } from "../core/world";
+import type { Demo } from "./demo";
 import { count, number } from "./dom";
 import { TAUS, tauOf } from "./link";
-import type { Demo } from "./main";
 import { Stage } from "./stage";
 
 const noDream = (wanted: (facts: WorldFacts) => boolean) => (all: WorldFacts[]) => {

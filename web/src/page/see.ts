@@ -2,11 +2,11 @@
 
 import { Told } from "../core/files";
 import { Random } from "../core/random";
+import type { Demo } from "./demo";
 import { button, el, Screen, slider } from "./dom";
 import { recorded } from "./episode";
 import { BACKEND, cardOf } from "./facts";
 import { clamped, linkButton, within } from "./link";
-import type { Demo } from "./main";
 import { attempt } from "./told";
 
 /** Sliders that are shown at first: the latents that tell pictures apart most. */

@@ -1,7 +1,7 @@
 /** Demo 5: the same beginning at four temperatures. */
 
+import type { Demo } from "./demo";
 import { number } from "./dom";
-import type { Demo } from "./main";
 import { Stage } from "./stage";
 
 const TAUS = [0.1, 0.7, 1.15, 2];

@@ -15,17 +15,8 @@ from worldmodels.envs.car_racing.by_hand import eased
 from worldmodels.envs.car_racing.official import OfficialFrames
 from worldmodels.envs.car_racing.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
 from worldmodels.envs.original_frames import original_frame
-from worldmodels.envs.task import (
-    DataSettings,
-    Departure,
-    Frames,
-    PlaySettings,
-    Published,
-    PublishedScore,
-    Task,
-    Variant,
-    register,
-)
+from worldmodels.envs.registry import register
+from worldmodels.envs.task import DataSettings, Departure, Frames, PlaySettings, Published, PublishedScore, Task, Variant
 
 MAX_EPISODE_STEPS = 1000
 

@@ -14,7 +14,8 @@ from worldmodels.config import (
     VAEConfig,
 )
 from worldmodels.envs.health_gathering.env import FRAME_SKIP, MAX_TICS
-from worldmodels.envs.task import DataSettings, PlaySettings, Task, register
+from worldmodels.envs.registry import register
+from worldmodels.envs.task import DataSettings, PlaySettings, Task
 
 SMOKE = Preset(
     collect=CollectConfig(num_episodes=60, random=RandomPolicyConfig(max_hold_steps=10), max_short_steps=0),

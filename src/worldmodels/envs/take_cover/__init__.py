@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
+from worldmodels.envs.registry import register
 from worldmodels.envs.take_cover.env import HIT_DAMAGES, MAX_EPISODE_STEPS
 from worldmodels.envs.take_cover.presets import LAPTOP, ORIGINAL, PAPER, SMOKE
-from worldmodels.envs.task import (
-    DataSettings,
-    Departure,
-    Frames,
-    PlaySettings,
-    Published,
-    PublishedScore,
-    Task,
-    Variant,
-    register,
-)
+from worldmodels.envs.task import DataSettings, Departure, Frames, PlaySettings, Published, PublishedScore, Task, Variant
 
 #: Tang, Nguyen and Ha 2020, 100 episodes each: the original's agent, and theirs.
 PUBLISHED = {"walls": (243, 934), "floor": (218, 1120), "text": (240, 1035)}

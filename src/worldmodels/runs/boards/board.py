@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import uuid
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.base import files
 from worldmodels.base.errors import EnvironmentFailure, UserError
 from worldmodels.base.extras import how_to_install
 from worldmodels.config import Config, LogKind
@@ -68,16 +65,3 @@ def open_board(kind: LogKind, run: Run, stage: str, step: int, settings: Config)
     from worldmodels.runs.boards.tensorboard import TensorBoard
 
     return TensorBoard(run, stage, step)
-
-
-def kept_id(folder: Path, stage: str) -> str:
-    """Returns what a stage's curves are called elsewhere, the same whenever the stage goes on: kept in a file of the run."""
-    path = folder / f"{stage}.id"
-    if not path.exists():
-        files.write_bytes(path, uuid.uuid4().hex[:12].encode())
-    return path.read_text(encoding="ascii").strip()
-
-
-def facts(run: Run, settings: Config) -> dict[str, object]:
-    """Returns what a board says of a run: its task, scale, recipe and seed, and the stage's settings."""
-    return {"task": run.task, "scale": run.scale, "recipe": run.recipe, "seed": run.seed, **settings.to_dict()}

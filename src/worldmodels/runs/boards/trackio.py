@@ -12,7 +12,7 @@ import trackio
 from numpy.typing import NDArray
 
 from worldmodels.config import Config
-from worldmodels.runs.boards.board import facts, kept_id
+from worldmodels.runs.boards.facts import facts, kept_id
 from worldmodels.runs.run import VERBS, Run
 
 

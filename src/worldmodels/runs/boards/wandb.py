@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.config import Config
-from worldmodels.runs.boards.board import facts, kept_id
+from worldmodels.runs.boards.facts import facts, kept_id
 from worldmodels.runs.run import VERBS, Run
 
 
