@@ -61,7 +61,7 @@ TOLD = {
         ("--scale", "--run", "--seed", "--device", "--json"),
     ),
     "collect": Told(
-        ("collect --run runs/mine --task car-racing", "collect --run runs/more --previous runs/mine --policy agent"),
+        ("collect --run runs/mine --task car-racing", "collect --run runs/2 --previous runs/1 --policy agent --seed 1"),
         ("--run", "--task", "--scale", "--num-episodes", "--seed"),
     ),
     "import": Told(
