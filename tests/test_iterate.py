@@ -1,9 +1,11 @@
 """The iterative procedure: a round keeps the data of the one before and begins with its weights."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
 from worldmodels.config import CollectConfig
 from worldmodels.data.episodes import EpisodeStore
-from worldmodels.data.run_data import split_run
+from worldmodels.data.run_data import own_shards, split_run
 from worldmodels.runs.run import Run
 from worldmodels.search.start import begin_search
 from worldmodels.stages.collect import drive_episodes
@@ -135,8 +137,22 @@ def test_finished_rounds_are_left_as_they_are(rounds):
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
     before = state()
-    assert main(["iterate", "toy", "--rounds", "2", "--run", str(rounds)]) == 0
+    for fewer in ("2", "1"):
+        assert main(["iterate", "toy", "--rounds", fewer, "--run", str(rounds)]) == 0
     assert state() == before
+
+
+def test_a_killed_collection_of_a_round_says_how_far_it_is(rounds, tmp_path):
+    """The links to the shards of the round before are not its own."""
+    path = Path(shutil.copytree(rounds, tmp_path / "toy")) / "round-1"
+    (path / "episodes" / "DONE").unlink()
+    assert main(["inspect", str(path), "--json", str(tmp_path / "x.json")]) == 0
+    asked = Run.open(path).preset.collect.num_episodes
+    assert json.loads((tmp_path / "x.json").read_text())["so_far"].startswith(f"{asked} of {asked} episodes")
+    for shard in own_shards(Run.open(path)):
+        shutil.rmtree(shard)
+    assert main(["inspect", str(path), "--json", str(tmp_path / "y.json")]) == 0
+    assert json.loads((tmp_path / "y.json").read_text())["so_far"].startswith(f"0 of {asked} episodes")
 
 
 def test_what_cannot_be_gone_on_from(toy_run, tmp_path, capsys):

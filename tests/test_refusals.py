@@ -71,6 +71,7 @@ REFUSED = [
         ["--seed", "-1"], ["--scale", "smol"], ["--num-generations", "-1"], ["--ppo-iterations", "2"], ["--address", "x:1"],
         ["--json", "file/x.json"],
     )],
+    ["table", "departures", "--model", "take-cover", "--run", "new/deep", "--seed", "2147483647"],
     ["table", "transfer", "--model", "run", "--run", "new"],
     ["table", "transfer", "--model", "run", "--run", "new", "--to", "tyo"],
     ["table", "transfer", "--model", "run", "--run", "new", "--to", "toy.walls", "--scale", "smol"],

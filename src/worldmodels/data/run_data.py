@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from worldmodels.base.errors import UserError
@@ -23,6 +25,12 @@ def split_run(run: Run, num_episodes: int, held_out_fraction: float) -> Split:
         first += number
     parts = split_episodes(num_episodes - first, held_out_fraction, run.seed)
     return np.concatenate([*training, first + parts[0]]), np.concatenate([*held_out, first + parts[1]])
+
+
+def own_shards(run: Run) -> list[Path]:
+    """Returns the folders of a run's own shards, in order: a round's begin with links to those of the run before."""
+    of_others = set() if run.previous is None else {path.name for path in run.previous.stage_path("collect").glob("shard-*")}
+    return [path for path in sorted(run.stage_path("collect").glob("shard-*")) if path.name not in of_others]
 
 
 def open_episodes(run: Run) -> EpisodeStore:

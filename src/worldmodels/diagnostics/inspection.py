@@ -17,6 +17,7 @@ from worldmodels.base.logs import each_row, rows_so_far
 from worldmodels.base.tensors import fault_of, load_metadata, load_tensors, type_name
 from worldmodels.data.episodes import EpisodeStore, Shard
 from worldmodels.data.latents import LatentStore
+from worldmodels.data.run_data import own_shards
 from worldmodels.diagnostics.statistics import score_text
 from worldmodels.envs.registry import get_task
 from worldmodels.runs.cleaning import is_cleaned
@@ -190,7 +191,7 @@ def _how_far(run: Run, stage: str) -> tuple[int, int, float, str]:
         return len(generations), config.num_generations, seconds, "generations"
     begun = (folder / STARTED).stat().st_mtime
     if stage == "collect":
-        times = [shard.stat().st_mtime for shard in folder.glob(f"shard-*/{SHARD}")]
+        times = [(shard / SHARD).stat().st_mtime for shard in own_shards(run) if (shard / SHARD).exists()]
         episodes = min(len(times) * preset.collect.episodes_per_shard, preset.collect.num_episodes)
         return episodes, preset.collect.num_episodes, max([0.0, *times]) - begun if times else 0.0, "episodes"
     position, made = folder / POSITION, run.done("collect") or {}

@@ -20,7 +20,7 @@ from typing import Any
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.versions import versions
-from worldmodels.config import BEST_RECIPE, Backend, Preset
+from worldmodels.config import BEST_RECIPE, Backend, Preset, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.registry import get_task
 from worldmodels.envs.task import Departure, Task
@@ -82,6 +82,7 @@ def make_departures(
     Raises:
         UserError: the task has no recipe ``original``, or the folder holds other runs.
     """
+    check_seed(seed, 2)  # the round has a seed of its own
     spec = get_task(task)
     found: list[dict[str, Any]] = []
     earlier, chance = None, None

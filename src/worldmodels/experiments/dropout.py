@@ -124,7 +124,7 @@ def make_dropout(
                 "dream": short_score(dream),
                 "real": short_score(real),
                 "paper_real": published if spec.name == "take-cover" else None,
-                "seconds": stage_seconds(earlier)["controller"],
+                "seconds": stage_seconds(earlier).get("controller", 0.0),
             }
         )
     assert chance is not None

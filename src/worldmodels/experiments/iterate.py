@@ -17,15 +17,15 @@ from typing import Any
 
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
-from worldmodels.base.logs import read_jsonl
 from worldmodels.config import BEST_RECIPE, Backend, Explore, LogKind, check_rounds, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.registry import get_task
 from worldmodels.envs.sizing import preset_of
 from worldmodels.envs.task import Task
 from worldmodels.experiments.reproduce import reproduce
+from worldmodels.experiments.rows import held_out_losses
 from worldmodels.runs.boards.board import check_board
-from worldmodels.runs.layout import CONFIG, METRICS, ROUNDS
+from worldmodels.runs.layout import CONFIG, ROUNDS
 from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 
@@ -40,10 +40,11 @@ def open_round(
     explore: Explore = "no",
 ) -> Run:
     """Opens a round's run or makes it. Raises `UserError` if the folder holds another one."""
-    preset = preset_of(spec, scale, path, recipe)
-    if explore != "no":  # M's masks tell nothing of an M that was trained without
-        preset = dataclasses.replace(preset, rnn=preset.rnn.with_dropout())
-    if previous is not None:
+    if previous is None:
+        preset = preset_of(spec, scale, path, recipe)
+        if explore != "no":  # M's masks tell nothing of an M that was trained without
+            preset = dataclasses.replace(preset, rnn=preset.rnn.with_dropout())
+    else:
         # What the first round was sized for holds for all.
         preset = Run.open(previous).preset
         collect = dataclasses.replace(preset.collect, policy="agent")
@@ -99,7 +100,7 @@ def iterate(
             "solved_at": spec.published.solved_at,
             "rounds": rows,
         }
-        if number + 1 < rounds and (path / f"round-{number + 1}" / CONFIG).exists():
+        if (path / f"round-{number + 1}" / CONFIG).exists():
             continue  # an earlier call has come farther
         make_once(path / ROUNDS, result, partial(files.write_json, value=result))
         make_once(path / "rounds.md", result, partial(files.write_bytes, data=to_markdown(result).encode()))
@@ -109,13 +110,11 @@ def iterate(
 def _row(number: int, run: Run, summary: dict[str, Any]) -> dict[str, Any]:
     """Returns a round's figures: its data, how well V and M do on what was held out, and the scores."""
     collected = run.require("collect")
-    last = {stage: read_jsonl(run.stage_path(stage) / METRICS)[-1] for stage in ("vae", "rnn")}
     return {
         "round": number,
         "episodes": collected["num_episodes"],
         "frames": collected["num_frames"],
-        "held_out_recon_loss": last["vae"]["held_out_recon_loss"],
-        "held_out_nll": last["rnn"]["held_out_nll"],
+        **held_out_losses(run),
         **{name: short_score(summary["evaluations"][name]) for name in ("random", "dream", "real")},
         "seconds": summary["seconds"]["total"],
     }

@@ -237,7 +237,7 @@ def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed:
         "real": short_score(real),
         "paper_dream": row.paper_dream,
         "paper_real": row.paper_real,
-        "seconds": stage_seconds(run)["controller"],
+        "seconds": stage_seconds(run).get("controller", 0.0),
     }
 
 

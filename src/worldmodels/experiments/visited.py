@@ -10,6 +10,7 @@ import numpy as np
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.types import Floats
 from worldmodels.data.episodes import Shard
+from worldmodels.data.run_data import own_shards
 from worldmodels.envs.registry import get_task
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
@@ -27,9 +28,7 @@ def visited_shares(run: Run) -> list[float] | None:
     task = get_task(run.task).seeing(config.frames)
     if task.visited_kwargs is None:
         return None
-    folder = run.stage_path("collect")
-    of_others = set() if run.previous is None else {path.name for path in run.previous.stage_path("collect").glob("shard-*")}
-    shards = [Shard(path) for path in sorted(folder.glob("shard-*")) if path.name not in of_others]
+    shards = [Shard(path) for path in own_shards(run)]
     env = task.make_env(**env_kwargs(config, task), **task.visited_kwargs)
     progress = Progress("visited", sum(len(shard.seeds) for shard in shards), "episodes")
     shares: list[float] = []
