@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,16 @@ def test_what_it_seeks_decides_its_search_and_is_not_changed_amid(curious, toy_r
     assert fitness(other.path) != fitness(curious)
     assert collect(curious, toy_run, "--curiosity", "loss") == 2
     assert "was made with other settings (curiosity unset → loss)" in capsys.readouterr().err
+
+
+def test_an_explorer_plays_no_episodes_under_other_settings(curious, toy_run, tmp_path, capsys):
+    """As it would where the episodes alone were removed, to be made anew."""
+    copy = Path(shutil.copytree(curious, tmp_path / "copy"))
+    shutil.rmtree(copy / "episodes")
+    assert collect(copy, toy_run, "--curiosity", "loss") == 2
+    assert "explorer: was searched with other settings; remove the folder" in capsys.readouterr().err
+    assert not (copy / "episodes").exists()
+    assert collect(copy, toy_run) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import dataclasses
 from pathlib import Path
 
 from worldmodels.agent.run_parts import load_world_model
+from worldmodels.base.errors import UserError
 from worldmodels.config import CollectConfig
 from worldmodels.data.run_data import open_latents
 from worldmodels.models.precision import pick_device
-from worldmodels.runs.layout import CONFIG, EXPLORER, MODEL
+from worldmodels.runs.layout import CONFIG, EXPLORER, MODEL, STARTED
 from worldmodels.runs.run import Run
 from worldmodels.search.dream_ppo import check_ppo
 from worldmodels.search.evolve import evolve
@@ -25,11 +26,9 @@ def begun_explorer(config: CollectConfig, run: Run) -> Run:
     """Returns the run in which an explorer is searched: the one that has begun, or a planned one of the run's own search.
 
     Raises:
-        UserError: its settings do not go together.
+        UserError: its settings do not go together, or the episodes are made anew and it was searched with others.
     """
     path = run.path / EXPLORER
-    if (path / CONFIG).exists():
-        return Run.open(path)
     search = dataclasses.replace(
         run.preset.controller.with_effort(config.explorer_generations, config.explorer_iterations),
         world="dream",
@@ -37,6 +36,12 @@ def begun_explorer(config: CollectConfig, run: Run) -> Run:
         pessimism=0.0,
         seeks=config.curiosity,
     )
+    if (path / CONFIG).exists():
+        found = Run.open(path)
+        is_new = not (run.stage_path("collect") / STARTED).exists()  # the episodes, that is, which somebody has removed
+        if is_new and found.preset.controller.fingerprint_fields() != search.fingerprint_fields():
+            raise UserError(f"{path}: was searched with other settings; remove the folder to search it anew")
+        return found
     search.validate()
     if search.ppo_iterations:
         check_ppo(search)
