@@ -127,6 +127,8 @@ def test_the_rounds_of_an_explorer(toy_run, curious, tmp_path):
     second = open_round(toy, tmp_path / "1", "smoke", 5, toy_run, explore="loss")
     assert (second.preset.collect.policy, second.preset.collect.curiosity) == ("curious", "loss")
     assert open_round(toy, curious, "smoke", 5, toy_run, explore="uncertainty").path == curious
+    with pytest.raises(UserError, match="its M has no dropout, which says what M is unsure of; use another --run"):
+        open_round(toy, toy_run, "smoke", 0, None, explore="loss")
     with pytest.raises(UserError, match="a round whose episodes have the policy curious, not agent; use another --run"):
         open_round(toy, curious, "smoke", 5, toy_run)
     with pytest.raises(UserError, match="a round whose episodes have the curiosity uncertainty, not loss"):

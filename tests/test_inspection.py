@@ -129,10 +129,10 @@ def test_a_killed_stage_says_how_far_it_is(toy_copy, tmp_path, stage):
     if stage == "collect":
         shutil.rmtree(folder / "shard-00002")
     else:
-        (folder / "position.json").write_text('{"frames": 100}')
+        (folder / "position.json").write_text('{"frames": 100, "of": 321}')
     found = inspect(toy_copy, tmp_path)
     assert found["next"] == f"worldmodels {stage} --run {toy_copy}"
-    assert found["so_far"].startswith({"collect": "8 of 12 episodes", "encode": "100 of "}[stage])
+    assert found["so_far"].startswith({"collect": "8 of 12 episodes", "encode": "100 of 321 frames"}[stage])
 
 
 @pytest.mark.parametrize(

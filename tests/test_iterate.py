@@ -66,6 +66,8 @@ def test_the_search_goes_on_around_the_last_controller(rounds):
     run = Run.open(rounds / "round-1")
     best = load_tensors(rounds / "round-0" / "controller" / "best.safetensors")["solution"]
     assert torch.equal(torch.from_numpy(begin_search(run.preset.controller, run).mean).float(), best)
+    scores = [json.loads(row) for row in (rounds / "round-1" / "controller" / "scores.jsonl").read_text().splitlines()]
+    assert scores[0]["generation"] == 0  # the one that it begins at may be the best of all
 
 
 def test_v_and_m_go_on_from_the_last_weights(rounds):

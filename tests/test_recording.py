@@ -1,5 +1,6 @@
 """Recording what the window shows: beside the play, whatever becomes of the encoder or the folder."""
 
+import itertools
 import os
 import signal
 import time
@@ -13,8 +14,9 @@ from test_viewer import encoder_program
 
 from worldmodels.agent.load import load
 from worldmodels.base.errors import EnvironmentFailure
+from worldmodels.base.files import take_name
 from worldmodels.config import PlayConfig
-from worldmodels.viewer.recording import MAX_WAITING, Recording, free_name
+from worldmodels.viewer.recording import MAX_WAITING, Recording
 from worldmodels.viewer.session import Session
 from worldmodels.viewer.window import Window
 
@@ -52,6 +54,10 @@ def encoders():
     return [child for child in psutil.Process().children() if "ffmpeg" in child.name()]
 
 
+def next_name(folder):
+    return take_name(folder, (f"toy-{number}.mp4" for number in itertools.count(1)))
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -83,7 +89,7 @@ def test_no_recording_takes_the_place_of_another(window, tmp_path):
         press_r(window)
         play(window, 3)
         press_r(window)
-    assert free_name(tmp_path, "toy") == tmp_path / "toy-4.mp4"
+    assert next_name(tmp_path) == tmp_path / "toy-4.mp4"
     play(window, 60_000, lambda: len(window.recorded) == 2)
     assert (tmp_path / "toy-2.mp4").read_bytes() == b"mine"
     assert [len(iio.imread(tmp_path / f"toy-{number}.mp4")) for number in (1, 3)] == [3, 3]
@@ -140,7 +146,7 @@ def test_a_recording_that_fails_leaves_nothing(session, tmp_path, monkeypatch, s
 def test_a_slow_encoder_does_not_hold_up_the_play(tmp_path, monkeypatch):
     """Pictures are left out and counted; the video keeps the play's clock."""
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", encoder_program(tmp_path, 'sleep 2; exec "$ENCODER" "$@"'))
-    path = free_name(tmp_path, "toy")
+    path = next_name(tmp_path)
     recording = Recording(path, (128, 64), 50)
     start = time.monotonic()
     for step in range(200):
@@ -164,6 +170,6 @@ def test_a_folder_without_rights(tmp_path):
     tmp_path.chmod(0o555)
     try:
         with pytest.raises(EnvironmentFailure, match=r"toy-1\.mp4: cannot be written \(Permission denied\)"):
-            free_name(tmp_path, "toy")
+            next_name(tmp_path)
     finally:
         tmp_path.chmod(0o755)

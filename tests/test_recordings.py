@@ -1,11 +1,13 @@
 """Recordings made elsewhere: every format, by hand and by its own library; what does not fit; kills; what follows in a run."""
 
+import errno
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,19 +22,20 @@ from PIL import Image
 
 import worldmodels as wm
 from worldmodels.agent.agent import Agent
-from worldmodels.base.errors import BadFileError, UserError, WorldModelsError
+from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError, WorldModelsError
 from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
 from worldmodels.config import PlayConfig
-from worldmodels.data.episodes import EpisodeStore
+from worldmodels.data.episodes import Episode, EpisodeStore
 from worldmodels.data.recordings.action_table import read_table
 from worldmodels.data.recordings.arrays import read_npy
-from worldmodels.data.recordings.npz import read_episode
+from worldmodels.data.recordings.npz import read_episode, write_episode
 from worldmodels.data.recordings.source import open_source
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.registry import get_task
 from worldmodels.viewer.encoder import encoding
 from worldmodels.viewer.session import Session
+from worldmodels.viewer.window import Window, play
 
 RNG = np.random.default_rng(0)
 
@@ -505,6 +508,43 @@ def test_played_episodes_are_kept_and_read_again(toy_world_model, tmp_path):
         np.testing.assert_array_equal(held["frames"][t], frame)
         frame, _, terminated, _, _ = env.step(held["action"][t])
         assert held["terminated"][t] == terminated
+
+
+def an_episode():
+    frames, rewards = np.zeros((3, 64, 64, 3), np.uint8), np.ones(3, np.float32)
+    return Episode(7, frames, np.zeros((3, 1), np.float32), rewards, np.zeros(3, np.bool_), np.zeros(3, np.float32))
+
+
+def test_players_who_share_a_folder_never_write_over_each_other(tmp_path):
+    with ThreadPoolExecutor(8) as players:
+        paths = list(players.map(write_episode, [tmp_path] * 40, [an_episode()] * 40))
+    assert sorted(paths) == sorted(tmp_path.iterdir()) == [tmp_path / f"episode-{number:05d}.npz" for number in range(40)]
+    assert all(len(read_episode(path, 0).frames) == 3 for path in paths)
+
+
+def test_an_episode_that_cannot_be_written_leaves_no_empty_file(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(EnvironmentFailure, match=r"episode-00000.npz: cannot be written \(No space left on device\)"):
+        write_episode(tmp_path, an_episode())
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_interrupts_the_closing_of_the_window_keeps_the_episode(toy_run, tmp_path, monkeypatch):
+    """The second Ctrl-C comes while the video is still being written."""
+
+    def impatient(window):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Window, "run", lambda window: [window._session.step() for _ in range(3)])
+    monkeypatch.setattr(Window, "close", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        play(PlayConfig(player="agent", seed=5), str(toy_run), tmp_path / "mine")
+    assert len(read_episode(tmp_path / "mine" / "episode-00000.npz", 0).frames) == 3
 
 
 @given(st.binary(max_size=300))

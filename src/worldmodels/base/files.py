@@ -10,7 +10,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,23 @@ def written_beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def take_name(folder: Path, names: Iterable[str]) -> Path:
+    """Returns the first of the names that is not in the folder, and takes it there with an empty file: nobody else gets it.
+
+    Raises:
+        EnvironmentFailure: the folder cannot be written.
+    """
+    for path in map(folder.joinpath, names):
+        try:
+            path.open("x").close()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror or error})") from error
+        return path
+    raise EnvironmentFailure(f"{folder}: no name is left in it")
 
 
 def is_plain(path: Path) -> bool:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from worldmodels.agent.agent import Agent
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import RandomPolicyConfig
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runtime.threads import threads_for
 from worldmodels.worlds.dream_env import DreamEnv
@@ -83,7 +82,7 @@ def most_eventful(agent: Agent, temperature: float, first_seed: int = 0) -> Drea
 def _player(agent: Agent, seeds: range) -> Callable[[Floats | torch.Tensor], Floats]:
     """Returns what chooses the actions of all slots, float32 [N, A], from their features: C, or chance."""
     if agent.solution is None:
-        policies = [agent.task.random_policy(np.random.default_rng([seed, 3]), RandomPolicyConfig()) for seed in seeds]
+        policies = [agent.task.seeded_random_policy(seed) for seed in seeds]
         unseen = np.zeros((64, 64, 3), np.uint8)
         return lambda _: np.stack([policy(unseen) for policy in policies]).astype(np.float32)
     policy = ControllerPolicy(agent.task, agent.world_model.sizes, agent.inputs, agent.solution[None])

@@ -198,7 +198,8 @@ def _how_far(run: Run, stage: str) -> tuple[int, int, float, str]:
     total = int(made.get("num_frames", 0))
     if not position.exists():
         return 0, total, 0.0, "frames"
-    frames = _look_up(files.read_json(position), "frames")
+    found = files.read_json(position)
+    frames, total = _look_up(found, "frames"), _look_up(found, "of") or total  # with the mirror's; older ones do not say it
     return frames, total, position.stat().st_mtime - begun, "frames"
 
 

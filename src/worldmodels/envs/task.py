@@ -243,6 +243,13 @@ class Task:
             return self.data.policy(rng, config)
         return held_random_policy(rng, config, self.action_size, self.squash)
 
+    def seeded_random_policy(self, seed: int, config: RandomPolicyConfig | None = None) -> RandomPolicy:
+        """Makes the random policy of the episode with a seed, where it plays for its score or to be looked at.
+
+        The same seed gives the same actions wherever it plays; none of the data's episodes has its generator.
+        """
+        return self.random_policy(np.random.default_rng([seed, 3]), config or RandomPolicyConfig())
+
     @property
     def is_complete(self) -> bool:
         """Whether nothing is left to be asked of the environment (`completed`)."""

@@ -20,7 +20,6 @@ from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, Preset
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.registry import get_task, tasks
-from worldmodels.envs.sizing import preset_of
 from worldmodels.experiments.rows import open_row, scores
 from worldmodels.plots.table import draw_dropouts
 from worldmodels.runs.made_once import write_table
@@ -95,7 +94,7 @@ def make_dropout(
     """
     given = of_a_run(target)
     spec = get_task(target if given is None else given.task)
-    preset = preset_of(spec, scale, path, recipe) if given is None else given.preset
+    preset = spec.preset(scale, recipe) if given is None else given.preset
     if given is not None:
         scale, recipe, seed = given.scale, given.recipe, given.seed
     search = preset.controller.with_effort(num_generations, ppo_iterations, max_steps)

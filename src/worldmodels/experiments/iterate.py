@@ -56,6 +56,8 @@ def open_round(
         asked, found = getattr(preset.collect, name), getattr(run.preset.collect, name)
         if previous is not None and asked != found:
             raise UserError(f"{path}: a round whose episodes have the {name} {found}, not {asked}; use another --run")
+    if previous is None and explore != "no" and run.preset.rnn.with_dropout() != run.preset.rnn:
+        raise UserError(f"{path}: its M has no dropout, which says what M is unsure of; use another --run")
     return run
 
 

@@ -79,5 +79,5 @@ def blind_policies(spec: Task, random: RandomPolicyConfig) -> dict[str, Callable
         return lambda seed: lambda obs: fixed
 
     found: dict[str, Callable[[int], RandomPolicy]] = {name: always(action) for name, action in spec.data.fixed_actions.items()}
-    found["held random"] = lambda seed: spec.random_policy(np.random.default_rng([seed, 3]), random)
+    found["held random"] = lambda seed: spec.seeded_random_policy(seed, random)
     return found

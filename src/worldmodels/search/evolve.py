@@ -122,8 +122,8 @@ class _Evolution:
 
     def _is_due(self, generation: int) -> bool:
         """Returns whether the mean is to be scored before the next generation."""
-        # Zeros are no controller; where PPO has led, or another model's C, may be the best of all.
-        if generation in self._scored or not (generation or self._config.ppo_iterations or self._config.from_model):
+        # Zeros are no controller; a C to begin with, PPO's or another run's, may be the best of all.
+        if generation in self._scored or not (generation or self._search.mean.any()):
             return False
         return self._over() or generation % self._config.score_every_generations == 0
 

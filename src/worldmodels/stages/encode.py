@@ -144,7 +144,7 @@ def _encode_parts(
             encode_into(vae, source, part.first + begin, batch_size, mu, logvar, part.mirrored)
             for name in part.names:
                 arrays[name].flush()
-            files.write_json(position, {"frames": before + end})
+            files.write_json(position, {"frames": before + end, "of": progress.total})
             progress.update(before + end)
         before += num_frames
 

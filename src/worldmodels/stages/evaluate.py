@@ -15,7 +15,7 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError
 from worldmodels.base.logs import MetricsLog, each_row
 from worldmodels.base.versions import versions
-from worldmodels.config import OWN_FRAMES, EvaluateConfig
+from worldmodels.config import OWN_FRAMES, SEEDS, EvaluateConfig
 from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.check import check_task
 from worldmodels.envs.task import Task
@@ -29,8 +29,6 @@ from worldmodels.search.outsider import Outsider, OutsiderEvaluator
 from worldmodels.worlds.dream_rules import DreamRules
 from worldmodels.worlds.rollout import EpisodeJob, EpisodeResult
 
-#: No seed is above it.
-MAX_SEED = 2**31
 #: Episodes that are handed out together: while they are played, far more is held of each than its result.
 BLOCK_EPISODES = 65_536
 
@@ -87,7 +85,7 @@ class PlayedEpisodes:
         """Keeps an episode."""
         if self._log is None:  # an evaluation that is refused before its first episode leaves no file
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._log = MetricsLog(self._path, "seed", MAX_SEED)
+            self._log = MetricsLog(self._path, "seed", int(SEEDS.high))
         row = {"seed": result.job.seed, "return": result.episode_return, "length": result.length}
         self._log.write(**row, question=self._question)
 

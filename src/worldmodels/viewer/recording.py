@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import queue
 import threading
 from pathlib import Path
@@ -21,7 +20,7 @@ class Recording:
     """A video that is being made. It goes at the play's clock: where a picture is left out, the one before stays for longer.
 
     Args:
-        path: a name that `free_name` has taken.
+        path: a name that `files.take_name` has taken.
         size: (columns, rows), both even.
         fps: steps per second of the play.
     """
@@ -101,21 +100,3 @@ class Recording:
         finally:
             if self.empty or self.failure:
                 self.path.unlink(missing_ok=True)  # the empty file that kept the name
-
-
-def free_name(folder: Path, stem: str) -> Path:
-    """Returns the first of ``stem-1.mp4``, ``stem-2.mp4``, … that is not there, and takes it with an empty file.
-
-    Raises:
-        EnvironmentFailure: the folder cannot be written.
-    """
-    for number in itertools.count(1):
-        path = folder / f"{stem}-{number}.mp4"
-        try:
-            path.open("x").close()
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror or error})") from error
-        return path
-    raise AssertionError

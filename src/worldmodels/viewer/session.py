@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.files import check_folder
+from worldmodels.base.seeding import derive_seed
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import TEMPERATURES, PlayConfig, Player, RandomPolicyConfig
+from worldmodels.config import TEMPERATURES, PlayConfig, Player
 from worldmodels.config import World as WorldName
 from worldmodels.data.episodes import Recording as EpisodeRecording
 from worldmodels.data.recordings.npz import write_episode
@@ -167,7 +168,7 @@ class Session:
             self.keep_episode()
         episode = self.episodes[self.world] = Episode((self.episode.seed if seed is None else seed) % NUM_SEEDS)
         self.action = np.zeros(self.spec.action_size, np.float32)
-        self._random = self.spec.random_policy(np.random.default_rng([episode.seed, 3]), RandomPolicyConfig())
+        self._random = self.spec.seeded_random_policy(episode.seed)
         if self.world == "real":
             self._open_reality().reset(seed=[episode.seed])
             self._follow()
@@ -178,16 +179,19 @@ class Session:
     def _follow(self) -> None:
         """Puts the dream beside reality back on reality's latest latent."""
         if self.agent.can_dream and self._reality is not None:
-            self._branches += 1
-            self._beside.restore(self._reality.world_state(), [self._branches])
+            self._beside.restore(self._reality.world_state(), [self._branch_seed()])
+
+    def _branch_seed(self) -> int:
+        """Returns the seed of a dream that goes on from here: another one each time."""
+        self._branches += 1
+        return derive_seed(self.episode.seed, "viewer/branch", self._branches)
 
     def switch_world(self) -> None:
         """Goes to the other world. Raises `UserError` if there is none."""
         if self.world == "real":
             self._refuse_no_dream()
             if not self.episode.over and self._reality is not None:
-                self._branches += 1
-                self._dream.restore(self._reality.world_state(), [self._branches])
+                self._dream.restore(self._reality.world_state(), [self._branch_seed()])
                 self.episodes["dream"] = dataclasses.replace(self.episode)
                 self._past.clear()
             self.world = "dream"
@@ -214,8 +218,7 @@ class Session:
         """Takes the dream's last step back; what follows is dreamt anew."""
         if self.world == "dream" and self._past:
             state, self.episodes["dream"] = self._past.pop()
-            self._branches += 1
-            self._dream.restore(state, [self.episode.seed + self._branches])
+            self._dream.restore(state, [self._branch_seed()])
 
     def step(self, held: Mapping[str, float] = NOTHING_HELD) -> None:
         """Plays one step of the open world; ``held`` is how far a person's keys are down, 0 to 1, by name."""

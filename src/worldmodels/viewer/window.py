@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ import pygame
 
 from worldmodels.agent.load import load
 from worldmodels.base.errors import EnvironmentFailure, UserError
+from worldmodels.base.files import take_name
 from worldmodels.config import PlayConfig
 from worldmodels.runtime import interrupt, progress
 from worldmodels.runtime.threads import threads_for
@@ -24,7 +26,7 @@ from worldmodels.viewer.keyboard import Keyboard
 from worldmodels.viewer.layout import SMALLEST_WINDOW, USUAL_TEXT, caption_of, gap_of, text_of
 from worldmodels.viewer.look import BACKGROUND, SMALLEST, width_of, wrapped, write
 from worldmodels.viewer.panels import Panels, blit_fitted, to_array
-from worldmodels.viewer.recording import Recording, free_name
+from worldmodels.viewer.recording import Recording
 from worldmodels.viewer.session import Session
 
 #: Frames that are left out at most before one is drawn.
@@ -146,7 +148,7 @@ class Window:
             self._recording = None
             return
         try:
-            path = free_name(self._folder, self._session.spec.name)
+            path = take_name(self._folder, (f"{self._session.spec.name}-{number}.mp4" for number in itertools.count(1)))
         except EnvironmentFailure as error:
             self._say_failure(str(error))
             return
@@ -339,8 +341,10 @@ def play(settings: PlayConfig, target: str, episodes: Path | None = None) -> Non
         try:
             window.run()
         finally:
-            window.close()
-            session.keep_episode()
+            try:
+                window.close()
+            finally:  # who is in a hurry gives up the video, and keeps the episode
+                session.keep_episode()
             for path in [*window.recorded, *session.kept]:
                 print(f"recorded {path}")
     if window.failures:

@@ -10,7 +10,6 @@ import numpy as np
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.config import RandomPolicyConfig
 from worldmodels.envs.held_random import RandomPolicy
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import layer_sizes, num_parameters
@@ -67,7 +66,7 @@ def make_env(agent: Agent) -> gym.Env[Frame, Floats]:
 
 def random_policy(agent: Agent, seed: int) -> RandomPolicy:
     """Returns the task's random policy of one episode."""
-    return agent.task.random_policy(np.random.default_rng([seed, 3]), RandomPolicyConfig())
+    return agent.task.seeded_random_policy(seed)
 
 
 def real_steps(agent: Agent, seconds: float) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.base.errors import BadFileError, EnvironmentFailure
-from worldmodels.base.files import written_beside
+from worldmodels.base.files import take_name, written_beside
 from worldmodels.data.episodes import Episode
 from worldmodels.data.recordings.arrays import read_npz
 from worldmodels.data.recordings.checked import as_frames, as_mask, as_numbers, check_lengths, make_episode
@@ -92,15 +92,19 @@ def write_episode(folder: Path, episode: Episode) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
-    path = next(path for number in itertools.count() if not (path := folder / f"episode-{number:05d}.npz").exists())
-    with written_beside(path) as temporary:
-        np.savez_compressed(
-            temporary,
-            obs=episode.frames,
-            action=episode.actions,
-            reward=episode.rewards,
-            terminated=episode.terminated,
-            damage=episode.damage,
-            seed=np.int64(episode.seed),
-        )
+    path = take_name(folder, (f"episode-{number:05d}.npz" for number in itertools.count()))
+    try:
+        with written_beside(path) as temporary:
+            np.savez_compressed(
+                temporary,
+                obs=episode.frames,
+                action=episode.actions,
+                reward=episode.rewards,
+                terminated=episode.terminated,
+                damage=episode.damage,
+                seed=np.int64(episode.seed),
+            )
+    except BaseException:
+        path.unlink(missing_ok=True)  # the empty file that kept the name
+        raise
     return path
