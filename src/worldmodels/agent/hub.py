@@ -23,11 +23,11 @@ from worldmodels.base import files
 from worldmodels.base.errors import BadFileError, EnvironmentFailure, UserError, WorldModelsError
 from worldmodels.base.extras import how_to_install
 from worldmodels.base.versions import own_version
-from worldmodels.runs.layout import CONFIG, TASK, WAY, WAY_RECORD
+from worldmodels.runs.layout import CARD, CONFIG, MAKING, TASK, WAY, WAY_RECORD
 from worldmodels.runtime import progress
 
 #: What a model's folder may hold, and all that is ever downloaded.
-FILES = (CONFIG, TASK, "evaluation.json", "training.json", WAY, WAY_RECORD, *(f"{part}.safetensors" for part in PARTS))
+FILES = (CONFIG, TASK, CARD, MAKING, WAY, WAY_RECORD, *(f"{part}.safetensors" for part in PARTS))
 #: A path makes one slash of two.
 _ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[^/@\s]+/[^/@\s]+?)(@(?P<revision>\S+))?/?")
 LOGIN = "'hf auth login' keeps one, or HF_TOKEN holds it"

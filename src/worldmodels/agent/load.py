@@ -24,8 +24,7 @@ from worldmodels.models.sizes import run_sizes, sizes_from_json
 from worldmodels.models.vae import VAE
 from worldmodels.models.vae_file import load_vae
 from worldmodels.models.world_model import InitialLatents, WorldModel, load_initial_latents
-from worldmodels.runs import task_file
-from worldmodels.runs.layout import BEST, CONFIG, WEIGHTS
+from worldmodels.runs import layout, task_file
 from worldmodels.runs.run import Run
 
 
@@ -56,7 +55,7 @@ def load(target: str | Path, finished: bool = True) -> Agent:
         raise UserError(f"{str(target)[:40]!r} is no agent's name; give a task's, or a folder")
     target = str(target)
     path = target_path(target)
-    if not (path / CONFIG).exists() and (original := original_folder(path)) is not None:
+    if not (path / layout.CONFIG).exists() and (original := original_folder(path)) is not None:
         return load_original(original)
     if finished:
         return load_model(model_folder(str(path)))
@@ -85,7 +84,7 @@ def load_model(folder: Path) -> Agent:
         UserError: no model is there, it is another format's or task's, or its parts do not belong together.
         BadFileError: a part is damaged.
     """
-    file = folder / "config.json"
+    file = folder / layout.CONFIG
     if not file.exists():
         raise UserError(f"{folder}: no model is here (no config.json)")
     config: Any = files.read_json(file)
@@ -114,11 +113,11 @@ def load_model(folder: Path) -> Agent:
             )
     sizes = sizes_from_json(config, spec, file)
     vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
-    load_vae(folder / "vae.safetensors", vae)
-    load_module(folder / "rnn.safetensors", rnn)
+    load_vae(folder / layout.VAE, vae)
+    load_module(folder / layout.RNN, rnn)
     read_controller = _solution if config["format"] == OLD_FORMAT else _named_solution
-    solution = read_controller(folder / "controller.safetensors", spec, sizes, inputs)
-    initial = load_initial_latents(folder / "initial_latents.safetensors", sizes.latent_size)
+    solution = read_controller(folder / layout.CONTROLLER, spec, sizes, inputs)
+    initial = load_initial_latents(folder / layout.INITIAL_LATENTS, sizes.latent_size)
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)
     card, temperature = Card(folder, config), _own_temperature(file, config, spec)
     return Agent(world_model, inputs, solution, temperature, dict(config["sha256"]), card)
@@ -156,7 +155,9 @@ def _own_temperature(file: Path, config: dict[str, Any], spec: Task) -> float:
     this is, or, for a folder by itself, that of the task's first scale. Raises `BadFileError` for what is none."""
     if "temperature" not in config:
         run = file.parent.parent
-        if file.parent.name == "model" and all((run / name).exists() for name in ("config.json", "controller/STARTED")):
+        if file.parent.name == layout.MODEL and all(
+            (run / name).exists() for name in (layout.CONFIG, f"controller/{layout.STARTED}")
+        ):
             return Run.open(run).preset.controller.temperature
         return next(iter(spec.presets.values())).controller.temperature
     found = config["temperature"]
@@ -169,22 +170,22 @@ def _so_far(run: Run) -> Agent:
     """Takes each part from the stage that makes it: its newest checkpoint while it is being trained."""
     spec = get_task(run.task).seeing(run.preset.collect.frames)
     if run.done("controller"):
-        return load_model(run.path / "model")
-    weights = run.stage_path("vae") / WEIGHTS
+        return load_model(run.path / layout.MODEL)
+    weights = run.stage_path("vae") / layout.WEIGHTS
     if not weights.exists():
         raise UserError(f"{run.path}: nothing to see with yet; 'worldmodels train-vae --run {run.path}' makes V")
     torch.manual_seed(0)
     sizes = run_sizes(spec, run.preset)
     vae, rnn = VAE(sizes.latent_size, sizes.width), MDNRNN(sizes)
     load_vae(weights, vae)
-    memory = run.stage_path("rnn") / WEIGHTS
+    memory = run.stage_path("rnn") / layout.WEIGHTS
     none = torch.zeros(0, sizes.latent_size)
     initial, solution = InitialLatents(none, none), None
     controller = run.preset.controller
     if memory.exists():
         load_module(memory, rnn)
-        initial = load_initial_latents(run.stage_path("encode") / "initial_latents.safetensors", sizes.latent_size)
-        best = run.stage_path("controller") / BEST
+        initial = load_initial_latents(run.stage_path("encode") / layout.INITIAL_LATENTS, sizes.latent_size)
+        best = run.stage_path("controller") / layout.BEST
         if best.exists():
             solution = _solution(best, spec, sizes, controller.inputs)
     world_model = WorldModel(spec, vae.eval(), rnn.eval(), initial)

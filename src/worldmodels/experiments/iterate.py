@@ -25,7 +25,7 @@ from worldmodels.envs.task import Task
 from worldmodels.experiments.reproduce import reproduce
 from worldmodels.experiments.rows import held_out_losses
 from worldmodels.runs.boards.board import check_board
-from worldmodels.runs.layout import CONFIG, ROUNDS
+from worldmodels.runs.layout import CONFIG, ROUNDS, ROUNDS_TEXT
 from worldmodels.runs.made_once import make_once
 from worldmodels.runs.run import Run
 
@@ -105,7 +105,7 @@ def iterate(
         if (path / f"round-{number + 1}" / CONFIG).exists():
             continue  # an earlier call has come farther
         make_once(path / ROUNDS, result, partial(files.write_json, value=result))
-        make_once(path / "rounds.md", result, partial(files.write_bytes, data=to_markdown(result).encode()))
+        make_once(path / ROUNDS_TEXT, result, partial(files.write_bytes, data=to_markdown(result).encode()))
     return result
 
 

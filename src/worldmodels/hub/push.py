@@ -20,7 +20,7 @@ from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.base.versions import own_version
 from worldmodels.config import EvaluateConfig, VideoConfig, World
 from worldmodels.hub import card
-from worldmodels.runs.layout import CONFIG, EVALUATION, RESULTS
+from worldmodels.runs.layout import CARD, CONFIG, EVALUATION, RESULTS
 from worldmodels.stages.evaluate import evaluate
 from worldmodels.viewer.video import record
 
@@ -85,7 +85,7 @@ def write_folder(target: str, agent: Agent, repo: str, folder: Path) -> None:
         agent.save(folder)
         agent = load(folder)
     scores, when = _scores(source, agent)
-    files.write_json(folder / "evaluation.json", scores)
+    files.write_json(folder / CARD, scores)
     best = scores.get("real", scores.get("dream", {}))
     files.write_json(folder / RESULTS, card.results(best, when))
     (folder / ".eval_results").mkdir()
@@ -102,7 +102,7 @@ def _scores(source: Path, agent: Agent) -> tuple[dict[str, dict[str, Any]], str 
     if results.exists():
         found, when = _checked(results, files.read_json(results), "evaluations"), _time(results.stat().st_mtime)
     else:
-        found, when = _checked(source / "evaluation.json", {"": agent.card.get("evaluation", {})}, ""), None
+        found, when = _checked(source / CARD, {"": agent.card.get("evaluation", {})}, ""), None
     fits = {
         name: {key: value for key, value in score.items() if key != "episodes"}
         for name, score in found.items()

@@ -25,6 +25,7 @@ from worldmodels.plots.evolution import (
     return_unit,
 )
 from worldmodels.plots.vision import SHEET_COLUMNS, draw_loss, logged_losses, reconstructions, sheet_frames
+from worldmodels.runs.layout import CARD
 from worldmodels.runs.run import Run
 from worldmodels.runs.scores import NAMES, checked_score, evaluations
 
@@ -71,7 +72,7 @@ def shown_model(agent: Agent, what: str, target: str) -> Shown:
     # A file from elsewhere may have the means alone.
     rows = scores if isinstance(scores, Mapping) else {}
     given = {name: row for name, row in rows.items() if name in NAMES and "returns" in row}
-    scored = {name: checked_score(Path("evaluation.json"), row) for name, row in given.items()}
+    scored = {name: checked_score(Path(CARD), row) for name, row in given.items()}
     return Shown(agent.task.name, what, None, agent, scored, target)
 
 

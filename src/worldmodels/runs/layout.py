@@ -47,6 +47,9 @@ COMPONENTS = "components.safetensors"
 VAE = "vae.safetensors"
 RNN = "rnn.safetensors"
 CONTROLLER = "controller.safetensors"
+#: Beside a shipped or published agent: its scores, and how it was made.
+CARD = "evaluation.json"
+MAKING = "training.json"
 #: Of a shipped agent: controllers of the way to one, of another search, and what is known of them.
 WAY = "way.safetensors"
 WAY_RECORD = "way.json"
@@ -61,6 +64,7 @@ VIDEO = "episode-000.mp4"
 
 # The folder of `worldmodels iterate`, and that of `worldmodels table`
 ROUNDS = "rounds.json"
+ROUNDS_TEXT = "rounds.md"
 TABLE = "table.json"
 TABLE_TEXT = "table.md"
 TABLE_PICTURE = "table.png"

@@ -21,7 +21,7 @@ from worldmodels.base.errors import BadFileError
 from worldmodels.base.logs import rows_so_far
 from worldmodels.base.tensors import load_numbers
 from worldmodels.base.types import Floats, Frame
-from worldmodels.runs.layout import EVALUATION, HISTORY, MODEL, PPO_LOG, SCORES, WAY, WAY_RECORD
+from worldmodels.runs.layout import CARD, EVALUATION, HISTORY, MAKING, MODEL, PPO_LOG, SCORES, WAY, WAY_RECORD
 from worldmodels.runs.run import Run
 from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
@@ -127,7 +127,7 @@ def _score(result: dict[str, Any]) -> dict[str, Any]:
 
 def _scores_of_model(path: Path, agent: Agent) -> list[dict[str, Any]]:
     found = agent.card.get("evaluation", {})
-    return _read(path / "evaluation.json", lambda: [_score(found[name]) for name in SCORED if name in found])
+    return _read(path / CARD, lambda: [_score(found[name]) for name in SCORED if name in found])
 
 
 def _scores_of_run(run: Run) -> list[dict[str, Any]]:
@@ -143,7 +143,7 @@ def _curve_of_model(path: Path, agent: Agent) -> list[dict[str, Any]]:
     """Returns the scored means of all the rounds that made a shipped agent."""
     rounds = agent.card.get("training", {}).get("rounds", [])
     return _read(
-        path / "training.json",
+        path / MAKING,
         lambda: [
             {"round": number, "generation": row["generation"], "mean": row["mean"]}
             for number, record in enumerate(rounds)
