@@ -75,6 +75,8 @@ def test_boxes_are_filled_and_no_larger_than_they_may_be():
         counts[sum(height + width > 0 for height, width in sizes)] += 1
     assert (counts > 25).all()
     heights, widths = (looks.boxes[..., end] - looks.boxes[..., end - 2] for end in (2, 3))
+    assert (looks.fills == 0).all(2).mean() == pytest.approx(0.25 + 0.25 / 8, abs=0.05)  # black, and of full colours an eighth
+    assert np.isin(looks.fills, (0, 255)).all(2).mean() == pytest.approx(0.5, abs=0.06)
     assert heights.max() > 55
     assert widths.max() > 55
 

@@ -162,3 +162,14 @@ def test_giving_up_early_gives_the_same_return_where_nothing_more_comes():
     assert all(20 <= r.length < 40 for r in hasty)
     for a, b in zip(patient, hasty, strict=True):
         assert b.episode_return == pytest.approx(a.episode_return, abs=1e-6)
+
+
+def test_what_lies_beyond_the_cap_counts_nothing_also_where_it_is_given_up():
+    spec, returns = get_task("car-racing"), []
+    for patience in (0, 20):
+        world = PixelEnvs([spec.make_env()])
+        asked = {"patience_steps": patience, "max_steps": spec.max_episode_steps, "cap_steps": 60}
+        (result,) = rollout(world, Parked(), [EpisodeJob(0, 1)], **asked)
+        returns.append(result.episode_return)
+        world.close()
+    assert returns[1] == pytest.approx(returns[0], abs=1e-6)

@@ -101,6 +101,7 @@ def test_tasks_as_json(tmp_path, capsys):
     assert main(["tasks", "--json", str(tmp_path / "tasks.json")]) == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "tasks.json").read_text())}
     assert rows["take-cover"]["scales"] == ["smoke", "laptop", "paper"]
+    assert rows["take-cover"]["recipes"] == ["best", "original"]
     assert rows["toy"]["env"] == "worldmodels-toy/MovingDot-v0"
     assert "take-cover" in capsys.readouterr().out
 

@@ -29,6 +29,20 @@ def test_the_originals_policy():
     assert set(holds.tolist()) == set(range(1, 11))
 
 
+def test_the_originals_holds():
+    """Its `extract.py`, line by line: a new action where the frame's number is a multiple of the last number drawn."""
+    rng, expected, repeat = np.random.default_rng(7), [], 1
+    for frame in range(20_000):
+        if frame % repeat == 0:
+            action = float(np.float32(rng.uniform(-1, 1, 1)[0]))
+            repeat = rng.integers(1, 11)
+        expected.append(action)
+    found = actions(7, 20_000, hold="remainder")
+    assert found.tolist() == expected
+    assert lengths_of_holds(found).mean() == pytest.approx(3.63, abs=0.15)
+    assert lengths_of_holds(actions(7, 20_000)).mean() == pytest.approx(5.5, abs=0.15)
+
+
 def test_a_bias_in_every_second_episode():
     means = np.array([actions(seed, bias_scale=1.2).mean() for seed in range(200)])
     assert 0.25 < (np.abs(means) > 0.3).mean() < 0.5  # |bias| > 0.3 in three quarters of the half that has one

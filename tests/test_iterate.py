@@ -16,9 +16,11 @@ from worldmodels.agent.load import load_model
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.tensors import load_tensors
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig
+from worldmodels.config import CollectConfig, FidelityConfig
 from worldmodels.data.episodes import EpisodeStore
 from worldmodels.data.run_data import own_shards, split_run
+from worldmodels.diagnostics import uncertainty
+from worldmodels.diagnostics.fidelity import measure
 from worldmodels.runs.run import Run
 from worldmodels.search.start import begin_search
 from worldmodels.stages.collect import drive_episodes
@@ -68,6 +70,20 @@ def test_the_search_goes_on_around_the_last_controller(rounds):
     assert torch.equal(torch.from_numpy(begin_search(run.preset.controller, run).mean).float(), best)
     scores = [json.loads(row) for row in (rounds / "round-1" / "controller" / "scores.jsonl").read_text().splitlines()]
     assert scores[0]["generation"] == 0  # the one that it begins at may be the best of all
+
+
+def test_what_m_is_unsure_of_is_asked_of_the_newest_episodes(rounds, monkeypatch):
+    """Those of an agent like C: M's doubt along random episodes says nothing of where C goes."""
+    asked, of_recorded = [], uncertainty.of_recorded
+
+    def noted(config, world_model, store, episodes, seed):
+        asked.extend(episodes)
+        return of_recorded(config, world_model, store, episodes, seed)
+
+    monkeypatch.setattr(uncertainty, "of_recorded", noted)
+    measure(FidelityConfig(real_episodes=2, dream_episodes=2), Run.open(rounds / "round-1"))
+    assert asked
+    assert min(asked) >= 12
 
 
 def test_v_and_m_go_on_from_the_last_weights(rounds):

@@ -1,4 +1,5 @@
-"""The original's files as a model of ours: V, M and C against NumPy written from TensorFlow's rules, its frames against Pillow.
+"""The original's files as a model of ours: V, M and C against NumPy written from TensorFlow's rules, its frames against
+Pillow's arithmetic.
 
 V's weights are drawn here, in the format that the original writes; M's, C's and the beginnings are the published ones where
 they are at hand, else drawn too.
@@ -11,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import worldmodels as wm
 from worldmodels.base.errors import BadFileError, UserError
@@ -161,7 +161,9 @@ def test_m_steps_and_draws_as_tensorflow_would(found):
     ends = (share / share.sum(2, keepdims=True)).cumsum(2)
     uniform, normal = rng.random((3, latent)), rng.normal(size=(3, latent))
     picked = (uniform[..., None] >= ends[..., :-1]).sum(2)[..., None]
-    std = np.exp(np.clip(np.take_along_axis(log_std, picked, 2)[..., 0], *LOG_STD_RANGE))
+    drawn = np.take_along_axis(log_std, picked, 2)[..., 0]
+    assert LOG_STD_RANGE[0] < drawn.min() < drawn.max() < LOG_STD_RANGE[1]  # our clip, which the original has not, is not met
+    std = np.exp(drawn)
     expected = np.take_along_axis(mean, picked, 2)[..., 0] + std * normal * np.sqrt(temperature)
     z, done, reward = stepper.sample(
         state.hidden, torch.from_numpy(uniform).float(), torch.from_numpy(normal).float(), temperature
@@ -200,12 +202,30 @@ def test_dreams_begin_where_the_original_did(found):
     assert agent.temperature == {"take-cover": 1.25, "car-racing": 1.0}[agent.task.name]
 
 
+def pillows_weights(source, target):
+    """The bilinear weights along an axis, whole numbers of 2^-22, as Pillow's C code has them: [source, target]."""
+    found, scale = np.zeros((source, target)), source / target
+    support = max(scale, 1.0)
+    for cell in range(target):
+        center = (cell + 0.5) * scale
+        first, last = max(int(center - support + 0.5), 0), min(int(center + support + 0.5), source)
+        share = np.maximum(1 - np.abs((np.arange(first, last) - center + 0.5) / support), 0)
+        found[first:last, cell] = np.floor(share / share.sum() * 2**22 + 0.5)
+    return found
+
+
+def shrunk(picture, axis, size):
+    """Resizes along one axis and rounds, in whole numbers."""
+    sums = np.tensordot(picture.astype(np.float64), pillows_weights(picture.shape[axis], size), (axis, 0))
+    return np.moveaxis(np.floor((sums + 2**21) / 2**22).clip(0, 255).astype(np.uint8), -1, axis)
+
+
 def originals_frame(picture):
     """The original's ``_process_frame``: SciPy's old `imresize` (its `bytescale`, then Pillow), and its inversion."""
     scaled = picture.astype(np.float64) / 255.0
     low, high = scaled.min(), scaled.max()
     stretched = ((scaled - low) * (255.0 / ((high - low) or 1)) + 0).clip(0, 255) + 0.5
-    resized = np.asarray(Image.fromarray(stretched.astype(np.uint8)).resize((64, 64), Image.Resampling.BILINEAR))
+    resized = shrunk(shrunk(stretched.astype(np.uint8), 1, 64), 0, 64)
     return (((1.0 - resized.astype(np.int64)) * 255).round().astype(np.int64) % 256).astype(np.uint8)
 
 
@@ -355,6 +375,26 @@ def test_its_logs_are_curves(clone, tmp_path):
     assert list(figure.axes[1].lines[1].get_xdata()) == [1500 / 3600]
     assert main(["plot", str(logs), "--out", str(tmp_path / "out")]) == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.hist.png", "mine.hist.svg"}
+    assert main(["plot", str(logs / "mine.hist.json")]) == 0
+    assert {path.name for path in (logs / "plots").iterdir()} == {"mine.hist.png", "mine.hist.svg"}
+
+
+def test_logs_are_drawn_where_a_part_of_the_model_is_missing(clone, tmp_path):
+    """As in a clone without V, or at the root of one that has two tasks."""
+    shutil.copytree(clone, tmp_path / "clone")
+    next((tmp_path / "clone" / "doomrnn").rglob("vae.json")).unlink()
+    for folder, drawn in (("clone", ("carracing", "doomrnn")), ("clone/doomrnn", ("doomrnn",))):
+        out = tmp_path / f"{Path(folder).name}-out"
+        assert main(["plot", str(tmp_path / folder), "--out", str(out)]) == 0
+        expected = {f"{task}.cma.16.64.hist.{kind}" for task in drawn for kind in ("png", "svg")}
+        assert {path.name for path in out.iterdir()} == expected
+
+
+@pytest.mark.skipif(not PUBLISHED.exists(), reason="the original's published files are not here")
+@pytest.mark.parametrize("task", ["carracing", "doomrnn"])
+def test_the_published_logs_are_curves(task, tmp_path):
+    assert main(["plot", str(PUBLISHED / task), "--out", str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {f"{task}.cma.16.64.hist.png", f"{task}.cma.16.64.hist.svg"}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from conftest import follow_the_action, random_world_model
 import worldmodels as wm
 from worldmodels.base.errors import BadFileError, UserError
 from worldmodels.cli import main
-from worldmodels.config import CollectConfig, Preset, RNNConfig
+from worldmodels.config import CollectConfig, Preset, RandomPolicyConfig, RNNConfig
 from worldmodels.envs.check import field_faults
 from worldmodels.envs.registry import get_task
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
@@ -34,7 +34,7 @@ def walls(tmp_path_factory):
 def test_take_covers_original_is_the_papers(scale):
     task = get_task("take-cover")
     found = task.preset(scale, "original")
-    assert (found.collect.policy, found.collect.random) == ("held", CollectConfig().random)
+    assert (found.collect.policy, found.collect.random) == ("held", RandomPolicyConfig(hold="remainder"))
     assert (found.collect.max_short_steps, found.collect.max_episode_steps) == (100, 0)
     assert (found.vae.kl_tolerance, found.vae.quartic_weight, found.encode.mirror_episodes) == (0.5, 0, 0)
     assert (found.rnn.end_target, found.rnn.dream_end, found.rnn.done_weight) == ("deaths", "compared", 10)
@@ -48,6 +48,8 @@ def test_the_papers_numbers():
     doom = get_task("take-cover").preset("paper", "original")
     assert (doom.collect.num_episodes, doom.collect.frames, doom.controller.num_generations) == (10_000, "640x480", 1_800)
     assert (doom.rnn.sequence_length, doom.rnn.batch_size, doom.vae.batch_size) == (500, 100, 100)
+    assert doom.rnn.num_steps == 24_400  # 400 epochs of 61 batches, as its own log has them
+    assert doom.rnn.final_learning_rate == pytest.approx(1e-3 * 0.99999**24_400, rel=1e-3)
     assert (doom.controller.score_every_generations, doom.controller.score_episodes) == (25, 1024)
     car = get_task("car-racing").preset("paper", "original")
     assert (car.collect.num_episodes, car.collect.policy, car.controller.num_generations) == (10_000, "nets", 1_800)
@@ -129,6 +131,25 @@ def test_a_table_has_the_recipes_settings(walls, tmp_path):
     assert main([*table, "--run", str(path)]) == 0
     assert json.loads((path / "table.json").read_text())["recipe"] == "original"
     assert json.loads((path / "v-m" / "config.json").read_text())["recipe"] == "original"
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "said"),
+    [
+        (
+            "take-cover",
+            ["--recipe", "original"],
+            "V and M of take-cover are of the recipe best; use --recipe best, or name a run",
+        ),
+        ("WALLS", [], "are of the recipe original; use --recipe original, or name a run of the recipe best with --model"),
+    ],
+)
+def test_a_table_is_not_made_on_another_recipes_v_and_m(model, asked, said, walls, tmp_path, capsys):
+    path = tmp_path / "table"
+    model = str(walls) if model == "WALLS" else model
+    assert main(["table", "temperature", "--model", model, "--run", str(path), *asked]) == 2
+    assert said in capsys.readouterr().err
+    assert not path.exists()
 
 
 def walled(hits, drawn, log_odds):

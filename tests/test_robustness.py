@@ -46,6 +46,15 @@ def test_a_row_is_what_evaluate_says_of_the_variant(made, toy_run, tmp_path):
     assert (made / "table.png").stat().st_size > 5000
 
 
+def test_an_agent_of_a_variant_is_scored_on_the_plain_game_too(made, toy_run, tmp_path):
+    of_walls = make_robustness(load(toy_run).varied("walls"), tmp_path / "table", 4, 7)
+    table = json.loads((made / "table.json").read_text())
+    assert [row["real"] for row in of_walls["rows"]] == [row["real"] for row in table["rows"]]
+    summary = table["rows"][1]["summary"]
+    assert [row["summary"] for row in of_walls["rows"]] == ["the game itself", f"{summary}, as it was learned"]
+    assert "of an agent that has learned walls." in to_markdown(of_walls)
+
+
 def test_it_goes_on_where_it_stopped_and_a_finished_one_is_left_as_it_is(made, command, tmp_path):
     path = shutil.copytree(made, tmp_path / "table")
     whole = {name: content for name, (_, content) in state(path).items()}
@@ -84,6 +93,11 @@ def test_what_would_mix_or_means_nothing_is_refused_in_one_line(changed, said, m
     [
         (["table", "robustnes"], "did you mean 'robustness'?"),
         (["evaluate", "car-racing", "--variant", "color"], "car-racing has no variant 'color'; did you mean 'colour'?"),
+        (["evaluate", "car-racing.bars"], "is shipped for car-racing.bars alone; name car-racing, with --variant bars"),
+        (
+            ["video", "car-racing", "--variant", "plane", "--out", "a.mp4"],
+            "car-racing has no variant 'plane'; did you mean 'plain'?",
+        ),
         (["evaluate", "health-gathering", "--agent", "random", "--variant", "walls"], "health-gathering has no variants"),
         (["evaluate", "car-racing", "--world", "dream", "--variant", "bars"], "only the real environment has other looks"),
     ],

@@ -162,6 +162,14 @@ def test_shaping():
 def test_what_an_optimiser_cannot_do_is_refused():
     ControllerConfig(optimizer="openes", population_size=33, es=ESConfig(antithetic=False)).validate()
     for config, said in (
+        (
+            ControllerConfig(es=ESConfig(weight_decay=0.5)),
+            "es_weight_decay is 0.5, and cma never reads it; it is a setting of openes and pepg and ses and simple-ga",
+        ),
+        (
+            ControllerConfig(optimizer="simple-ga", es=ESConfig(learning_rate=0.5)),
+            "es_learning_rate is 0.5, and simple-ga never reads it; it is a setting of openes and pepg",
+        ),
         (ControllerConfig(optimizer="pepg", population_size=33), "population_size is 33; pepg draws candidates in pairs"),
         (ControllerConfig(optimizer="ses", num_components=8), "num_components is 8, and only cma searches along components"),
         (ControllerConfig(es=ESConfig(weight_decay=-1)), "es_weight_decay is -1; it must lie between 0 and 1,000"),

@@ -42,6 +42,10 @@ def test_a_variant_is_a_task_by_itself():
     for official in (False, True):
         assert bars.score_id(official) == plain.varied("bars").score_id(official)
         assert bars.env_settings(official) == plain.varied("bars").env_settings(official)
+        for look in ("plain", "colour"):
+            assert bars.varied(look).score_id(official) == plain.varied(look).score_id(official)
+            assert bars.varied(look).env_settings(official) == plain.varied(look).env_settings(official)
+    assert plain.varied("plain") == plain
     assert bars.gym_id("Dream") == "worldmodels/CarRacingDream-Bars-v0"
     assert bars.presets == plain.presets
     with pytest.raises(UserError, match="car-racing has no variant 'bras'; did you mean 'bars'"):

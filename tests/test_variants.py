@@ -213,6 +213,7 @@ def test_a_scenario_of_another_version_is_refused():
         (lambda: CarRacingEnv(variant="color"), "CarRacing has no variant 'color'; did you mean 'colour'?"),
         (lambda: TakeCoverEnv(variant="wall"), "TakeCover has no variant 'wall'; did you mean 'walls'?"),
         (lambda: CarRacingEnv(variant="bars", domain_randomize=True), "leave domain_randomize out"),
+        (lambda: gym.make("worldmodels/CarRacing-Colour-v0", domain_randomize=True), "leave domain_randomize out"),
         (lambda: get_task("car-racing").varied("blobs"), "car-racing has no variant 'blobs'; did you mean 'blob'?"),
         (lambda: get_task("health-gathering").varied("walls"), "health-gathering has no variants"),
         (lambda: wm.evaluate("take-cover", world="dream", variant="walls"), "only the real environment has other looks"),

@@ -156,6 +156,15 @@ def test_a_video_moves(toy_run, tmp_path, ending, world):
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+def test_a_video_shows_another_look(toy_run, tmp_path):
+    films = []
+    for variant in ("plain", "walls"):
+        out = tmp_path / f"{variant}.mp4"
+        assert main(["video", str(toy_run), "--variant", variant, "--steps", "30", "--out", str(out)]) == 0
+        films.append(iio.imread(out).astype(int))
+    assert np.abs(films[0] - films[1]).max() > 60
+
+
 def test_a_grid_shows_an_episode_a_tile(toy_run, tmp_path):
     out = tmp_path / "grid.mp4"
     assert main(["video", str(toy_run), "--grid", "3", "--steps", "5", "--out", str(out)]) == 0

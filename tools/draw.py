@@ -108,9 +108,13 @@ def draw_scaling() -> Figure:
 
 def draw_recipes() -> Figure:
     """TakeCover by the dream's temperature: what C scores in the dream it learned in, and in the game, by recipe."""
-    tables = {"best": "take-cover/temperature/table.json", "original": "take-cover/temperature-original/table.json"}
-    colours = {"best": style.OURS, "original": style.DREAM, "paper": style.ORIGINAL}
-    offsets = {"best": (0, 9), "original": (-12, -9), "paper": (10, 2)}
+    tables = {
+        "best": "take-cover/temperature/table.json",
+        "original": "take-cover/temperature-original/table.json",
+        "original, V of 7,000 steps": "take-cover/temperature-original-7000/table.json",
+    }
+    colours = dict(zip([*tables, "paper"], (style.OURS, style.DREAM, style.VERMILION, style.ORIGINAL), strict=True))
+    offsets = dict(zip([*tables, "paper"], ((0, 9), (-12, -9), (-12, -9), (10, 2)), strict=True))
     rows = {recipe: read_result(name)["rows"] for recipe, name in tables.items()}
     scores = {
         recipe: [(row["label"], row["dream"]["mean"], row["real"]["mean"]) for row in found] for recipe, found in rows.items()
@@ -173,6 +177,9 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     "take-cover/temperature/table.png": partial(save_result, "take-cover/temperature/table.json", DRAW["temperature"]),
     "take-cover/temperature-original/table.png": partial(
         save_result, "take-cover/temperature-original/table.json", DRAW["temperature"]
+    ),
+    "take-cover/temperature-original-7000/table.png": partial(
+        save_result, "take-cover/temperature-original-7000/table.json", DRAW["temperature"]
     ),
     "take-cover/temperature/recipes.png": lambda path: save(draw_recipes(), path),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),

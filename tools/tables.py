@@ -131,6 +131,21 @@ def paper_table(name: str) -> str:
     return (ROOT / "results" / name / "table.md").read_text(encoding="utf-8").rstrip("\n")
 
 
+def crossed_temperatures() -> str:
+    """Every C of a temperature table in the dream of every row, as `benchmarks.temperatures_crossed` has scored it."""
+    found = read_result("take-cover/temperature-original/crossed.json")
+    means = {(row["searched_at"], row["dream"]): row["mean"] for row in found["scores"]}
+    labels = list(dict.fromkeys(row["dream"] for row in found["scores"]))
+    real = {row["label"]: row["real"] for row in read_result("take-cover/temperature-original/table.json")["rows"]}
+    lines = [f"| C searched at | {' | '.join(f'dream, {label}' for label in labels)} | real |"]
+    lines.append("| --- |" + " --: |" * (len(labels) + 1))
+    for label in labels:
+        cells = [f"{means[label, dream]:.0f}" for dream in labels]
+        lines.append(f"| {label} | {' | '.join(cells)} | {real[label]['mean']:.0f} |")
+    count = real[labels[0]]["num_episodes"]
+    return "\n".join([*lines, "", f"Means over {found['num_episodes']} dreams each, and over {count:,} real episodes."])
+
+
 def time_and_disk() -> str:
     """How long a run takes and how much room its episodes, from the kept runs and from `worldmodels inspect` of episodes."""
     lines = ["| | time on two cores | episodes | on the disk |", "| --- | --: | --: | --: |"]
@@ -303,7 +318,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "CarRacing environment": environment_table,
     "hours to 900": hours_to_the_papers_level,
     "temperature table": lambda: paper_table("take-cover/temperature"),
-    "cheating table": lambda: paper_table("take-cover/temperature-original"),
+    "original's temperatures": lambda: paper_table("take-cover/temperature-original"),
+    "crossed temperatures": crossed_temperatures,
+    "cheating table": lambda: paper_table("take-cover/temperature-original-7000"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
     "time and disk": time_and_disk,
     "HealthGathering memory": lambda: memory_table("health-gathering"),

@@ -65,7 +65,8 @@ def evaluate(
         temperature: of the dream, 0.01 to 10; 0 is the agent's own.
         dream_dropout: the share of M that is left out of the dream, 0 to 0.9, by one mask an episode.
         fast: play the environment that training uses, where it is a faster copy of the official one.
-        variant: another look of the real environment, a key of the task's ``variants``; empty: the plain one.
+        variant: another look of the real environment, a key of the task's ``variants``, or ``"plain"``; empty: as
+            it was learned.
         num_slots: dreams side by side; ``device``: where to dream.
         num_workers: processes that play the real environment for an agent, 0: one per CPU core; a script that uses more than
             one needs ``if __name__ == "__main__":``. ``backend`` and ``address`` say where they are (docs/cluster.md).

@@ -6,7 +6,7 @@ Shapes: B frames, N slots, Z latent, A action.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,13 @@ class Agent:
     def task(self) -> Task:
         """What the agent has learned to do."""
         return self.world_model.spec
+
+    def varied(self, variant: str) -> Agent:
+        """Returns the same agent, whose real game has another look: a key of the task's ``variants``, or ``"plain"``; of an
+        empty name the agent itself. Raises `UserError` with the nearest match."""
+        if not variant:
+            return self
+        return replace(self, world_model=replace(self.world_model, spec=self.task.varied(variant)))
 
     @property
     def vae(self) -> VAE:

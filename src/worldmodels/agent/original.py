@@ -85,6 +85,11 @@ def original_folder(path: Path) -> Path | None:
     return found[0] if found else None
 
 
+def is_original(folder: Path) -> bool:
+    """Returns whether V, M and the beginnings of dreams, all that the original has beside its controllers, are in a folder."""
+    return all(_find(folder, name) for name in (V_FILE, M_FILE, Z_FILE))
+
+
 def load_original(folder: Path) -> Agent:
     """Reads the original's files.
 

@@ -36,6 +36,9 @@ def target_path(target: str) -> Path:
     except OSError as error:  # a name that no file system takes
         raise UserError(f"{target[:40]}…: cannot be looked for ({error.strerror}); give a run, a model or a task") from error
     if not there:
+        base, _, variant = target.rpartition(".")
+        if is_task(target) and (SHIPPED / base).is_dir() and base:
+            raise UserError(f"no agent is shipped for {target} alone; name {base}, with --variant {variant}")
         if is_task(target):
             raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
         if why := plugins.why_missing(target):

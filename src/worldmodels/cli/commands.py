@@ -59,10 +59,22 @@ def _tasks(args: Sequence[str]) -> None:
     found = tasks()
     width = max(map(len, [*found, *plugins.missing()]))
     for spec in found.values():
-        _print_row(spec.name, f"{spec.summary} (scales: {', '.join(spec.presets)})", width)
+        named = {"scales": list(spec.presets), "recipes": list(spec.recipes), "variants": list(spec.variants)}
+        there = "; ".join(f"{what}: {', '.join(names)}" for what, names in named.items() if names)
+        _print_row(spec.name, f"{spec.summary} ({there})", width)
     for name, why in plugins.missing().items():
         _print_row(name, why, width)
-    rows = [{"name": s.name, "summary": s.summary, "env": s.env_id, "scales": list(s.presets)} for s in found.values()]
+    rows = [
+        {
+            "name": spec.name,
+            "summary": spec.summary,
+            "env": spec.env_id,
+            "scales": list(spec.presets),
+            "recipes": [BEST_RECIPE, *spec.recipes],
+            "variants": list(spec.variants),
+        }
+        for spec in found.values()
+    ]
     write_result(parsed.json, rows)
 
 
@@ -227,7 +239,7 @@ def _table(args: Sequence[str]) -> None:
         from worldmodels.experiments.departures import DEPARTURES, make_departures
         from worldmodels.experiments.dropout import DROPOUT, make_dropout, of_a_run
         from worldmodels.experiments.robustness import ROBUSTNESS, make_robustness
-        from worldmodels.experiments.table import check_table, make_table
+        from worldmodels.experiments.table import TABLES, check_recipe, check_table, make_table
         from worldmodels.experiments.transfer import TRANSFER, make_transfer
 
     check_table(parsed.name, (DEPARTURES, ROBUSTNESS, TRANSFER, DROPOUT, CURIOSITY))
@@ -237,14 +249,16 @@ def _table(args: Sequence[str]) -> None:
     unread = {
         DEPARTURES: (*search, "fast", "to"),
         ROBUSTNESS: ("scale", *search, "to"),
-        TRANSFER: (*search[1:], "fast"),
+        TRANSFER: search[1:],
         DROPOUT: (*own, "to"),
-        CURIOSITY: (*search[1:], "fast", "to"),
+        CURIOSITY: (*search[1:], "to"),
     }.get(parsed.name, ("to",))
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
     agent = None if parsed.name in (DEPARTURES, DROPOUT) else load(parsed.model)
     spec = task_of(parsed.model) if agent is None else agent.task
+    if parsed.name in TABLES:
+        check_recipe(parsed.name, parsed.model, parsed.recipe)
     carried_from = f"{spec.name}-to-" if parsed.name == TRANSFER else ""
     if parsed.name == TRANSFER:
         if not parsed.to:
@@ -268,10 +282,10 @@ def _table(args: Sequence[str]) -> None:
             result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, **place)
         elif parsed.name == TRANSFER:
             asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
-            result = make_transfer(parsed.model, agent, spec, *asked, **place)
+            result = make_transfer(parsed.model, agent, spec, *asked, fast=parsed.fast, **place)
         elif parsed.name == CURIOSITY:
             asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
-            result = make_curiosity(parsed.model, agent, *asked, **place)
+            result = make_curiosity(parsed.model, agent, *asked, fast=parsed.fast, **place)
         else:
             result = make_table(parsed.name, agent, path, parsed.scale, parsed.seed, **settings, **place)
     write_result(parsed.json, result)

@@ -69,7 +69,7 @@ TOLD = {
         ("--run", "--task", "--scale", "--seed", "--json"),
     ),
     "import-original": Told(
-        ("import-original original/doomrnn --out runs/theirs", "import-original carracing/log --out runs/theirs"),
+        ("import-original original/doomrnn --out runs/theirs", "import-original original/carracing --out runs/theirs"),
         ("--out", "--json"),
     ),
     "train-vae": Told(

@@ -10,6 +10,8 @@ from worldmodels.config.setting import ADDED, BY_HASH, PLACE, RUNTIME, Bounds, C
 from worldmodels.config.shared import WORKERS, PlaceConfig
 
 DataPolicy = Literal["held", "nets", "agent", "curious"]
+#: When the random policy draws its next action.
+Hold = Literal["drawn", "remainder"]
 Curiosity = Literal["uncertainty", "loss"]
 #: How a task's frames are made where nobody asks for another way.
 OWN_FRAMES = "own"
@@ -21,6 +23,9 @@ class RandomPolicyConfig(Config):
 
     max_hold_steps: Annotated[int, Bounds(1, 10_000)] = 10
     """The random action is held for 1 to this many steps."""
+    hold: Hold = field(default="drawn", metadata=ADDED)
+    """How long a random action is held: drawn (each number of steps is as likely) or remainder (until the step's number is a
+    multiple of that number, as the original has it: shorter, 3.6 steps in place of 5.5 where 10 is the longest)."""
     bias_scale: Annotated[float, Bounds(0, 10)] = 0.0
     """Half of the episodes add a constant drawn from U(-b, b) to every action; 0 is the original's policy."""
     min_action_scale: Annotated[float, Bounds(0, 1)] = field(default=1.0, metadata={"formerly": "min_spread"})
@@ -51,7 +56,7 @@ class CollectConfig(Config):
     (1 - ε) · agent + ε · random."""
     frames: str = field(default=OWN_FRAMES, metadata=ADDED)
     """How the task makes V's frames, in this run and wherever its agent plays: own, or one of the task's other ways (take-cover
-    has 640x480, the original's screen)."""
+    has 320x240, and 640x480, the original's screen)."""
     start_anywhere: bool = False
     """Start episodes at random places, where the environment can do that."""
     max_short_steps: Annotated[int, Bounds(0, 100_000)] = 100

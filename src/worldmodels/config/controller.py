@@ -70,7 +70,7 @@ class ControllerConfig(Config):
     a generation takes less time, and what is beyond counts nothing."""
     return_to_best: bool = field(default=False, metadata=ADDED)
     """openes, pepg, ses: a mean that does not score better than the best so far is put back to that one (the original's
-    retrain_mode, off there)."""
+    retrain_mode, off there, whose best is a candidate and not a mean)."""
     temperature: Annotated[float, TEMPERATURES] = 1.15
     """The dream's temperature."""
     dream_dropout: Annotated[float, DROPOUTS] = field(default=0.0, metadata=ADDED)
@@ -109,6 +109,7 @@ class ControllerConfig(Config):
         super().validate()
         check_number("num_generations", self.num_generations, 0 if self.ppo_iterations or self.from_model else 1, 1_000_000)
         self._check_dream()
+        self.es.check_read(self.optimizer)
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "

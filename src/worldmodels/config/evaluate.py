@@ -35,7 +35,8 @@ class EvaluateConfig(Config):
     fast: bool = False
     """Play the environment that training uses, where it is a faster copy of the official one."""
     variant: str = field(default="", metadata=ADDED)
-    """Another look of the real environment, such as colour or bars of car-racing (docs/ideas.md); empty: the plain one."""
+    """Another look of the real environment, such as colour or bars of car-racing (docs/ideas.md), or plain; empty: as the
+    agent has learned it."""
     num_slots: Annotated[int, Bounds(1, 1_000_000)] = field(default=1024, metadata=RUNTIME)
     """Dreams that run side by side."""
     device: Device = field(default="auto", metadata=RUNTIME)

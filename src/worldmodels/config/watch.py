@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from worldmodels.base.errors import UserError
-from worldmodels.config.setting import RUNTIME, Bounds, Config
+from worldmodels.config.setting import ADDED, RUNTIME, Bounds, Config
 from worldmodels.config.shared import DROPOUTS, SEEDS, TEMPERATURES_OR_OWN, Device, World, check_seed
 
 Player = Literal["human", "agent"]
@@ -25,6 +25,9 @@ class WatchConfig(Config):
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
     dream_dropout: Annotated[float, DROPOUTS] = 0.0
     """The share of M that is left out of the dream, by one mask an episode."""
+    variant: str = field(default="", metadata=ADDED)
+    """Another look of the real environment, such as colour or bars of car-racing (docs/ideas.md), or plain; empty: as the
+    agent has learned it."""
     size: str = field(default="", metadata=RUNTIME)
     """The window's size in pixels, WIDTHxHEIGHT, from 320x240 to 7680x4320; empty: as the pictures need."""
     fps: Annotated[int, Bounds(1, 1000, or_zero=True)] = field(default=0, metadata=RUNTIME)
@@ -73,6 +76,9 @@ class VideoConfig(Config):
     """The dream's temperature; 0 is the agent's own, of the dream that it was trained or scored in."""
     dream_dropout: Annotated[float, DROPOUTS] = 0.0
     """The share of M that is left out of the dream, by one mask an episode."""
+    variant: str = field(default="", metadata=ADDED)
+    """Another look of the real environment, such as colour or bars of car-racing (docs/ideas.md), or plain; empty: as the
+    agent has learned it."""
     device: Device = field(default="cpu", metadata=RUNTIME)
     """Where to dream; a step at a time, the CPU is seldom the slower one. The real environment is played on the CPU."""
 

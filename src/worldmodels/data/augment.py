@@ -61,8 +61,9 @@ def draw_looks(share: float, config: AugmentConfig, num_looks: int, seed: int) -
     first = rng.random(sides.shape) * (SIDE - sides)
     there = np.arange(config.boxes) < rng.integers(0, config.boxes + 1, num_looks)[:, None]
     boxes = np.concatenate([np.rint(first), np.rint(first + sides)], 2).astype(np.int64) * there[..., None]
-    # Black and full colours are as frequent as all that lies between.
-    fills = np.rint(255 * np.clip(rng.uniform(-0.5, 1.5, (num_looks, config.boxes, 3)), 0, 1)).astype(np.uint8)
+    # A quarter of the boxes are black, and a quarter have full colours.
+    kind, colour = rng.random((num_looks, config.boxes, 1)), rng.random((num_looks, config.boxes, 3))
+    fills = np.rint(255 * np.where(kind < 0.25, 0, np.where(kind < 0.5, colour > 0.5, colour))).astype(np.uint8)
     return Looks(augmented, mix.astype(np.float32), shift.astype(np.float32), noise.astype(np.float32), boxes, fills)
 
 

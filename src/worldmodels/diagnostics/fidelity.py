@@ -132,7 +132,9 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     asked, dreamer, inputs = config.uncertainty, world_model.on(device), controller.inputs
     result["uncertainty"] = {
         **asked.to_dict(),
-        "recorded": uncertainty.of_recorded(asked, dreamer, store, held_out, run.derive_seed("fidelity/uncertainty")),
+        "recorded": uncertainty.of_recorded(
+            asked, dreamer, store, newest if len(newest) else held_out, run.derive_seed("fidelity/uncertainty")
+        ),
         "dream": uncertainty.of_dreams(asked, rules, dreamer, inputs, temperature, kept, dream_jobs),
     }
     return result

@@ -28,7 +28,10 @@ def held_random_policy(
     action_size: int,
     squash: Callable[[Floats], Floats] = same_action,
 ) -> RandomPolicy:
-    """Returns one episode's policy: an action from U(-1, 1)^A, held for 1 to ``max_hold_steps`` steps.
+    """Returns one episode's policy: an action from U(-1, 1)^A, held for a number of steps from U{1, …, ``max_hold_steps``}.
+
+    With ``hold`` "remainder" it is held until the step's number is a multiple of that number, which comes sooner: the rule of
+    the original's ``extract.py`` (``frame % repeat == 0``).
 
     With ``bias_scale`` b > 0 every second episode (by chance) scales its draws by a factor from U(``min_action_scale``, 1),
     adds a constant from U(-b, b) and clips: an unbiased walk hardly ever stands at a wall or stands still for long, and C
@@ -44,14 +47,14 @@ def held_random_policy(
     bias = config.bias_scale * rng.uniform(-1, 1, action_size) if biased else np.zeros(action_size)
     scale = rng.uniform(config.min_action_scale, 1) if biased and config.min_action_scale < 1 else 1.0
     action = np.zeros(action_size, np.float32)
-    left = 0
+    step, begun, hold = 0, -1, 1
 
     def act(obs: Frame) -> Floats:
-        nonlocal action, left
-        if left == 0:
+        nonlocal action, step, begun, hold
+        if step % hold == 0 if config.hold == "remainder" else step - begun == hold:
             action = squash(np.clip(scale * rng.uniform(-1, 1, action_size) + bias, -1, 1).astype(np.float32))
-            left = int(rng.integers(1, config.max_hold_steps + 1))
-        left -= 1
+            begun, hold = step, int(rng.integers(1, config.max_hold_steps + 1))
+        step += 1
         return action
 
     return act

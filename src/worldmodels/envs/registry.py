@@ -111,7 +111,6 @@ def _register_variant(name: str) -> bool:
             task.varied(variant),
             name=name,
             summary=f"{task.name}: {look.summary}",
-            variants={variant: look},
             published=Published(task.published.solved_at),
             dream_id=_of_variant(task.gym_id("Dream"), variant),
             latent_id=_of_variant(task.gym_id("Latent"), variant),

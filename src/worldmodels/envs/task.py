@@ -26,6 +26,9 @@ from worldmodels.envs.guard import GuardedEnv
 from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
 from worldmodels.envs.native_actions import Within
 
+#: The name of the look that is none: the game itself.
+PLAIN = "plain"
+
 
 def same_env(env: gym.Env[Any, Any]) -> gym.Env[Frame, Floats]:
     """The official environment gives frames of 64×64 by itself."""
@@ -303,11 +306,13 @@ class Task:
         return settings
 
     def varied(self, variant: str) -> Task:
-        """Returns the task with another look; of an empty name the plain one. Raises `UserError` with the nearest match."""
+        """Returns the task with another look; `PLAIN` is none of them. Raises `UserError` with the nearest match."""
+        if variant == PLAIN:
+            return replace(self, variant="")
         if variant and not self.variants:
             raise UserError(f"{self.name} has no variants, and so none called '{variant}'")
         if variant and variant not in self.variants:
-            raise UserError(f"{self.name} has no variant '{variant}'{nearest(variant, self.variants)}")
+            raise UserError(f"{self.name} has no variant '{variant}'{nearest(variant, [PLAIN, *self.variants])}")
         return replace(self, variant=variant)
 
     def preset(self, scale: str, recipe: str = BEST_RECIPE) -> Preset:

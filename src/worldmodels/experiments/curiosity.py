@@ -79,6 +79,7 @@ def make_curiosity(
     seed: int,
     recipe: str = BEST_RECIPE,
     episodes: int = 0,
+    fast: bool = False,
     backend: Backend = "local",
     address: str = "",
 ) -> dict[str, Any]:
@@ -88,6 +89,7 @@ def make_curiosity(
         target: what ``agent``, the expert, was loaded from. Nothing learns from it.
         seed: the expert's episodes have it; the runs have the 2 · `NUM_SEEDS` seeds after it.
         episodes: of every row's scores in the dream and in reality; 0: as many as the scale has.
+        fast: score on the environment that training uses.
         backend: who plays the real environment; ``address`` is the Ray cluster's.
 
     Raises:
@@ -108,7 +110,7 @@ def make_curiosity(
             print(f"seed {number}, {label_of(name)}:", flush=True)
             run = _made(plan, number, name, first)
             first = first or run
-            chance, dream, real = scores(run, run.preset.on(**place), chance, episodes)
+            chance, dream, real = scores(run, run.preset.on(**place), chance, episodes, fast)
             measured = {"dream": dream["mean"], "real": real["mean"], **_measured(plan, number, name, run, first, experts)}
             found.setdefault(name, []).append(measured)
     assert chance is not None

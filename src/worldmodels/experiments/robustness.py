@@ -20,13 +20,12 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.versions import versions
 from worldmodels.config import Backend, PlaceConfig
 from worldmodels.diagnostics.statistics import score_text, short_score
-from worldmodels.envs.task import PublishedScore
+from worldmodels.envs.task import PLAIN, PublishedScore
 from worldmodels.plots.table import draw_robustness
 from worldmodels.runs.made_once import write_table
 from worldmodels.stages.evaluate import evaluate_once
 
 ROBUSTNESS = "robustness"
-PLAIN = "plain"
 
 
 def make_robustness(
@@ -61,10 +60,12 @@ def make_robustness(
         fast=fast,
         place=PlaceConfig(backend=backend, address=address),
     )
-    looks = {PLAIN: "the game as it was learned", **{name: found.summary for name, found in task.variants.items()}}
+    learned = task.variant or PLAIN
+    looks = {PLAIN: "the game itself", **{name: found.summary for name, found in task.variants.items()}}
+    looks[learned] = f"{looks[learned]}, as it was learned" if task.variant else "the game as it was learned"
     rows = []
     for name, summary in looks.items():
-        config = replace(asked, variant="" if name == PLAIN else name)
+        config = replace(asked, variant="" if name == learned else name)
         config.validate()
         result = evaluate_once(config, agent, path / f"{name}.json", keep=True)
         published = [_row_of(score) for score in task.published.robustness.get(name, ())]
@@ -74,6 +75,7 @@ def make_robustness(
     table = {
         "table": ROBUSTNESS,
         "task": task.name,
+        **({"learned": task.variant} if task.variant else {}),
         "seed": seed,
         "env": rows[0]["env"]["id"],
         "model": agent.sha256,
@@ -100,6 +102,6 @@ def to_markdown(table: dict[str, Any]) -> str:
     lines += [
         "",
         f"{table['env']} and its variants: mean ± standard deviation over {count} held-out episodes from seed {table['seed']} "
-        "on, the same in every row, of an agent that has learned the plain game.",
+        f"on, the same seeds in every row, of an agent that has learned {table.get('learned', 'the plain game')}.",
     ]
     return "\n".join(lines) + "\n"

@@ -20,16 +20,19 @@ from typing import Any
 import torch
 
 from worldmodels.agent.agent import Agent
+from worldmodels.agent.target import is_model, target_path
 from worldmodels.base.errors import BadFileError, UserError, nearest
 from worldmodels.base.seeding import derive_seed
 from worldmodels.base.versions import versions
 from worldmodels.config import BEST_RECIPE, Backend, ControllerConfig, EvaluateConfig, Optimizer
 from worldmodels.diagnostics.statistics import score_text, short_score
+from worldmodels.envs.registry import tasks
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
 from worldmodels.models.mdn_rnn import MDNRNN
 from worldmodels.models.world_model import WorldModel
 from worldmodels.plots.table import draw_bars, draw_temperatures
+from worldmodels.runs.layout import CONFIG
 from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import Run
 from worldmodels.runs.timings import note_time, stage_seconds
@@ -135,6 +138,21 @@ def check_table(name: str, others: tuple[str, ...] = ()) -> None:
     """Raises `UserError` with the nearest match if there is no such table, here or among ``others``."""
     if name not in (known := (*TABLES, *others)):
         raise UserError(f"there is no table '{name}'{nearest(name, known)}")
+
+
+def check_recipe(name: str, target: str, recipe: str) -> None:
+    """Raises `UserError` where the V and M that rows are to share were made by another recipe than the rows; a model's folder
+    does not say by which it was, and is taken."""
+    path, own = target_path(target), recipe
+    if target in tasks():
+        own = BEST_RECIPE
+    elif not is_model(path) and (path / CONFIG).exists():
+        own = Run.open(path).recipe
+    if own != recipe:
+        raise UserError(
+            f"table {name}: V and M of {target} are of the recipe {own}; use --recipe {own}, or name a run of the recipe "
+            f"{recipe} with --model ('worldmodels reproduce TASK --recipe {recipe}' makes one)"
+        )
 
 
 def make_table(

@@ -101,6 +101,7 @@ def make_transfer(
     seed: int,
     recipe: str = BEST_RECIPE,
     episodes: int = 0,
+    fast: bool = False,
     backend: Backend = "local",
     address: str = "",
 ) -> dict[str, Any]:
@@ -110,6 +111,7 @@ def make_transfer(
         target: what ``agent`` was loaded from.
         task: the new one.
         episodes: of every row's scores in the dream and in reality; 0: as many as the scale has.
+        fast: score on the environment that training uses.
 
     Raises:
         UserError: the folder holds other runs.
@@ -130,7 +132,7 @@ def make_transfer(
         begun = (task.name, scale, seed + 1, recipe)
         tried = made_run(path / HELD_OUT / row.name, begun, looking(row.preset, preset, run), measured, BEFORE_C, place)
         measured.append(tried)
-        chance, dream, real = scores(run, row.preset.on(**place), chance, episodes)
+        chance, dream, real = scores(run, row.preset.on(**place), chance, episodes, fast)
         found.append(
             {
                 "row": row.name,
@@ -164,7 +166,8 @@ def make_transfer(
 
 def draw_transfer(result: dict[str, Any], path: Path) -> None:
     """Draws what a C has scored in the new game, a bar a row."""
-    draw_bars(result, path, f"what V and M of {result['from']} are worth here")
+    is_worth = "V alone of {} is" if result["not_carried"] else "V and M of {} are"
+    draw_bars(result, path, f"what {is_worth.format(result['from'])} worth here")
 
 
 def looking(row: Preset, usual: Preset, run: Run) -> Preset:
@@ -184,12 +187,12 @@ def to_markdown(result: dict[str, Any]) -> str:
             f"{score_text(row['dream'])} | {score_text(row['real'])} | {row['seconds'] / 60:.1f} |"
         )
     lines.append(f"| random policy | | | | | {score_text(result['random'])} | |")
-    without = ""
+    carried, without = "V and M", ""
     if result["not_carried"]:
-        without = f" M is not carried: {', '.join(result['not_carried'].values())}."
+        carried, without = "V", f" M is not carried: {', '.join(result['not_carried'].values())}."
     lines += [
         "",
-        f"{result['env']}, with V and M of {result['from']}, scale {result['scale']}, seed {result['seed']}: mean ± standard "
+        f"{result['env']}, with {carried} of {result['from']}, scale {result['scale']}, seed {result['seed']}: mean ± standard "
         f"deviation over {result['random']['num_episodes']} held-out episodes. V's squared error summed over a frame and M's "
         "negative log-likelihood on episodes that no row has learned from, the same for all rows; likelihoods compare where V "
         f"is the same. Minutes of the row's own stages.{without}",

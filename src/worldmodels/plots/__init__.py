@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from worldmodels.agent import hub
 from worldmodels.agent.agent import Agent
 from worldmodels.agent.load import load
-from worldmodels.agent.original import original_folder
+from worldmodels.agent.original import is_original
 from worldmodels.agent.target import SHIPPED, is_model, pictures_folder, target_path
 from worldmodels.base import files
 from worldmodels.base.errors import UserError
@@ -58,7 +58,7 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
     of that, which needs no other file; returns the paths, the page's last.
 
     Args:
-        target: see `target_path`; also a folder with the original's training logs, which are curves of their own.
+        target: see `target_path`; also one of the original's training logs, or a folder with some: curves of their own.
         out: the folder to draw into; None: ``plots`` in the run's or model's, and of a shipped model ``TASK-plots`` here,
             of one on the Hub ``REPO-plots``.
 
@@ -67,14 +67,14 @@ def plot(target: str, out: Path | None = None) -> list[Path]:
     """
     path = target_path(target)
     if out is None:
-        out = pictures_folder(target, path)
+        out = pictures_folder(target, path.parent if path.is_file() and original_logs(path) else path)
     files.check_folder(out)
     drawn: dict[str, Figure] = {}
     shown = None
     no_run = not (path / CONFIG).exists()
     if no_run:
         drawn = {log.name.removesuffix(".json"): draw_original_log(log) for log in original_logs(path)}
-    if is_model(path) or (no_run and original_folder(path) == path):
+    if is_model(path) or (no_run and is_original(path)):
         agent = load(path)
         drawn["traversals"] = draw_traversals(agent.world_model.initial.mu, agent.vae)
         called = target if hub.is_address(target) or not Path(target).is_absolute() else path.name

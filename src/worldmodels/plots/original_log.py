@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from worldmodels.agent.original import CLONE
 from worldmodels.base import files
 from worldmodels.base.errors import BadFileError
 from worldmodels.plots import style
@@ -21,8 +22,11 @@ ENDING = ".hist.json"
 
 
 def original_logs(path: Path) -> list[Path]:
-    """Returns the logs in a folder, or in its folder ``log`` as in a clone."""
-    return [file for folder in (path, path / "log") for file in sorted(folder.glob(f"*{ENDING}"))]
+    """Returns the log that a path is, or the logs in a folder, in its folder ``log``, or in a clone's two tasks."""
+    if path.is_file():
+        return [path] if path.name.endswith(ENDING) else []
+    folders = (path, path / "log", *(path / task / "log" for task in CLONE))
+    return [file for folder in folders for file in sorted(folder.glob(f"*{ENDING}"))]
 
 
 def draw_original_log(log: Path) -> Figure:

@@ -18,7 +18,7 @@ def _half_interval(row: dict[str, Any]) -> float:
 def _title(result: dict[str, Any], what: str) -> str:
     """Returns the title, with whose recipe it is, and below it how long each C was searched for: the paper's searches, whose
     scores may stand beside ours, were longer."""
-    recipe = ", the original's recipe" if result.get("recipe") == "original" else ""
+    recipe = f", recipe {result['recipe']}" if "recipe" in result else ""
     found = [row["controller"] for row in result["rows"] if "controller" in row]
     efforts = list(dict.fromkeys(_effort(controller) for controller in found))
     return f"{style.called(result['task'])}: {what}{recipe}" + (f"\n(ours: {' or '.join(efforts)} each)" if efforts else "")

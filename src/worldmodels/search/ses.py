@@ -1,4 +1,5 @@
-"""The original's simple evolution strategy: PEPG whose mean jumps to the average of the best candidates.
+"""The original's simple evolution strategy (``es_type`` "ses" of its ``train.py``; no paper has it): PEPG (`pepg`) whose mean
+jumps to the average of the best candidates.
 
 μ ← mean of the best ``es_elite_ratio`` · P candidates;   σ adapts as in `pepg`
 """

@@ -2,6 +2,8 @@
 
 two parents of the elite, drawn anew for every child; each parameter comes from either with chance 1/2; plus σ ε
 elite ← the best of the children and, unless ``forget_best``, of the elite before
+
+The original's flag of that name does the opposite: its program, which leaves it off, forgets. Ours does what the name says.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ def begun_explorer(config: CollectConfig, run: Run) -> Run:
     path = run.path / EXPLORER
     search = dataclasses.replace(
         run.preset.controller.with_effort(config.explorer_generations, config.explorer_iterations),
+        from_model="",
         world="dream",
         score_world="same",
         pessimism=0.0,

@@ -41,6 +41,7 @@ def write_video(settings: VideoConfig, target: str, out: Path) -> None:
 
 def record(agent: Agent, settings: VideoConfig, out: Path, one_episode: bool = False) -> None:
     """Records ``settings.steps`` steps, or until the first episode is over."""
+    agent = agent.varied(settings.variant)
     seed, not_shown = _opening(agent, settings)
     every = GIF_EVERY_STEPS if out.suffix == ".gif" else 1
     progress = Progress("video", settings.steps, "steps")

@@ -328,7 +328,7 @@ def play(settings: PlayConfig, target: str, episodes: Path | None = None) -> Non
         EnvironmentFailure: there is no display, or a recording failed.
     """
     with threads_for(1):
-        agent = load(target, finished=False)
+        agent = load(target, finished=False).varied(settings.variant)
     open_display()
     if progress.loudness != "quiet":
         print(in_words(help_card(agent.task, with_gamepad=False)), flush=True)

@@ -136,7 +136,8 @@ def rollout(
         if patience_steps:
             fruitless = np.where(rewards > 0, 0, fruitless + 1)
             given_up = running & ~ended & (fruitless >= patience_steps)
-            returns[given_up] += rewards[given_up] * (max_steps - lengths[given_up])
+            most = min(max_steps, cap_steps) if cap_steps else max_steps
+            returns[given_up] += rewards[given_up] * (most - lengths[given_up])
             ended = ended | given_up
         if cap_steps:
             ended = ended | (lengths >= cap_steps)

@@ -187,7 +187,8 @@ class VariedCarRacing(gym.Wrapper[Frame, Floats, Any, Any], RecordConstructorArg
         variant: a key of `LOOKS`.
 
     Raises:
-        UserError: there is no such variant, or the environment shows itself in a window, where nothing can be painted over.
+        UserError: there is no such variant, the environment draws colours of its own (``domain_randomize``), or it shows itself
+            in a window, where nothing can be painted over.
     """
 
     def __init__(self, env: gym.Env[Any, Any], variant: str) -> None:
@@ -196,6 +197,8 @@ class VariedCarRacing(gym.Wrapper[Frame, Floats, Any, Any], RecordConstructorArg
         if env.render_mode == "human":
             raise UserError(f"CarRacing's {variant} has no render mode 'human'; use 'rgb_array'")
         self._look = look(variant)
+        if self._car_racing.domain_randomize:
+            raise UserError(f"CarRacing's {variant} is a variant by itself; leave domain_randomize out")
 
     @property
     def _car_racing(self) -> CarRacing:

@@ -27,9 +27,10 @@ register(
             Departure("hits", "M learns hits; the dream's are drawn", ("rnn.end_target", "rnn.dream_end", "rnn.done_weight")),
             Departure("mirror", "M sees every episode in the mirror too", ("encode.mirror_episodes",)),
             Departure("vision", "V's quartic term, and a larger tolerance", ("vae.quartic_weight", "vae.kl_tolerance")),
-            Departure("search", "C's search", ("controller",)),
+            Departure("search", "C's search: PPO, or CMA-ES along components", ("controller",)),
         ),
         frames={
+            "320x240": Frames({"resolution": "320x240"}),
             "640x480": Frames({"resolution": "640x480"}),
             "original": Frames({"resolution": "640x480", "original_frames": True}),
         },
