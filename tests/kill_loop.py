@@ -47,12 +47,17 @@ COMMON: dict[str, list[str]] = {
 }  # fmt: skip
 SHORT = ["--max-episode-steps", "100"]
 SETTINGS: dict[str, dict[str, list[str]]] = {
-    "toy": {**COMMON, "iterate": [], "table": []},
-    "take-cover": {**COMMON, "collect": [*COMMON["collect"], *SHORT]},
+    "toy": {
+        **COMMON,
+        "train-controller": [*COMMON["train-controller"], "--optimizer", "pepg", "--return-to-best"],
+        "iterate": [],
+        "table": [],
+    },
+    "take-cover": {**COMMON, "collect": [*COMMON["collect"], *SHORT, "--recipe", "original"]},
     "car-racing": {
         **COMMON,
         "collect": [*COMMON["collect"], *SHORT],
-        "train-controller": [*COMMON["train-controller"], "--patience-steps", "30"],
+        "train-controller": [*COMMON["train-controller"], "--patience-steps", "30", "--cap-time"],
         "evaluate": ["--episodes", "4", "--fast"],
     },
 }

@@ -126,7 +126,7 @@ def test_two_nodes_give_the_local_results(cluster, toy_world_model, solutions, e
 
 def test_every_command_gives_the_local_bytes(cluster, toy_run, tmp_path):
     place = ["--backend", "ray", "--address", cluster.address]
-    search = ["--world", "real", "--num-generations", "2", "--score-episodes", "4"]
+    search = ["--world", "real", "--num-generations", "3", "--score-episodes", "4", "--optimizer", "pepg", "--cap-time"]
     results = []
     for name, where in (("local", ["--num-workers", "1"]), ("ray", ["--num-workers", "2", *place])):
         run, score = Path(shutil.copytree(toy_run, tmp_path / name)), tmp_path / f"{name}.json"

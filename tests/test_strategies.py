@@ -103,6 +103,50 @@ def test_what_is_not_finite_ranks_last(name):
         broken.replay(np.zeros(3))
 
 
+class ByTheEquations:
+    """The original's openes, pepg and ses at the settings of its training program, written from the equations of its ``es.py``:
+    ranks, weight decay, Adam, and each parameter's own step size."""
+
+    def __init__(self, name, num_parameters, sigma):
+        self.name, self.step = name, 0
+        self.mean, self.first, self.second = np.zeros((3, num_parameters))
+        self.sigma = sigma if name == "openes" else np.full(num_parameters, sigma)
+
+    def climb(self, gradient):
+        self.step += 1
+        self.first = 0.99 * self.first + 0.01 * gradient
+        self.second = 0.999 * self.second + 0.001 * gradient**2
+        rate = 0.01 * np.sqrt(1 - 0.999**self.step) / (1 - 0.99**self.step)
+        self.mean = self.mean + rate * self.first / (np.sqrt(self.second) + 1e-8)
+
+    def tell(self, solutions, fitness):
+        reward = fitness.argsort().argsort() / (len(fitness) - 1) - 0.5 - 0.005 * (solutions**2).mean(1)
+        noise, half = solutions - self.mean, len(fitness) // 2
+        if self.name == "openes":
+            self.climb(((reward - reward.mean()) / reward.std()) @ noise / (len(fitness) * self.sigma**2))
+            self.sigma *= 0.999 if self.sigma > 0.02 else 1
+            return
+        pairs, ahead = (reward[:half] + reward[half:]) / 2, reward[:half] - reward[half:]
+        change = 0.2 * ((pairs - reward.mean()) @ ((noise[:half] ** 2 - self.sigma**2) / self.sigma)) / (2 * half)
+        if self.name == "ses":
+            self.mean = solutions[reward.argsort()[::-1][: int(0.1 * len(fitness))]].mean(0)
+        else:
+            self.climb(ahead @ noise[:half])
+        self.sigma = self.sigma + change.clip(-0.2 * self.sigma, 0.2 * self.sigma)
+        self.sigma = np.where(self.sigma > 0.02, self.sigma * 0.999, self.sigma)
+
+
+@pytest.mark.parametrize("name", ["openes", "pepg", "ses"])
+def test_at_the_originals_settings_they_step_by_its_equations(name):
+    search, expected = STRATEGIES[name](np.zeros(10), 0.1, 64, 0, ESConfig()), ByTheEquations(name, 10, 0.1)
+    for _ in range(60):
+        solutions = search.ask()
+        expected.tell(solutions, rastrigin(solutions))
+        search.tell(rastrigin(solutions))
+        np.testing.assert_allclose(search.mean, expected.mean, atol=1e-9)
+        assert search.sigma == pytest.approx(np.sqrt(np.mean(expected.sigma**2)), rel=1e-9)
+
+
 @pytest.mark.parametrize("name", ["openes", "pepg", "ses"])
 def test_pairs_lie_on_both_sides_of_the_mean(name):
     search = run(make(name, np.ones(10)), sphere, 3)
