@@ -82,6 +82,16 @@ def test_the_fast_drawing_equals_the_wrapped_official_one(name, played):
         np.testing.assert_array_equal(theirs[equal], mine[equal])
 
 
+def test_the_blob_is_the_same_where_the_car_drives_and_the_view_has_come_near():
+    """Its size goes with the zoom, which grows in the first second."""
+    (plain_theirs, _), (plain_mine, _) = (play(env, 5, 62) for env in (official(""), ours("")))
+    (theirs, _), (mine, _) = (play(env, 5, 62) for env in (official("blob"), ours("blob")))
+    equal = (plain_theirs[60:] == plain_mine[60:]).all(3)
+    assert equal.mean() > 0.7
+    assert (theirs[60:] != plain_theirs[60:]).any()
+    np.testing.assert_array_equal(theirs[60:][equal], mine[60:][equal])
+
+
 def test_an_observation_is_the_painted_rows_averaged_down():
     for name in LOOKS:
         env = CarRacingEnv(variant=name)

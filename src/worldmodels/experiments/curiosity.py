@@ -159,7 +159,9 @@ def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts
         first: whose V the run has.
         experts: the earlier rows' looks at the expert's episodes, to which this row's is added.
     """
-    collect = replace(with_share(plan.preset.collect, EXPERT_SHARE), policy="agent", from_model=plan.target, max_noise=0.0)
+    # An expert's episodes are whole ones, wherever those of chance begin and end.
+    whole = replace(with_share(plan.preset.collect, EXPERT_SHARE), start_anywhere=False, max_episode_steps=0)
+    collect = replace(whole, policy="agent", from_model=plan.target, max_noise=0.0)
     looking = only_looked_at(replace(run.preset, collect=collect), first, run)
     folder = plan.path / "held-out" / f"seed-{number}" / name
     begun = (plan.task.name, plan.scale, plan.seed, plan.recipe)
