@@ -182,6 +182,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
         save_result, "take-cover/temperature-original-7000/table.json", DRAW["temperature"]
     ),
     "take-cover/temperature/recipes.png": lambda path: save(draw_recipes(), path),
+    "take-cover/optimizers/table.png": partial(save_result, "take-cover/optimizers/table.json", DRAW["optimizers"]),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),
     "car-racing/robustness/table.png": partial(save_result, "car-racing/robustness/table.json", draw_robustness),
