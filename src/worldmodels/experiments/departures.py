@@ -118,9 +118,13 @@ def make_departures(
         "rows": found,
         "seconds": round(sum(row["seconds"] for row in found), 2),
     }
-    draw = partial(draw_bars, result, title="from the original's recipe to ours")
-    write_table(path, result, to_markdown(result), draw)
+    write_table(path, result, to_markdown(result), partial(draw_departures, result))
     return result
+
+
+def draw_departures(result: dict[str, Any], path: Path) -> None:
+    """Draws what a C has scored in the game, a bar a row."""
+    draw_bars(result, path, "from the original's recipe to ours")
 
 
 def to_markdown(result: dict[str, Any]) -> str:
