@@ -15,6 +15,7 @@ from tools import made_by, progress
 from tools.keep_results import unpacked
 from tools.tables import read_result, shipped_scores
 from worldmodels.experiments.curiosity import MEASURES
+from worldmodels.experiments.departures import draw_departures
 from worldmodels.experiments.table import DRAW
 from worldmodels.experiments.transfer import draw_transfer
 from worldmodels.plots import style
@@ -182,6 +183,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
         save_result, "take-cover/temperature-original-7000/table.json", DRAW["temperature"]
     ),
     "take-cover/temperature/recipes.png": lambda path: save(draw_recipes(), path),
+    "take-cover/departures/table.png": partial(save_result, "take-cover/departures/table.json", draw_departures),
     "take-cover/optimizers/table.png": partial(save_result, "take-cover/optimizers/table.json", DRAW["optimizers"]),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),

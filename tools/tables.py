@@ -320,6 +320,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "temperature table": lambda: paper_table("take-cover/temperature"),
     "original's temperatures": lambda: paper_table("take-cover/temperature-original"),
     "crossed temperatures": crossed_temperatures,
+    "departures table": lambda: paper_table("take-cover/departures"),
     "optimizers table": lambda: paper_table("take-cover/optimizers"),
     "cheating table": lambda: paper_table("take-cover/temperature-original-7000"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
