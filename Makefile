@@ -27,8 +27,11 @@ shipped: install
 figures: install-dev
 	$(BIN)/python -m tools.made_by
 
+# One more than the cores: tests wait for processes of their own a quarter of the time.
+TEST_WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 test: install-dev
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -30,7 +30,7 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 #: How the name of the bench's second row of a dream ends.
 NAIVE = ", naive loop"
 #: Scores that lie so close, in steps, have one label in the picture of the recipes.
-CLOSE_STEPS = 60
+CLOSE_STEPS = 120
 COLOURS = {"take-cover": style.BLUE, "car-racing": style.ORANGE}
 
 
