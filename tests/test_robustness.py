@@ -93,12 +93,13 @@ def test_what_would_mix_or_means_nothing_is_refused_in_one_line(changed, said, m
     [
         (["table", "robustnes"], "did you mean 'robustness'?"),
         (["evaluate", "car-racing", "--variant", "color"], "car-racing has no variant 'color'; did you mean 'colour'?"),
-        (["evaluate", "car-racing.bars"], "is shipped for car-racing.bars alone; name car-racing, with --variant bars"),
+        (["evaluate", "car-racing.bars"], "and video take car-racing with --variant bars"),
         (
             ["video", "car-racing", "--variant", "plane", "--out", "a.mp4"],
             "car-racing has no variant 'plane'; did you mean 'plain'?",
         ),
         (["evaluate", "health-gathering", "--agent", "random", "--variant", "walls"], "health-gathering has no variants"),
+        (["video", "car-racing", "--world", "dream", "--variant", "bars", "--out", "a.mp4"], "only the real environment has"),
         (["evaluate", "car-racing", "--world", "dream", "--variant", "bars"], "only the real environment has other looks"),
     ],
 )

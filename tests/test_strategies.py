@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -206,20 +207,36 @@ def test_shaping():
 def test_what_an_optimiser_cannot_do_is_refused():
     ControllerConfig(optimizer="openes", population_size=33, es=ESConfig(antithetic=False)).validate()
     for config, said in (
-        (
-            ControllerConfig(es=ESConfig(weight_decay=0.5)),
-            "es_weight_decay is 0.5, and cma never reads it; it is a setting of openes and pepg and ses and simple-ga",
-        ),
-        (
-            ControllerConfig(optimizer="simple-ga", es=ESConfig(learning_rate=0.5)),
-            "es_learning_rate is 0.5, and simple-ga never reads it; it is a setting of openes and pepg",
-        ),
         (ControllerConfig(optimizer="pepg", population_size=33), "population_size is 33; pepg draws candidates in pairs"),
         (ControllerConfig(optimizer="ses", num_components=8), "num_components is 8, and only cma searches along components"),
         (ControllerConfig(es=ESConfig(weight_decay=-1)), "es_weight_decay is -1; it must lie between 0 and 1,000"),
     ):
         with pytest.raises(UserError, match=f"^{said}"):
             config.validate()
+
+
+def test_a_setting_that_an_optimiser_never_reads_is_refused_before_the_search(toy_run, tmp_path, capsys):
+    """An old run that has one is still opened: it changed nothing."""
+    path = Path(shutil.copytree(toy_run, tmp_path / "run"))
+    for folder in ("controller", "model"):
+        shutil.rmtree(path / folder)
+    for optimizer, flag, said in (
+        (
+            "cma",
+            "weight-decay",
+            "es_weight_decay is 0.5, and cma never reads it, only openes, pepg, ses, simple-ga",
+        ),
+        (
+            "simple-ga",
+            "learning-rate",
+            "es_learning_rate is 0.5, and simple-ga never reads it, only openes, pepg",
+        ),
+    ):
+        asked = ["train-controller", "--run", str(path), "--optimizer", optimizer, f"--es-{flag}", "0.5"]
+        assert main(asked) == 2
+        assert said in capsys.readouterr().err
+        assert not (path / "controller").exists()
+    ControllerConfig(es=ESConfig(weight_decay=0.5)).validate()
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -93,7 +93,7 @@ class Agent:
 
     def varied(self, variant: str) -> Agent:
         """Returns the same agent, whose real game has another look: a key of the task's ``variants``, or ``"plain"``; of an
-        empty name the agent itself. Raises `UserError` with the nearest match."""
+        empty name the agent itself. `save` keeps no look. Raises `UserError` with the nearest match."""
         if not variant:
             return self
         return replace(self, world_model=replace(self.world_model, spec=self.task.varied(variant)))

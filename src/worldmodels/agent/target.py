@@ -36,11 +36,12 @@ def target_path(target: str) -> Path:
     except OSError as error:  # a name that no file system takes
         raise UserError(f"{target[:40]}…: cannot be looked for ({error.strerror}); give a run, a model or a task") from error
     if not there:
-        base, _, variant = target.rpartition(".")
-        if is_task(target) and (SHIPPED / base).is_dir() and base:
-            raise UserError(f"no agent is shipped for {target} alone; name {base}, with --variant {variant}")
         if is_task(target):
-            raise UserError(f"no agent is shipped for {target}; 'worldmodels reproduce {target}' trains one")
+            base, _, variant = target.rpartition(".")
+            mend = f"'worldmodels reproduce {target}' trains one"
+            if base and (SHIPPED / base).is_dir():
+                mend += f"; evaluate, play, watch and video take {base} with --variant {variant}"
+            raise UserError(f"no agent is shipped for {target}; {mend}")
         if why := plugins.why_missing(target):
             raise UserError(why)
         files.check_folder(path.parent)

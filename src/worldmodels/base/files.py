@@ -70,7 +70,7 @@ def take_name(folder: Path, names: Iterable[str]) -> Path:
         except OSError as error:
             raise EnvironmentFailure(f"{path}: cannot be written ({error.strerror or error})") from error
         return path
-    raise EnvironmentFailure(f"{folder}: no name is left in it")
+    raise AssertionError("no name is left")
 
 
 def is_plain(path: Path) -> bool:

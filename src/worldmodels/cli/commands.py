@@ -59,7 +59,7 @@ def _tasks(args: Sequence[str]) -> None:
     found = tasks()
     width = max(map(len, [*found, *plugins.missing()]))
     for spec in found.values():
-        named = {"scales": list(spec.presets), "recipes": list(spec.recipes), "variants": list(spec.variants)}
+        named = {"scales": list(spec.presets), "recipes": [BEST_RECIPE, *spec.recipes], "variants": list(spec.variants)}
         there = "; ".join(f"{what}: {', '.join(names)}" for what, names in named.items() if names)
         _print_row(spec.name, f"{spec.summary} ({there})", width)
     for name, why in plugins.missing().items():

@@ -109,7 +109,6 @@ class ControllerConfig(Config):
         super().validate()
         check_number("num_generations", self.num_generations, 0 if self.ppo_iterations or self.from_model else 1, 1_000_000)
         self._check_dream()
-        self.es.check_read(self.optimizer)
         if self.num_components and self.optimizer != "cma":
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "

@@ -60,5 +60,5 @@ class ESConfig(Config):
         for setting in fields(self):
             value = getattr(self, setting.name)
             if value != setting.default and setting.name not in self.read[optimizer]:
-                readers = " and ".join(name for name, read in self.read.items() if setting.name in read)
-                raise UserError(f"es_{setting.name} is {value}, and {optimizer} never reads it; it is a setting of {readers}")
+                readers = ", ".join(name for name, read in self.read.items() if setting.name in read)
+                raise UserError(f"es_{setting.name} is {value}, and {optimizer} never reads it, only {readers}; leave it out")

@@ -84,4 +84,6 @@ class VideoConfig(Config):
 
     def validate(self) -> None:
         super().validate()
+        if self.variant and self.world == "dream":
+            raise UserError(f"variant is '{self.variant}' and world is 'dream'; only the real environment has other looks")
         check_seed(self.seed or 0, self.steps * self.grid)

@@ -23,7 +23,7 @@ from worldmodels.config import BEST_RECIPE, OWN_FRAMES, Preset, RandomPolicyConf
 from worldmodels.envs.choices import Choose
 from worldmodels.envs.guard import frame_fault, said
 from worldmodels.envs.held_random import same_action
-from worldmodels.envs.task import Task, completed
+from worldmodels.envs.task import PLAIN, Task, completed
 
 #: Steps of the environment that are looked at, and the seed of that episode.
 NUM_STEPS, SEED = 4, 0
@@ -92,6 +92,8 @@ def field_faults(spec: Task) -> Iterator[str]:
         and spec.squash == Choose(spec.choices)
     ):
         yield f"choices is {spec.choices!r}; each must have 2 options or more, action_size be their sum, squash Choose(choices)"
+    if PLAIN in spec.variants:
+        yield f"variants has '{PLAIN}', which is the game itself; use another name"
     if not set(spec.mirrored_action) <= {-1, 1}:
         yield f"mirrored_action is {spec.mirrored_action}; each number must be -1 or 1"
     for name, gym_id in (("dream_id", spec.gym_id("Dream")), ("latent_id", spec.gym_id("Latent"))):

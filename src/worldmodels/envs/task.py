@@ -306,7 +306,8 @@ class Task:
         return settings
 
     def varied(self, variant: str) -> Task:
-        """Returns the task with another look; `PLAIN` is none of them. Raises `UserError` with the nearest match."""
+        """Returns the task with another look, of `PLAIN` or an empty name without any. Raises `UserError` with the nearest
+        match."""
         if variant == PLAIN:
             return replace(self, variant="")
         if variant and not self.variants:

@@ -13,6 +13,7 @@ from worldmodels.agent.run_parts import load_world_model
 from worldmodels.config import ControllerConfig
 from worldmodels.data.run_data import open_latents
 from worldmodels.models.precision import pick_device
+from worldmodels.runs.layout import STARTED
 from worldmodels.runs.run import Run
 from worldmodels.search.dream_ppo import check_ppo
 from worldmodels.search.evolve import evolve
@@ -22,6 +23,8 @@ from worldmodels.search.start import model_to_begin_with
 def run(config: ControllerConfig, run: Run) -> None:
     """Evolves C in ``config.world`` and writes ``controller/`` and ``model/``."""
     pick_device(config.device)
+    if not (run.stage_path("controller") / STARTED).exists():
+        config.es.check_read(config.optimizer)
     if config.ppo_iterations:
         check_ppo(config)
     made_from = ("vae", "encode", "rnn")

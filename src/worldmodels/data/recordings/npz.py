@@ -92,7 +92,14 @@ def write_episode(folder: Path, episode: Episode) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFailure(f"{folder}: cannot be written ({error.strerror or error})") from error
-    path = take_name(folder, (f"episode-{number:05d}.npz" for number in itertools.count()))
+    names = (f"episode-{number:05d}.npz" for number in itertools.count())
+    while True:
+        # Hidden, so that a process killed amid the writing leaves no empty episode.
+        taken = take_name(folder, (f".{name}.taken" for name in names if not (folder / name).exists()))
+        path = folder / taken.name.removeprefix(".").removesuffix(".taken")
+        if not path.exists():
+            break
+        taken.unlink()
     try:
         with written_beside(path) as temporary:
             np.savez_compressed(
@@ -104,7 +111,6 @@ def write_episode(folder: Path, episode: Episode) -> Path:
                 damage=episode.damage,
                 seed=np.int64(episode.seed),
             )
-    except BaseException:
-        path.unlink(missing_ok=True)  # the empty file that kept the name
-        raise
+    finally:
+        taken.unlink(missing_ok=True)
     return path
