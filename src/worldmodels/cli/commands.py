@@ -58,23 +58,14 @@ def _tasks(args: Sequence[str]) -> None:
 
     found = tasks()
     width = max(map(len, [*found, *plugins.missing()]))
+    rows = []
     for spec in found.values():
         named = {"scales": list(spec.presets), "recipes": [BEST_RECIPE, *spec.recipes], "variants": list(spec.variants)}
         there = "; ".join(f"{what}: {', '.join(names)}" for what, names in named.items() if names)
         _print_row(spec.name, f"{spec.summary} ({there})", width)
+        rows.append({"name": spec.name, "summary": spec.summary, "env": spec.env_id, **named})
     for name, why in plugins.missing().items():
         _print_row(name, why, width)
-    rows = [
-        {
-            "name": spec.name,
-            "summary": spec.summary,
-            "env": spec.env_id,
-            "scales": list(spec.presets),
-            "recipes": [BEST_RECIPE, *spec.recipes],
-            "variants": list(spec.variants),
-        }
-        for spec in found.values()
-    ]
     write_result(parsed.json, rows)
 
 

@@ -10,7 +10,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.seeding import FIRST_TRAINING_SEED
 from worldmodels.config.controller import ControllerConfig
 from worldmodels.config.setting import ADDED, PLACE, RUNTIME, Bounds, Config, check_number
-from worldmodels.config.shared import DROPOUTS, TEMPERATURES_OR_OWN, WORKERS, Device, PlaceConfig, World
+from worldmodels.config.shared import DROPOUTS, TEMPERATURES_OR_OWN, WORKERS, Device, PlaceConfig, World, check_variant
 
 AgentKind = Literal["trained", "random"]
 
@@ -55,7 +55,6 @@ class EvaluateConfig(Config):
     def validate(self) -> None:
         super().validate()
         check_number("seed", self.seed, 0, FIRST_TRAINING_SEED - self.episodes)
-        if self.variant and self.world == "dream":
-            raise UserError(f"variant is '{self.variant}' and world is 'dream'; only the real environment has other looks")
+        check_variant(self.variant, self.world)
         if self.dream_dropout and self.world == "real":
             raise UserError(f"dream_dropout is {self.dream_dropout:g} and world is 'real'; it is a setting of the dream")

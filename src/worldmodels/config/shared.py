@@ -46,3 +46,9 @@ class PlaceConfig(Config):
         super().validate()
         if self.address and self.backend != "ray":
             raise UserError(f"address is {self.address}, and the backend is {self.backend}; use --backend ray")
+
+
+def check_variant(variant: str, world: World) -> None:
+    """Raises `UserError` where another look is asked for of a dream."""
+    if variant and world == "dream":
+        raise UserError(f"variant is '{variant}' and world is 'dream'; only the real environment has other looks")

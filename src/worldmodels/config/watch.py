@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from worldmodels.base.errors import UserError
 from worldmodels.config.setting import ADDED, RUNTIME, Bounds, Config
-from worldmodels.config.shared import DROPOUTS, SEEDS, TEMPERATURES_OR_OWN, Device, World, check_seed
+from worldmodels.config.shared import DROPOUTS, SEEDS, TEMPERATURES_OR_OWN, Device, World, check_seed, check_variant
 
 Player = Literal["human", "agent"]
 
@@ -84,6 +84,5 @@ class VideoConfig(Config):
 
     def validate(self) -> None:
         super().validate()
-        if self.variant and self.world == "dream":
-            raise UserError(f"variant is '{self.variant}' and world is 'dream'; only the real environment has other looks")
+        check_variant(self.variant, self.world)
         check_seed(self.seed or 0, self.steps * self.grid)

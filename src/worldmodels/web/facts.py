@@ -10,7 +10,6 @@ import numpy as np
 from worldmodels.agent.agent import Agent
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import Floats, Frame
-from worldmodels.envs.held_random import RandomPolicy
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import layer_sizes, num_parameters
 
@@ -62,11 +61,6 @@ def solution_size(agent: Agent) -> int:
 def make_env(agent: Agent) -> gym.Env[Frame, Floats]:
     """Makes the task's game."""
     return agent.task.make_env()
-
-
-def random_policy(agent: Agent, seed: int) -> RandomPolicy:
-    """Returns the task's random policy of one episode."""
-    return agent.task.seeded_random_policy(seed)
 
 
 def real_steps(agent: Agent, seconds: float) -> int:

@@ -25,7 +25,7 @@ from worldmodels.runs.layout import CARD, EVALUATION, HISTORY, MAKING, MODEL, PP
 from worldmodels.runs.run import Run
 from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
-from worldmodels.web.facts import make_env, random_policy, solution_size
+from worldmodels.web.facts import make_env, solution_size
 from worldmodels.worlds.latent_env import LatentEnv
 from worldmodels.worlds.pixel_envs import PixelEnvs
 
@@ -208,7 +208,7 @@ def play_real(source: Source, seed: int, max_steps: int) -> RealEpisode:
     """Plays a real episode's first steps: the agent, or the random policy where there is none. Raises `EnvironmentFailure`."""
     agent = source.agent
     world = LatentEnv(PixelEnvs([make_env(agent)]), agent.world_model, agent.inputs, agent.can_dream)
-    chance = random_policy(agent, seed)
+    chance = agent.task.seeded_random_policy(seed)
     frames: list[Frame] = []
     z: list[Tensor] = []
     steps: list[tuple[Floats, float, float]] = []
