@@ -1,5 +1,6 @@
 """The table of what each departure from the original is worth: its rows, what they share, and going on."""
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -23,6 +24,14 @@ def test_the_way_begins_at_one_recipe_and_ends_at_the_other(task, scale):
     assert after.preset.collect.policy == "agent"
     assert len({row.name for row in rows}) == len(rows) > 2
     assert all(one.preset != other.preset for one, other in itertools.pairwise(rows))
+
+
+def test_steps_end_each_evolution_and_change_nothing_else():
+    task = get_task("take-cover")
+    for plain, row in zip(departure_rows(task, "laptop"), departure_rows(task, "laptop", max_steps=9), strict=True):
+        evolved = plain.preset.controller.num_generations > 0
+        controller = dataclasses.replace(plain.preset.controller, max_steps=9) if evolved else plain.preset.controller
+        assert row.preset == dataclasses.replace(plain.preset, controller=controller)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +75,7 @@ def test_it_goes_on_where_it_stopped(departures, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--max-steps", "9", "--fast"], "table departures: takes no --max-steps and no --fast; leave it out"),
+        (["--ppo-iterations", "9", "--fast"], "table departures: takes no --ppo-iterations and no --fast; leave it out"),
         (["--model", "health-gathering"], "health-gathering: has no recipe 'original' to depart from"),
     ],
 )

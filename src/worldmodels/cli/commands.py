@@ -238,7 +238,7 @@ def _table(args: Sequence[str]) -> None:
     given = of_a_run(parsed.model) if parsed.name == DROPOUT else None
     own = () if given is None else ("scale", "recipe", "seed")
     unread = {
-        DEPARTURES: (*search, "fast", "to"),
+        DEPARTURES: (*search[:-1], "fast", "to"),
         ROBUSTNESS: ("scale", *search, "to"),
         TRANSFER: search[1:],
         DROPOUT: (*own, "to"),
@@ -267,7 +267,7 @@ def _table(args: Sequence[str]) -> None:
         if parsed.name == DROPOUT:
             result = make_dropout(parsed.model, path, parsed.scale, parsed.seed, **settings, **place)
         elif agent is None:
-            result = make_departures(spec.name, path, parsed.scale, parsed.seed, parsed.episodes, **place)
+            result = make_departures(spec.name, path, parsed.scale, parsed.seed, parsed.max_steps, parsed.episodes, **place)
         elif parsed.name == ROBUSTNESS:
             episodes = parsed.episodes or EvaluateConfig.episodes
             result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, **place)

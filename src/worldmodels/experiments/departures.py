@@ -56,11 +56,15 @@ def changed(preset: Preset, best: Preset, departure: Departure) -> Preset:
     return preset
 
 
-def departure_rows(task: Task, scale: str) -> Iterator[Row]:
-    """Yields the rows of a task's table. Raises `UserError` if the task has no recipe ``original``."""
+def departure_rows(task: Task, scale: str, max_steps: int = 0) -> Iterator[Row]:
+    """Yields the rows of a task's table; ``max_steps`` ends every row's evolution, 0: as the scale does.
+
+    Raises `UserError` if the task has no recipe ``original``.
+    """
     if not task.departures:
         raise UserError(f"{task.name}: has no recipe '{ORIGINAL_RECIPE}' to depart from")
-    preset, best, number = task.preset(scale, ORIGINAL_RECIPE), task.preset(scale, BEST_RECIPE), 0
+    preset, best = (_at_most(task.preset(scale, recipe), max_steps) for recipe in (ORIGINAL_RECIPE, BEST_RECIPE))
+    number = 0
     yield Row("0-original", "the original's recipe", preset)
     for departure in task.departures:
         before, preset = preset, changed(preset, best, departure)
@@ -71,12 +75,27 @@ def departure_rows(task: Task, scale: str) -> Iterator[Row]:
     yield Row(f"{number + 1}-round", "+ a round of the agent's own episodes", played, is_round=True)
 
 
+def _at_most(preset: Preset, max_steps: int) -> Preset:
+    """Returns the preset with another end of C's evolution, where it is evolved and there is one."""
+    if not max_steps or not preset.controller.num_generations:
+        return preset
+    return dataclasses.replace(preset, controller=dataclasses.replace(preset.controller, max_steps=max_steps))
+
+
 def make_departures(
-    task: str, path: Path, scale: str, seed: int, episodes: int = 0, backend: Backend = "local", address: str = ""
+    task: str,
+    path: Path,
+    scale: str,
+    seed: int,
+    max_steps: int = 0,
+    episodes: int = 0,
+    backend: Backend = "local",
+    address: str = "",
 ) -> dict[str, Any]:
     """Makes and scores every row into ``path``; returns what ``table.json`` holds.
 
     Args:
+        max_steps: of every row's evolution, which ends with the generation that reaches them; 0: as the scale's does.
         episodes: of every row's scores in the dream and in reality; 0: as many as the scale has.
 
     Raises:
@@ -86,7 +105,7 @@ def make_departures(
     spec = get_task(task)
     found: list[dict[str, Any]] = []
     earlier, chance = None, None
-    for row in departure_rows(spec, scale):
+    for row in departure_rows(spec, scale, max_steps):
         print(f"{row.label}:", flush=True)
         begun = (task, scale, seed + row.is_round, ORIGINAL_RECIPE)
         previous, shared = (earlier.path, None) if row.is_round and earlier is not None else (None, earlier)
@@ -112,6 +131,7 @@ def make_departures(
         "task": spec.name,
         "scale": scale,
         "seed": seed,
+        **({"max_steps": max_steps} if max_steps else {}),
         "env": chance["env"]["id"],
         "versions": versions(),
         "random": short_score(chance),
@@ -136,11 +156,13 @@ def to_markdown(result: dict[str, Any]) -> str:
             f"{score_text(row['real'])} | {row['seconds'] / 60:.1f} |"
         )
     lines.append(f"| random policy | | | | {score_text(result['random'])} | |")
-    episodes = result["random"]["num_episodes"]
+    episodes, max_steps = result["random"]["num_episodes"], result.get("max_steps", 0)
+    ended = f"; an evolution ends when its candidates have played {max_steps:,} steps" if max_steps else ""
     lines += [
         "",
         f"{result['env']}, scale {result['scale']}, seed {result['seed']}: each row has the changes of those above it; mean ± "
         f"standard deviation over {episodes} held-out episodes. V's squared error summed over a frame and M's negative "
-        "log-likelihood on held-out episodes of the row's own data; minutes of the row's own stages.",
+        "log-likelihood on held-out episodes of the row's own data; minutes of the row's own "
+        f"stages{ended}.",
     ]
     return "\n".join(lines) + "\n"

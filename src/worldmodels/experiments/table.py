@@ -197,7 +197,7 @@ def make_table(
         for row in rows:
             check_ppo(row.config)
     keep_freed_memory()
-    found = [_make_row(row, agent, path / row.name, scale, recipe, seed, asked) for row in rows]
+    found = [make_row(row, agent, path / row.name, scale, recipe, seed, asked) for row in rows]
     asked = dataclasses.replace(asked, agent="random", world="real")
     chance = evaluate.run(asked, Run.open(path / rows[0].name), "random")
     result = {
@@ -217,7 +217,7 @@ def make_table(
     return result
 
 
-def _make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
+def make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed: int, base: EvaluateConfig) -> dict[str, Any]:
     """Evolves one controller and scores it, or reads what an earlier call left."""
     world_model = _with_untrained_memory(agent.world_model, seed) if row.untrained else agent.world_model
     spec = world_model.spec
