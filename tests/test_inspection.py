@@ -46,6 +46,14 @@ def test_every_kind_is_known(toy_run, tmp_path, name, kind, facts, capsys):
     assert "nothing wrong found" in capsys.readouterr().out
 
 
+def test_a_list_of_values_is_no_fault(tmp_path):
+    """Such as the original's training logs."""
+    log = tmp_path / "doomrnn.cma.16.64.hist.json"
+    log.write_text("[[1, 2.5, 3], [2, 3.5, 4]]")
+    found = inspect(log, tmp_path)
+    assert (found["values"], found["health"]) == (2, [])
+
+
 def test_a_run_says_how_far_it_is(toy_copy, tmp_path):
     (toy_copy / "controller" / "DONE").unlink()
     found = inspect(toy_copy, tmp_path)

@@ -146,6 +146,18 @@ def crossed_temperatures() -> str:
     return "\n".join([*lines, "", f"Means over {found['num_episodes']} dreams each, and over {count:,} real episodes."])
 
 
+def memory_switches() -> str:
+    """What the switches of M do to the likelihood of held-out episodes, as `benchmarks.memory_switches` has measured it."""
+    found = read_result("take-cover/memory_switches.json")
+    lines = ["| switch | training, nll | held-out, nll | held-out, done loss |", "| --- | --: | --: | --: |"]
+    for row in found["rows"]:
+        flags = f" (`{row['flags']}`)" if row["flags"] else ""
+        cells = (row["nll"], row["held_out_nll"], row["held_out_done_loss"])
+        lines.append(f"| {row['switch']}{flags} | {' | '.join(f'{value:.4f}' for value in cells)} |")
+    lines += ["", f"{found['num_steps']:,} steps of M a row, on {found['num_episodes']:,} episodes of a random policy."]
+    return "\n".join(lines)
+
+
 def time_and_disk() -> str:
     """How long a run takes and how much room its episodes, from the kept runs and from `worldmodels inspect` of episodes."""
     lines = ["| | time on two cores | episodes | on the disk |", "| --- | --: | --: | --: |"]
@@ -321,6 +333,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "original's temperatures": lambda: paper_table("take-cover/temperature-original"),
     "crossed temperatures": crossed_temperatures,
     "departures table": lambda: paper_table("take-cover/departures"),
+    "memory switches": memory_switches,
     "optimizers table": lambda: paper_table("take-cover/optimizers"),
     "cheating table": lambda: paper_table("take-cover/temperature-original-7000"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),

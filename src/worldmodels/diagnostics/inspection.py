@@ -318,8 +318,10 @@ def _log(path: Path) -> Facts:
 
 def _result(path: Path) -> Facts:
     found: Any = files.read_json(path)
+    if isinstance(found, list):  # such as the original's training logs
+        return {"values": len(found)}
     if not isinstance(found, dict):
-        raise BadFileError(f"{path}: no table of values")
+        raise BadFileError(f"{path}: no table and no list of values")
     health: list[str] = []
     if path.parent.name == EVALUATION and path.stem in NAMES:
         with _noting(health):
