@@ -160,6 +160,50 @@ def test_finished_rounds_are_left_as_they_are(rounds):
     assert state() == before
 
 
+@pytest.fixture(scope="module")
+def dreamt(tmp_path_factory):
+    """Rounds whose C is of the dream alone, to be ended by the scores of the real game."""
+    path = tmp_path_factory.mktemp("dreamt") / "toy"
+    assert main(["iterate", "toy", "--rounds", "4", "--world", "dream", "--stop-after", "1", "--run", str(path)]) == 0
+    return path
+
+
+def test_rounds_of_the_dream_alone_are_scored_in_the_real_game(dreamt):
+    first = Run.open(dreamt / "round-0")
+    assert (first.preset.controller.world, first.preset.controller.score_world) == ("dream", "real")
+    found = json.loads((dreamt / "rounds.json").read_text())
+    scores = [json.loads((dreamt / f"round-{row['round']}/controller/DONE").read_text())["score"] for row in found["rounds"]]
+    assert [row["score"] for row in found["rounds"]] == scores
+    assert found["best_round"] == scores.index(max(scores))
+    assert f"Best on training's seeds in the real game: round {found['best_round']}." in (dreamt / "rounds.md").read_text()
+
+
+def test_rounds_end_once_the_score_no_longer_rises(dreamt):
+    found = json.loads((dreamt / "rounds.json").read_text())
+    scores = [row["score"] for row in found["rounds"]]
+    worse = [number for number in range(1, len(scores)) if scores[number] <= max(scores[:number])]
+    assert worse == ([len(scores) - 1] if worse or len(scores) < 4 else [])
+    assert sorted(dreamt.glob("round-*")) == [dreamt / f"round-{number}" for number in range(len(scores))]
+
+
+def test_the_rule_is_asked_again_of_the_rounds_there_are(dreamt, tmp_path, capsys):
+    path = shutil.copytree(dreamt, tmp_path / "again")
+    before = json.loads((path / "rounds.json").read_text())
+    assert main(["iterate", "toy", "--rounds", "4", "--world", "dream", "--stop-after", "1", "--run", str(path)]) == 0
+    assert json.loads((path / "rounds.json").read_text()) == before
+    assert main(["iterate", "toy", "--rounds", "4", "--run", str(path), "--world", "own"]) == 0  # without the rule: all
+    assert len(json.loads((path / "rounds.json").read_text())["rounds"]) == 4
+
+
+def test_what_does_not_go_with_the_rule_is_said(rounds, tmp_path, capsys):
+    new = tmp_path / "new"
+    assert main(["iterate", "toy", "--stop-after", "2", "--run", str(new)]) == 2
+    assert "stop_after is 2, and each C is scored in the dream; add --world dream" in capsys.readouterr().err
+    assert not list(new.glob("round-*"))
+    assert main(["iterate", "toy", "--world", "dream", "--run", str(rounds)]) == 2
+    assert "round-0: a round whose C is not of the dream alone" in capsys.readouterr().err
+
+
 def test_a_killed_collection_of_a_round_says_how_far_it_is(rounds, tmp_path):
     """The links to the shards of the round before are not its own."""
     path = Path(shutil.copytree(rounds, tmp_path / "toy")) / "round-1"

@@ -13,6 +13,7 @@ from worldmodels.config import (
     BEST_RECIPE,
     ROUNDS,
     SEEDS,
+    STOP_AFTER,
     Backend,
     Bounds,
     Device,
@@ -22,6 +23,7 @@ from worldmodels.config import (
     LogKind,
     PlayConfig,
     ProbeConfig,
+    RoundsWorld,
     VideoConfig,
     WatchConfig,
 )
@@ -94,6 +96,12 @@ class IterateArgs:
     explore: Explore = "no"
     """Later rounds' episodes are those of a C that explores (collect --policy curious), and M is trained with dropout:
     uncertainty or loss says what it seeks; no: those of the agent."""
+    world: RoundsWorld = "own"
+    """Where each round's C is found: own (where the scale's settings say) or dream (in the dream alone; of a search the mean is
+    kept that scores best in the real game, on training's seeds)."""
+    stop_after: Annotated[int, STOP_AFTER] = 0
+    """End after so many rounds, one after another, whose score on training's seeds of the real game is no better than the best
+    before; 0: make all rounds."""
     run: Path | None = None
     """The folder of the rounds (default: runs/iterate-TASK-SCALE, or runs/iterate-TASK-SCALE-RECIPE)."""
     seed: Annotated[int, SEEDS] = 0

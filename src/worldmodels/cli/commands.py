@@ -287,7 +287,7 @@ def _table(args: Sequence[str]) -> None:
 def _iterate(args: Sequence[str]) -> None:
     parsed = parse(IterateArgs, "iterate", args)
     check_json(parsed.json)
-    check_rounds(parsed.rounds)
+    check_rounds(parsed.rounds, parsed.stop_after)
     check_seed(parsed.seed, parsed.rounds)
     with loading():
         from worldmodels.envs.registry import get_task
@@ -298,7 +298,7 @@ def _iterate(args: Sequence[str]) -> None:
     path = parsed.run or Path("runs") / f"iterate-{task}-{parsed.scale}{of_recipe(parsed.recipe)}"
     place = {"backend": parsed.backend, "address": parsed.address, "log": parsed.log}
     with RunLock(path):
-        chosen = {"recipe": parsed.recipe, "explore": parsed.explore}
+        chosen = {name: getattr(parsed, name) for name in ("recipe", "explore", "world", "stop_after")}
         result = iterate(task, parsed.scale, parsed.rounds, path, parsed.seed, **chosen, **place)
     write_result(parsed.json, result)
     print(to_markdown(result) + f"\niterate: finished {path / ROUNDS}")

@@ -14,7 +14,7 @@ from worldmodels.config.dream_ppo import DreamPPOConfig
 from worldmodels.config.encode import EncodeConfig
 from worldmodels.config.evaluate import EvaluateConfig
 from worldmodels.config.gradient import GradientConfig
-from worldmodels.config.iterate import ROUNDS, Explore, check_rounds
+from worldmodels.config.iterate import ROUNDS, STOP_AFTER, Explore, RoundsWorld, check_rounds
 from worldmodels.config.measure import FidelityConfig, ProbeConfig
 from worldmodels.config.preset import BEST_RECIPE, Preset, of_recipe
 from worldmodels.config.reading import ReadConfig
@@ -35,6 +35,7 @@ __all__ = [
     "OWN_FRAMES",
     "ROUNDS",
     "SEEDS",
+    "STOP_AFTER",
     "TEMPERATURES",
     "WIDEST",
     "AugmentConfig",
@@ -62,6 +63,7 @@ __all__ = [
     "RNNConfig",
     "RandomPolicyConfig",
     "ReadConfig",
+    "RoundsWorld",
     "Seeks",
     "UncertaintyConfig",
     "VAEConfig",

@@ -133,6 +133,10 @@ class ControllerConfig(Config):
         generations = UNLIMITED_GENERATIONS if max_steps and not num_generations else num_generations
         return dataclasses.replace(self, num_generations=generations, ppo_iterations=ppo_iterations, max_steps=max_steps)
 
+    def dreamt_only(self) -> Self:
+        """Returns a search in the dream alone, of which the mean is kept that scores best in the real game."""
+        return dataclasses.replace(self, world="dream", score_world="real")
+
     def _check_dream(self) -> None:
         """Raises `UserError` where a setting of the dream has no dream to act in, or none that counts."""
         dreams = self.world == "dream" or self.ppo_iterations > 0
