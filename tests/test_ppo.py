@@ -14,13 +14,13 @@ from conftest import follow_the_action, latent_store, random_world_model
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.seeding import derive_seed
-from worldmodels.base.tensors import save_tensors
+from worldmodels.base.tensors import load_tensors, save_tensors
 from worldmodels.base.types import FULL_HEALTH
 from worldmodels.cli import main
 from worldmodels.config import ControllerConfig, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.diagnostics.fidelity import evolved_solutions
 from worldmodels.envs.registry import get_task
-from worldmodels.models.controller import features
+from worldmodels.models.controller import features, named_weights
 from worldmodels.models.sizes import own_parameters
 from worldmodels.runs.run import Run
 from worldmodels.search import dream_ppo as ppo
@@ -136,11 +136,13 @@ def test_a_table_of_ppo_needs_no_episodes(walls_run, tmp_path, capsys):
     assert [(row["dream"], row["real"]) for row in again] == [(row["dream"], row["real"]) for row in rows]
 
 
-def test_a_table_with_a_hidden_layer_has_no_ppo(walls_run, tmp_path, capsys):
-    command = ["table", "ablation", "--model", str(walls_run), "--run", str(tmp_path / "table"), "--ppo-iterations", "5"]
-    assert main(command) == 2
-    assert "has a hidden layer" in capsys.readouterr().err
-    assert not list((tmp_path / "table").glob("v*"))
+def test_the_ablation_by_ppo_has_its_hidden_layer(walls_run, tmp_path):
+    path = tmp_path / "table"
+    command = ["table", "ablation", "--model", str(walls_run), "--run", str(path), "--ppo-iterations", "4"]
+    assert main([*command, "--episodes", "3"]) == 0
+    rows = json.loads((path / "table.json").read_text())["rows"]
+    assert [row["controller"]["inputs"] for row in rows] == ["z", "z+hidden", "zh"]
+    assert load_tensors(path / "v-hidden" / "model" / "controller.safetensors")["0.weight"].any()
 
 
 def test_the_search_begins_at_the_controller_given(store):
@@ -156,6 +158,63 @@ def test_the_search_begins_at_the_controller_given(store):
     logits, said = net.logit(components).detach(), seen @ net.solution()
     torch.testing.assert_close(logits, said, rtol=1e-3, atol=1e-3)
     assert float(said.square().mean().sqrt()) == pytest.approx(SMALL.initial_logit_rms, rel=1e-2)
+
+
+@pytest.mark.parametrize("task", ["toy-walls", "toy"])
+def test_a_hidden_layer_is_the_controllers_own(store, task):
+    """The search's outputs are those of the controller that it leaves, with biases (toy) and without, and of the one that it
+    begins with."""
+    spec, inputs = get_task(task), "zh+hidden"
+    model = random_world_model(spec)
+    starts = ppo.recorded_starts(SMALL, model, store, 4, 0)
+    given = torch.randn(own_parameters(spec, inputs), generator=torch.Generator().manual_seed(0)) / 3
+    net = ppo.begin(SMALL, starts, inputs, given, 0, spec, hits=True)
+    seen = features(starts.z, starts.z, *starts.state, inputs)
+
+    def outputs(solution):
+        named = named_weights(model.sizes, inputs, spec.controller_bias, solution)
+        units = torch.nn.functional.linear(seen, named["0.weight"], named.get("0.bias")).tanh()
+        return torch.nn.functional.linear(units, named["1.weight"], named.get("1.bias"))
+
+    logits = net.logit(net.components(seen)).detach()
+    torch.testing.assert_close(logits.view(len(seen), -1), outputs(net.solution()), rtol=1e-3, atol=1e-3)
+    assert torch.corrcoef(torch.stack([logits.flatten(), outputs(given).flatten()]))[0, 1] > 0.999
+
+
+def test_a_hidden_layer_that_begins_with_nothing_can_learn(store):
+    """Zeros in both layers would have no gradient: the first is drawn, and the same for the same seed."""
+    model, inputs = model_with_hits(), "zh+hidden"
+    starts = ppo.recorded_starts(SMALL, model, store, 4, 0)
+    zeros = torch.zeros(own_parameters(model.spec, inputs))
+    net, again, other = (ppo.begin(SMALL, starts, inputs, zeros, seed) for seed in (0, 0, 1))
+    assert not net.weight.any()
+    assert torch.equal(net.hidden, again.hidden)
+    assert not torch.equal(net.hidden, other.hidden)
+    units = net.components(features(starts.z, starts.z, *starts.state, inputs)) @ net.hidden
+    assert float(units.square().mean().detach()) == pytest.approx(1, rel=0.2)
+
+
+def test_a_killed_search_with_a_hidden_layer_ends_with_the_same_bytes(walls_copy, tmp_path, monkeypatch):
+    shutil.rmtree(walls_copy / "controller")
+    shutil.rmtree(walls_copy / "model")
+    other = Path(shutil.copytree(walls_copy, tmp_path / "other"))
+    words = ["train-controller", "--inputs", "zh+hidden", "--ppo-iterations", "4", "--num-generations", "0", "--run"]
+    assert main([*words, str(walls_copy)]) == 0
+    improve = ppo.DreamPPO.improve
+
+    def killed(self, net, adam, iteration):
+        if iteration == 3:
+            raise KeyboardInterrupt
+        return improve(self, net, adam, iteration)
+
+    monkeypatch.setattr(search_start, "CHECKPOINT_ITERATIONS", 2)
+    monkeypatch.setattr(ppo.DreamPPO, "improve", killed)
+    assert main([*words, str(other)]) == 130
+    monkeypatch.setattr(ppo.DreamPPO, "improve", improve)
+    assert main([*words, str(other)]) == 0
+    name = "model/controller.safetensors"
+    assert (other / name).read_bytes() == (walls_copy / name).read_bytes()
+    assert main(["evaluate", str(other), "--episodes", "2"]) == 0
 
 
 def test_zeros_toss_a_coin(store):
@@ -232,14 +291,15 @@ def test_the_critic_learns_first_and_then_the_controller(store):
     assert not torch.equal(net.weight, weight)
 
 
-def test_hits_become_rarer_where_an_action_brings_them(store):
+@pytest.mark.parametrize("inputs", ["zh", "zh+hidden"])
+def test_hits_become_rarer_where_an_action_brings_them(store, inputs):
     """M is hit where the action was to the right; C, which begins with a coin, learns to go left."""
     model = model_with_hits()
     follow_the_action(model, -2.0, 3.0)
     fast = dataclasses.replace(SMALL, learning_rate=0.03, final_learning_rate=0.03)
     starts = ppo.recorded_starts(fast, model, store, 4, 0)
-    net = ppo.begin(fast, starts, "zh", torch.zeros(own_parameters(model.spec, "zh")), 0)
-    search, adam = ppo.DreamPPO(fast, model, "zh", 1.0, starts, 25, 0), DenseAdam(net, 1)
+    net = ppo.begin(fast, starts, inputs, torch.zeros(own_parameters(model.spec, inputs)), 0)
+    search, adam = ppo.DreamPPO(fast, model, inputs, 1.0, starts, 25, 0), DenseAdam(net, 1)
     hits = [search.improve(net, adam, iteration)["hits"] for iteration in range(25)]
     assert np.mean(hits[-3:]) < 0.5 * np.mean(hits[:3])
 
@@ -331,11 +391,6 @@ def test_without_generations_ppo_has_the_last_word(walls_copy, capsys):
     assert list(evolved_solutions(Run.open(walls_copy)))[-2:] == ["C, iteration 3 of PPO", "C, kept"]
     assert main(["reproduce", "toy-walls", "--scale", "smoke", "--run", str(walls_copy)]) == 0
     assert main(["plot", str(walls_copy)]) == 0
-
-
-def test_a_hidden_layer_is_refused():
-    with pytest.raises(UserError, match="hidden layer"):
-        ppo.check_ppo(ControllerConfig(inputs="z+hidden", ppo_iterations=5))
 
 
 def test_a_search_without_an_iteration_for_c_is_refused():

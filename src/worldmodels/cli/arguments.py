@@ -181,8 +181,7 @@ class TableArgs:
     num_generations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
-    """Improve each row's controller in the dream for so many iterations of proximal policy optimization first (the temperature
-    table of tasks with hits; the ablation has a controller with a hidden layer)."""
+    """Improve each row's controller in the dream for so many iterations of proximal policy optimization first."""
     max_steps: Annotated[int, Bounds(0, 10**15)] = 0
     """End each row's evolution with the generation in which its candidates have played this many steps; 0: no limit."""
     episodes: Annotated[int, Bounds(0, 10_000_000)] = 0

@@ -14,8 +14,8 @@ from worldmodels.config.shared import DROPOUTS, TEMPERATURES, WORKERS, Device, L
 from worldmodels.config.strategies import ESConfig
 from worldmodels.config.uncertainty import UncertaintyConfig
 
-#: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "z+hidden": z through 40 tanh units.
-ControllerInputs = Literal["z", "z+hidden", "zh", "zch", "mu", "muh"]
+#: What C sees: V's latent z or its mean mu, and M's states h (hidden) and c (cell); "+hidden": all that through 40 tanh units.
+ControllerInputs = Literal["z", "zh", "zch", "mu", "muh", "z+hidden", "zh+hidden", "zch+hidden", "mu+hidden", "muh+hidden"]
 ScoreWorld = Literal["same", "dream", "real"]
 #: What a search in the dream seeks: the game's reward, or what M does not know.
 Seeks = Literal["reward", "uncertainty", "loss"]
@@ -35,7 +35,7 @@ class ControllerConfig(Config):
     see less than this one, such as mu where this one sees muh. Empty: at zeros, or at the previous run's."""
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
-    z+hidden: z through 40 tanh units."""
+    +hidden: all that through 40 tanh units."""
     optimizer: Optimizer = field(default="cma", metadata=ADDED)
     """What searches: cma (CMA-ES), openes (OpenAI's evolution strategy), pepg (parameter-exploring policy gradients), ses (the
     original's simple evolution strategy) or simple-ga (a genetic algorithm)."""

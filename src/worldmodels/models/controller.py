@@ -14,9 +14,13 @@ from worldmodels.config import ControllerInputs
 from worldmodels.models.controller_kernels import products
 from worldmodels.models.mdn_rnn import RNNSizes
 
-#: The inputs of a C with a hidden layer (the paper's "V model with a hidden layer"), and the layer's units.
-HIDDEN_LAYER: ControllerInputs = "z+hidden"
+#: The units of a C with a hidden layer (the paper has one that sees z alone: "V model with a hidden layer").
 HIDDEN_UNITS = 40
+
+
+def has_hidden_layer(inputs: ControllerInputs) -> bool:
+    """Returns whether what C sees goes through a layer of hidden units."""
+    return inputs.endswith("+hidden")
 
 
 def uses_memory(inputs: ControllerInputs) -> bool:
@@ -32,7 +36,7 @@ def feature_size(sizes: RNNSizes, inputs: ControllerInputs) -> int:
 def layer_sizes(sizes: RNNSizes, inputs: ControllerInputs) -> list[tuple[int, int]]:
     """Returns the inputs and outputs of C's layers."""
     first, last = feature_size(sizes, inputs), sizes.action_size
-    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if inputs == HIDDEN_LAYER else [(first, last)]
+    return [(first, HIDDEN_UNITS), (HIDDEN_UNITS, last)] if has_hidden_layer(inputs) else [(first, last)]
 
 
 def num_parameters(sizes: RNNSizes, inputs: ControllerInputs, bias: bool) -> int:
@@ -69,7 +73,8 @@ def features(mu: Tensor, z: Tensor, hidden: Tensor, cell: Tensor, inputs: Contro
 
 def sees_all(inputs: ControllerInputs, others: ControllerInputs) -> bool:
     """Returns whether a C with ``inputs`` sees all that one with ``others`` sees, and has as many layers."""
-    return inputs == others or (HIDDEN_LAYER not in (inputs, others) and set(_parts(others)) <= set(_parts(inputs)))
+    linear = not has_hidden_layer(inputs) and not has_hidden_layer(others)
+    return inputs == others or (linear and set(_parts(others)) <= set(_parts(inputs)))
 
 
 def widened(solution: Tensor, sizes: RNNSizes, bias: bool, inputs: ControllerInputs, others: ControllerInputs) -> Tensor:

@@ -13,7 +13,7 @@ after it, and the slot begins anew from another state. The limit of an episode's
 A pessimistic search pays for M's uncertainty in every step. One that seeks that, or M's loss, has it for its reward: hits then
 cost nothing, and the end of the health is the end.
 
-N slots, T choices, F features, K components, A outputs of C, R = N · T rows.
+N slots, T choices, F features, K components, U hidden units, A outputs of C, R = N · T rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from worldmodels.base.types import FULL_HEALTH, Floats, Mask
 from worldmodels.config import ControllerConfig, ControllerInputs, DreamPPOConfig, RandomPolicyConfig
 from worldmodels.data.latents import LatentStore
 from worldmodels.envs.task import Task
-from worldmodels.models.controller import HIDDEN_LAYER, features
+from worldmodels.models.controller import HIDDEN_UNITS, features, has_hidden_layer
 from worldmodels.models.world_model import WorldModel
 from worldmodels.runtime.side_by_side import shared_out
 from worldmodels.runtime.slices import cut
@@ -53,11 +53,13 @@ CAME = ("hits", "reward", "ends")
 class ActorCritic(nn.Module):
     """C, as weights of the components of what it sees (and of a 1 before it, if C has biases), and the critic of the same.
 
-    ``mean`` is what is learned: C's weights, or their mean over the last iterations once these have begun (see `averaged`).
+    ``mean`` is what is learned: C's weights, or their mean over the last iterations once these have begun (see `averaged`);
+    so is ``hidden_mean`` of those into its hidden layer, if it has one.
 
     Args:
         basis: float32 [F, K], or [1 + F, K] with ``bias``; features times it are the components, each of a second moment of 1.
-        weight: float32 [K, A], or [K] for `TwoWays`.
+        weight: float32 [K, A], or [K] for `TwoWays`; with a hidden layer U, or 1 + U with ``bias``, in the place of K.
+        hidden: float32 [K, U], of the components into the hidden layer; None: there is none.
         critic_units: the critic's hidden units.
         bias: whether C has biases.
         scales: whether rewards are scaled; else they are taken as they are.
@@ -65,10 +67,14 @@ class ActorCritic(nn.Module):
 
     basis: Tensor
     mean: Tensor
+    hidden: Tensor | None
+    hidden_mean: Tensor | None
     reward_scale: Tensor
     """What rewards are multiplied by, so that the critic has numbers of about 1 to learn; 0: not known yet."""
 
-    def __init__(self, basis: Tensor, weight: Tensor, critic_units: int, bias: bool, scales: bool) -> None:
+    def __init__(
+        self, basis: Tensor, weight: Tensor, critic_units: int, bias: bool, scales: bool, hidden: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.bias = bias
         self.register_buffer("basis", basis)
@@ -76,6 +82,8 @@ class ActorCritic(nn.Module):
         self.register_buffer("reward_scale", weight.new_tensor(float(not scales)), persistent=scales)
         self.weight = nn.Parameter(weight)
         self.register_buffer("mean", weight.clone())
+        self.hidden = None if hidden is None else nn.Parameter(hidden)
+        self.register_buffer("hidden_mean", None if hidden is None else hidden.clone())
         self.critic_hidden = nn.Linear(basis.shape[1], critic_units)
         self.critic_out = nn.Linear(critic_units, 1)
         nn.init.zeros_(self.critic_out.weight)
@@ -87,19 +95,49 @@ class ActorCritic(nn.Module):
 
     def logit(self, components: Tensor) -> Tensor:
         """Returns C's outputs before tanh: [..., K] → [..., A], or [...] for `TwoWays`."""
-        return components @ self.weight
+        if self.hidden is None:
+            return components @ self.weight
+        return through_hidden(components, self.hidden, self.weight)
 
     def value(self, components: Tensor) -> Tensor:
         """Returns what is still to come, minus ``hit_cost`` a hit: [..., K] → [...]."""
         value: Tensor = self.critic_out(self.critic_hidden(components).tanh())[..., 0]
         return value
 
+    def average(self, num: int) -> None:
+        """Takes the weights into their mean, as the last of ``num``."""
+        self.mean += (self.weight - self.mean) / num
+        if self.hidden is not None and self.hidden_mean is not None:
+            self.hidden_mean += (self.hidden - self.hidden_mean) / num
+
+    def is_finite(self) -> bool:
+        """Returns whether all of C's weights are finite."""
+        return bool(torch.isfinite(self.weight).all()) and (self.hidden is None or bool(torch.isfinite(self.hidden).all()))
+
     def solution(self) -> Tensor:
         """Returns C, float32 [parameters]: its outputs before tanh are `logit`'s. With even odds it stands still."""
-        solution: Tensor = self.basis @ self.mean
-        if self.bias:  # a layer's biases come first
-            return torch.cat([solution[0].flatten(), solution[1:].T.flatten()])
-        return solution.T.flatten() if solution.ndim == 2 else solution
+        if self.hidden_mean is None:
+            return self._layer(self.basis @ self.mean)
+        return torch.cat([self._layer(self.basis @ self.hidden_mean), self._layer(self.mean)])
+
+    def _layer(self, weight: Tensor) -> Tensor:
+        """Returns a layer as a solution has it, its biases first: [1 + inputs, outputs] → float32 [parameters]; without biases
+        [inputs, outputs], of one output [inputs]."""
+        if self.bias:
+            return torch.cat([weight[0].flatten(), weight[1:].T.flatten()])
+        return weight.T.flatten() if weight.ndim == 2 else weight
+
+
+def through_hidden(components: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
+    """Returns the outputs of a C with a hidden layer, before tanh: [..., K] → [..., A], or [...].
+
+    Args:
+        hidden: float32 [K, U].
+        weight: float32 [U, A] or [U]; with a row more before it, the biases.
+    """
+    units = (components @ hidden).tanh()
+    num = hidden.shape[1]
+    return units @ weight if len(weight) == num else units @ weight[1:] + weight[0]
 
 
 class Rows(NamedTuple):
@@ -186,21 +224,47 @@ def begin(
         hits = spec is None or bool(spec.hit_damages)
     seen = features(starts.z, starts.z, *starts.state, inputs)
     seen = seen[:: -(-len(seen) // config.component_rows)]
-    num_outputs = len(solution) // (seen.shape[1] + bias)
-    outputs_of = solution[num_outputs * bias :].view(num_outputs, -1)
     if bias:
         seen = torch.cat([torch.ones_like(seen[:, :1]), seen], 1)
-        outputs_of = torch.cat([solution[:num_outputs, None], outputs_of], 1)
     basis = torch.from_numpy(scaled_components(seen.double().cpu().numpy(), config.num_components)).float().to(seen.device)
-    # The components are orthonormal over what was seen: this is the nearest that they come to C's outputs.
-    weight = torch.stack([((seen @ basis) * (seen @ one)[:, None]).mean(0) for one in outputs_of], -1)
+    hidden = None
+    if has_hidden_layer(inputs):
+        num_first = HIDDEN_UNITS * seen.shape[1]
+        first, weight = solution[:num_first], _rows(solution[num_first:], HIDDEN_UNITS + bias, bias).T
+        hidden = _along(basis, seen, _rows(first, seen.shape[1], bias)) if first.any() else _random(basis, seed)
+        outputs = through_hidden(seen @ basis, hidden, weight)
+    else:
+        weight = _along(basis, seen, _rows(solution, seen.shape[1], bias))
+        outputs = None
     if isinstance(actions, TwoWays):
         weight = weight[:, 0]
     torch.manual_seed(seed)
     if not isinstance(actions, Gaussian):
-        rms = weight.norm() / math.sqrt(num_outputs)
+        # The components are orthonormal over what was seen: without a hidden layer this is the outputs' root mean square.
+        rms = weight.norm() / math.sqrt(weight[0].numel()) if outputs is None else outputs.square().mean().sqrt()
         weight = weight * (config.initial_logit_rms / rms.clamp(min=1e-6))
-    return ActorCritic(basis, weight.contiguous(), config.critic_units, bias, not hits).to(seen.device)
+    return ActorCritic(basis, weight.contiguous(), config.critic_units, bias, not hits, hidden).to(seen.device)
+
+
+def _rows(layer: Tensor, num_inputs: int, bias: bool) -> Tensor:
+    """Returns a layer of a solution, its biases as the first column: float32 [outputs, num_inputs], a 1 among the inputs."""
+    num_outputs = len(layer) // num_inputs
+    if not bias:
+        return layer.view(num_outputs, num_inputs)
+    return torch.cat([layer[:num_outputs, None], layer[num_outputs:].view(num_outputs, num_inputs - 1)], 1)
+
+
+def _along(basis: Tensor, seen: Tensor, rows: Tensor) -> Tensor:
+    """Returns weights of the components, float32 [K, outputs]: the nearest that they come to a layer's outputs, as they are
+    orthonormal over what was seen, [rows, F]."""
+    return torch.stack([((seen @ basis) * (seen @ row)[:, None]).mean(0) for row in rows], -1)
+
+
+def _random(basis: Tensor, seed: int) -> Tensor:
+    """Returns weights into the hidden layer, float32 [K, U], for which a unit's second moment is 1 before its tanh."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, "hidden"))
+    num_components = basis.shape[1]
+    return (torch.randn(num_components, HIDDEN_UNITS, generator=generator) / math.sqrt(num_components)).to(basis.device)
 
 
 def hits_count(world_model: WorldModel, rules: DreamRules) -> bool:
@@ -329,7 +393,7 @@ class DreamPPO:
                 parts = cut(len(batch), config.num_slices, batch.device)
                 adam.step([partial(loss, len(batch), batch[part]) for part in parts], rate, None)
         with torch.no_grad():
-            net.mean += (net.weight - net.mean) / averaged(config, iteration, self.num_iterations)
+            net.average(averaged(config, iteration, self.num_iterations))
             kl = (before - actions.log_prob(net.logit(components), chosen)).mean()
         explained = 1 - rows.advantage.var() / (rows.target.var() + 1e-8)
         hits, reward = float(rows.hits.mean()), float(rows.reward.mean())
@@ -375,9 +439,7 @@ def advantages_of(config: DreamPPOConfig, reward: Tensor, value: Tensor, going: 
 
 
 def check_ppo(config: ControllerConfig) -> None:
-    """Raises `UserError` where C is not linear in what it sees, or there are so few iterations that it would not learn."""
+    """Raises `UserError` where there are so few iterations that C would not learn."""
     asked, critic_alone = f"ppo_iterations is {config.ppo_iterations}", config.ppo.critic_iterations
     if config.ppo_iterations <= critic_alone:
         raise UserError(f"{asked}; only the critic learns in the first {critic_alone}: use more")
-    if config.inputs == HIDDEN_LAYER:
-        raise UserError(f"{asked}; C on {config.inputs} has a hidden layer: leave it 0")

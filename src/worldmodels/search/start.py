@@ -144,7 +144,7 @@ def _improve(config: ControllerConfig, run: Run, world_model: WorldModel, store:
         while done < last and not interrupt.requested():
             found = search.improve(net, adam, done)
             done += 1
-            if not torch.isfinite(net.weight).all():
+            if not net.is_finite():
                 raise UserError(
                     f"train-controller: C is not finite after iteration {done} of PPO; look at the losses of M in "
                     f"{run.stage_path('rnn') / 'metrics.jsonl'}"
