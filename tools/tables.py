@@ -181,6 +181,8 @@ MEMORY_ROWS = {
     "mu": "V alone, its mean (`--inputs mu`)",
     "muh": "V's mean and M (`--inputs muh`)",
     "ppo": "V and M (`--inputs zh`), but 14 iterations of PPO in the dream",
+    "z-dream": "V alone, in its dream",
+    "zh-dream": "V and M, in its dream",
 }
 
 
@@ -341,6 +343,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "HealthGathering memory": lambda: memory_table("health-gathering"),
     "HealthGatheringSupreme memory": lambda: memory_table("health-gathering-supreme"),
     "HealthGatheringSupreme round": lambda: memory_table("health-gathering-supreme/round"),
+    "HealthGatheringSupreme dream": lambda: memory_table("health-gathering-supreme/dream"),
     "HealthGathering curiosity": lambda: paper_table("health-gathering/curiosity"),
     "HealthGathering transfer": lambda: paper_table("health-gathering/transfer"),
     "games": games_table,
