@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,8 @@ class Room(gym.Env):
         self.render_mode, self._does, self._picture = render_mode, does, picture
         self._steps = 0
         self.actions = []
+        if does == "moves when made":
+            os.chdir("theirs")
 
     def _look(self):
         self.observation_space.seed(int(self.np_random.integers(2**31)))
@@ -73,6 +76,8 @@ class Room(gym.Env):
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self._steps = 0
+        if self._does == "moves at reset":
+            os.chdir("theirs")
         return self._look(), {}
 
     def step(self, action):
@@ -359,6 +364,26 @@ def test_names():
     ids = ["CartPole-v1", "ALE/Pong-v5", "package.module:LunarLander-v3", "MiniGrid-Empty-5x5-v0", "FrozenLake8x8-v1", "?-v1"]
     names = ["cart-pole", "ale-pong", "lunar-lander", "mini-grid-empty-5x5", "frozen-lake8x8", "env"]
     assert [task_name(env_id) for env_id in ids] == names
+
+
+def test_ids_in_other_letters_have_names_of_their_own():
+    one, other, more = (task_name(env_id) for env_id in ("迷宮-v0", "赛车-v0", "Größe-v1"))
+    assert re.fullmatch(r"env-[0-9a-f]{8}", one)
+    assert re.fullmatch(r"gr-e-[0-9a-f]{8}", more)
+    assert one != other
+    gym.register("迷宮-v0", entry_point=Room)
+    assert describe("迷宮-v0").name == one
+
+
+def test_an_environment_that_changes_the_working_folder_moves_nobodys_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "theirs").mkdir()
+    for does in ("moves when made", "moves at reset"):
+        gym.register(f"Rooms/{does.replace(' ', '-')}-v0", entry_point=Room, kwargs={"does": does})
+        env = describe(f"Rooms/{does.replace(' ', '-')}-v0").make_env()
+        assert Path.cwd() == tmp_path
+        env.reset(seed=0)
+        assert Path.cwd() == tmp_path
 
 
 def test_a_task_says_what_it_will_and_its_environment_the_rest():

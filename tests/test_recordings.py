@@ -250,6 +250,7 @@ def with_nan(length=6, step=3):
         (GOOD | {"action": np.zeros((5, 1))}, "b.npz: lengths differ: 6 frames, 5 actions"),
         (GOOD | {"action": with_nan()}, "b.npz: 'action', step 3: is [nan]; every number must be finite"),
         (GOOD | {"action": np.full((6, 1), 1e300)}, "b.npz: 'action', step 0: is [1e+300]; every number must be finite"),
+        (GOOD | {"action": np.full((6, 1), -3e38)}, "b.npz, step 0: an action is [-3"),
         (GOOD | {"reward": with_nan(6, 5)}, "b.npz: 'reward', step 5: is nan"),
         (GOOD | {"obs": GOOD["obs"].astype(np.float32)}, "b.npz: 'obs': is float32; pictures are uint8"),
         (GOOD | {"obs": pictures(6)[..., :2]}, "b.npz: 'obs': has shape (6, 64, 64, 2)"),
@@ -279,6 +280,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(tmp_path, capsys, arr
     [
         ("steer\n1\n2\n", "lengths differ: more than 2 frames and 2 rows"),
         ("steer\n" + "1\n" * 9, "lengths differ: 4 frames and 9 rows"),
+        ("0,1\n" + "1,2\n" * 4, "if 0, 1 in the first row are names, leave that row out"),
         ("steer\n1\n2\nleft\n4\n", "a.csv, line 4, 'steer': 'left' is no number"),
         ("1,2\n1,2\n1\n1,2\n", "a.csv, line 3: has 1 cells; expected 2"),
         ("1\n2\ninf\n4\n", "a.csv, line 3, 'column 1': is inf; every number must be finite"),

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from worldmodels.base.errors import UserError, WorldModelsError
 from worldmodels.base.types import MAX_TASK_NUMBER, Floats, Frame
 from worldmodels.config import ReadConfig
-from worldmodels.envs.guard import FRAME_SHAPE, frame_fault, said
+from worldmodels.envs.guard import FRAME_SHAPE, frame_fault, said, same_folder
 from worldmodels.envs.native_actions import NativeActions
 from worldmodels.envs.no_display import no_display
 from worldmodels.envs.observations import RENDER, Sight, what_is_seen, without_alpha
@@ -122,6 +122,7 @@ def _can_render(env_id: str) -> bool:
     return _renders[env_id]
 
 
+@same_folder()
 def read_defaults(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig) -> Defaults:
     """Makes an environment, without an episode, and returns what it says of itself.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,21 @@ def frame_fault(shape: tuple[int, ...], dtype: Any) -> str | None:
     if dtype != np.uint8:
         mends.append("give whole numbers from 0 to 255 (np.uint8)")
     return f"{dtype} {shape}; V sees uint8 {FRAME_SHAPE}: {', '.join(mends)}"
+
+
+@contextmanager
+def same_folder() -> Iterator[None]:
+    """Comes back to the working folder: an environment that changes it moves nobody's files."""
+    try:
+        here = Path.cwd()
+    except OSError:  # it was removed
+        yield
+        return
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.chdir(here)
 
 
 def _number(value: Any) -> float | None:
@@ -99,7 +116,8 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode."""
         self._seed, self._num_steps = seed, 0
-        found = self._ask("reset", lambda: self.env.reset(seed=seed, options=options))
+        with same_folder():
+            found = self._ask("reset", lambda: self.env.reset(seed=seed, options=options))
         if not isinstance(found, tuple) or len(found) != 2:
             raise self._fault("its environment's reset() must return a frame and an info")
         return self._looked_at(found[0]), found[1]

@@ -20,9 +20,11 @@ _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def task_name(env_id: str) -> str:
-    """Returns what a task is called whose environment has this Gymnasium id: ``CartPole-v1`` → ``cart-pole``."""
+    """Returns what a task is called whose environment has this Gymnasium id: ``CartPole-v1`` → ``cart-pole``. Where letters are
+    left out that are not Latin, a number tells it from others."""
     plain = re.sub(r"-v\d+$", "", env_id.split(":")[-1])
-    return re.sub(r"[^a-z0-9._]+", "-", _WORDS.sub("-", plain).lower()).strip("-._") or "env"
+    name = re.sub(r"[^a-z0-9._]+", "-", _WORDS.sub("-", plain).lower()).strip("-._") or "env"
+    return name if plain.isascii() else f"{name}-{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

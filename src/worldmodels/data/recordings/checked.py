@@ -15,6 +15,8 @@ from worldmodels.envs.area_resize import area_resize
 SIZE = FRAME_SHAPE[0]
 #: The longest side of a picture that is taken.
 MAX_SIDE = 8192
+#: M reads actions as they are; with larger ones it does not learn.
+LARGEST_ACTION = 1e6
 
 
 def as_frame(picture: Frame) -> Frame:
@@ -110,6 +112,12 @@ def make_episode(
             "damages": len(damage),
         },
     )
+    if (beyond := np.flatnonzero((np.abs(actions) > LARGEST_ACTION).any(1))).size:
+        step = int(beyond[0])
+        raise BadFileError(
+            f"{where}, step {step}: an action is {actions[step].tolist()}; M reads numbers up to {LARGEST_ACTION:,.0f}: divide "
+            f"them by their usual size"
+        )
     if (inside := np.flatnonzero(terminated[:-1])).size:
         raise BadFileError(
             f"{where}, step {int(inside[0])}: is an end, and {len(terminated) - 1 - int(inside[0]):,} steps follow; an episode "
