@@ -11,8 +11,8 @@ import pytest
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.cli import main
 from worldmodels.data.episodes import EpisodeStore, Shard, _npz_content
+from worldmodels.envs.doom.room import CELL, cells_inside
 from worldmodels.envs.health_gathering.env import HealthGatheringEnv
-from worldmodels.envs.health_gathering.room import CELL, cells_inside
 from worldmodels.envs.registry import get_task
 from worldmodels.experiments import curiosity
 from worldmodels.experiments.curiosity import spread, written
@@ -60,6 +60,37 @@ def test_doom_tells_where_the_player_has_been():
     begun = HealthGatheringEnv(mapped=True)
     with pytest.raises(gym.error.ResetNeeded):
         begun.visited()
+
+
+def test_who_steps_sideways_visits_its_wall():
+    """TakeCover's player moves along one wall of twelve cells."""
+    task = get_task("take-cover")
+    env = task.make_env(**task.visited_kwargs)
+    env.reset(seed=3)
+    assert env.unwrapped.visited() == pytest.approx(1 / 12)
+    shares = []
+    for push in [1.0] * 40 + [-1.0] * 60:
+        env.step(np.array([push], np.float32))
+        shares.append(env.unwrapped.visited())
+    assert (np.diff(shares) >= 0).all()
+    assert 3 / 12 <= shares[-1] <= 1
+    plain = task.make_env()
+    plain.reset(seed=3)
+    with pytest.raises(ValueError, match="mapped=True"):
+        plain.unwrapped.visited()
+    for made in (env, plain):
+        made.close()
+
+
+def test_seeds_without_a_measure_are_left_out_and_counted():
+    rows = [{"visited": 0.1}, {"visited": None}, {"visited": 0.3}]
+    found = spread(rows, "visited")
+    assert found == {"mean": pytest.approx(0.2), "std": pytest.approx(0.02**0.5), "seeds": 2}
+    assert written(found, ".1%", 3) == "20.0% ± 14.1% (2 seeds)"
+    assert written(found, ".1%", 2) == "20.0% ± 14.1%"
+    assert spread(rows[:2], "visited") is None
+    assert written({"mean": 12.0, "std": 3.0}, "+,.0f", 3) == "+12 ± 3"
+    assert written(None, ".2f", 3) == ""
 
 
 def test_a_car_has_visited_what_its_reward_says():
@@ -128,13 +159,6 @@ def test_who_cannot_be_the_expert_is_said_in_a_line(words, said, toy_run, tmp_pa
     assert said in err
     assert "Traceback" not in err
     assert not (tmp_path / "run").exists()
-
-
-def test_a_spread_is_of_seeds_that_all_have_it():
-    assert spread([{"a": 1.0}, {"a": 3.0}], "a") == {"mean": 2.0, "std": pytest.approx(2**0.5)}
-    assert spread([{"a": 1.0}, {"a": None}], "a") is None
-    assert written({"mean": 12.0, "std": 3.0}, "+,.0f") == "+12 ± 3"
-    assert written(None, ".2f") == ""
 
 
 WAYS = ("agent", "uncertainty")

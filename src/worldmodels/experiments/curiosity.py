@@ -189,18 +189,19 @@ def _played(path: Path, run: Run) -> dict[str, Any]:
 
 
 def spread(rows: Sequence[dict[str, Any]], key: str) -> dict[str, float] | None:
-    """Returns mean and standard deviation of a measure over seeds; None where a seed has none."""
-    values = [row[key] for row in rows]
-    if None in values:
+    """Returns mean and standard deviation of a measure over the ``seeds`` that have one, and how many these are; None where
+    there are not two."""
+    values = [row[key] for row in rows if row[key] is not None]
+    if len(values) < 2:
         return None
-    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
+    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)), "seeds": len(values)}
 
 
 def to_markdown(result: dict[str, Any]) -> str:
     """Returns the table for people."""
     lines = [f"| {' | '.join(['', *(title for title, _ in MEASURES.values())])} |", "| --- |" + " --: |" * len(MEASURES)]
     for row in result["rows"]:
-        cells = [written(row[key], form) for key, (_, form) in MEASURES.items()]
+        cells = [written(row[key], form, len(row["seeds"])) for key, (_, form) in MEASURES.items()]
         lines.append(f"| {row['label']} | {' | '.join(cells)} |")
     num_seeds, chance = len(result["rows"][0]["seeds"]), result["random"]
     lines += [
@@ -216,6 +217,10 @@ def to_markdown(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def written(found: dict[str, float] | None, form: str) -> str:
-    """Returns a measure as a table has it."""
-    return "" if found is None else f"{found['mean']:{form}} ± {found['std']:{form.lstrip('+')}}"
+def written(found: dict[str, float] | None, form: str, num_seeds: int) -> str:
+    """Returns a measure as a table has it; where not all seeds have one, with how many have."""
+    if found is None:
+        return ""
+    fewer = found.get("seeds", num_seeds)
+    of_these = f" ({fewer:.0f} seeds)" if fewer < num_seeds else ""
+    return f"{found['mean']:{form}} ± {found['std']:{form.lstrip('+')}}{of_these}"

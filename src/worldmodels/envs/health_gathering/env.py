@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from worldmodels.base.errors import UserError
 from worldmodels.base.types import FULL_HEALTH, Frame
 from worldmodels.envs.doom.game import DoomEnv
+from worldmodels.envs.doom.room import Room
 from worldmodels.envs.gym_rules import AFTER_THE_END
-from worldmodels.envs.health_gathering.room import Room
 
 #: The scenarios' limit, in tics; a tic is 1/35 of a second.
 MAX_TICS = 2100

@@ -43,6 +43,7 @@ register(
         mirrored_action=(-1.0,),
         env_threads=2,
         watched_kwargs={"watched": True},
+        visited_kwargs={"mapped": True},
         restart_input=True,
         hit_damages=HIT_DAMAGES,
         dream_reward=1.0,

@@ -14,6 +14,7 @@ from worldmodels.base.errors import UserError
 from worldmodels.base.types import FULL_HEALTH, Floats, Frame, Mask
 from worldmodels.envs.area_resize import area_resize
 from worldmodels.envs.doom.game import DoomEnv
+from worldmodels.envs.doom.room import Room
 from worldmodels.envs.gym_rules import AFTER_THE_END, Admission
 from worldmodels.envs.original_frames import original_frame
 from worldmodels.envs.take_cover.fireballs import Fireballs
@@ -62,6 +63,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
     - ``original_frames``: the original's contrast, resizing and wrapping arithmetic, which its weights need.
     - ``variant``: another look (`variants`): ``"walls"``, ``"floor"`` or ``"text"``; empty: the plain one. The game stays.
     - ``watched``: the game also says where its fireballs are (`answers`), for measuring alone; nothing else changes.
+    - ``mapped``: keep where the player has been along its wall (`visited`), for measuring alone.
 
     ### Version History
     - v1: ViZDoom 1.3's own interface, one tic per step, skill 4. (v0 was the original's, on ViZDoom 1.1 through ppaquette's
@@ -80,12 +82,13 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         original_frames: bool = False,
         variant: str = "",
         watched: bool = False,
+        mapped: bool = False,
     ) -> None:
         check_variant(variant)
         DoomEnv.__init__(self, resolution, skill, render_mode)
         if not 0.1 <= crop <= 1:
             raise UserError(f"crop is {crop}; it must lie between 0.1 and 1")
-        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames, variant, watched)
+        EzPickle.__init__(self, resolution, crop, skill, render_mode, original_frames, variant, watched, mapped)
         self.observation_space = spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8)
         self.action_space = spaces.Box(-1, 1, (1,), np.float32)
         self.checks_actions = True
@@ -96,6 +99,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         self._health = FULL_HEALTH
         self._variant = variant
         self._fireballs = Fireballs() if watched else None
+        self._room = Room(sideways=True) if mapped else None
         self._last_push = 0.0
 
     def _edit(self) -> tuple[str, str, str] | None:
@@ -107,6 +111,7 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
     def _configure(self, game: vizdoom.DoomGame) -> None:
         game.set_episode_timeout(0)
         game.set_objects_info_enabled(self._fireballs is not None)
+        game.set_sectors_info_enabled(self._room is not None)
 
     def _observe(self) -> Frame:
         if self._fireballs is not None and self._running is not None:
@@ -120,6 +125,8 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         self._num_steps, self._health, self._last_push = 0, FULL_HEALTH, 0.0
         if self._fireballs is not None:
             self._fireballs = Fireballs()
+        if self._room is not None and self._running is not None:
+            self._room.begin(self._running.game)
         return self._observe(), {"health": FULL_HEALTH, "damage": 0.0}
 
     def step(self, action: Floats) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
@@ -139,9 +146,23 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         reward, terminated, health = self._play([left, right], 1)
         self._last_push = float(left) - float(right)
         self._num_steps += 1
+        if self._room is not None and self._running is not None and not terminated:
+            self._room.note(self._running.game)
         self._ended = terminated, not terminated and self._num_steps >= MAX_EPISODE_STEPS
         damage, self._health = self._health - health, health
         return self._observe(), reward, *self._ended, {"health": health, "damage": damage}
+
+    def visited(self) -> float:
+        """Returns the share of its wall that the player has been at during this episode, in cells of 64 units.
+
+        Raises:
+            ValueError: the environment is not ``mapped``.
+            ResetNeeded: no episode has begun.
+        """
+        if self._room is None:
+            raise ValueError(f"{self.name}: make it with mapped=True to be told where the player has been")
+        self._check_playing()
+        return self._room.share()
 
     def answers(self) -> dict[str, Mask]:
         """Returns what the game knows of its fireballs now: the answers to yes/no questions, bool, by their rows' names (see

@@ -11,9 +11,15 @@ CELL = 64
 
 
 class Room:
-    """The cells of a room whose centres lie within its walls, and those of them in which the player has stood."""
+    """The cells of a room whose centres lie within its walls, and those of them in which the player has stood.
 
-    def __init__(self) -> None:
+    Args:
+        sideways: the player can only step sideways, along the second axis: the cells are those of the column where it begins.
+    """
+
+    def __init__(self, sideways: bool = False) -> None:
+        self._sideways = sideways
+        self._origin = np.zeros(2, np.int64)
         self._inside: NDArray[np.bool_] | None = None
         self._seen: set[tuple[int, int]] = set()
 
@@ -21,15 +27,24 @@ class Room:
         """Starts an episode where the player stands."""
         if self._inside is None:  # the map is the same in every episode
             lines = [(line.x1, line.y1, line.x2, line.y2) for sector in game.get_state().sectors for line in sector.lines]
-            self._inside = cells_inside(np.array(lines))
+            walls = np.array(lines)
+            self._origin = np.floor(walls.reshape(-1, 2).min(0) / CELL).astype(np.int64)
+            self._inside = cells_inside(walls - np.tile(self._origin * CELL, 2))
+            if self._sideways:
+                elsewhere = np.arange(len(self._inside)) != self._cell(game)[0]
+                self._inside[elsewhere] = False
         self._seen = set()
         self.note(game)
 
     def note(self, game: vizdoom.DoomGame) -> None:
         """Notes where the player stands now."""
+        self._seen.add(self._cell(game))
+
+    def _cell(self, game: vizdoom.DoomGame) -> tuple[int, int]:
+        """Returns the cell that the player stands in."""
         x = game.get_game_variable(vizdoom.GameVariable.POSITION_X)
         y = game.get_game_variable(vizdoom.GameVariable.POSITION_Y)
-        self._seen.add((int(x // CELL), int(y // CELL)))
+        return int(x // CELL) - int(self._origin[0]), int(y // CELL) - int(self._origin[1])
 
     def share(self) -> float:
         """Returns the share of the cells that the player has stood in, from 0 to 1."""
