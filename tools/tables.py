@@ -13,7 +13,7 @@ import numpy as np
 
 from tools import speed_tables
 from worldmodels.base.files import sha256_of
-from worldmodels.diagnostics.statistics import summarise
+from worldmodels.diagnostics.statistics import score_text, summarise
 from worldmodels.envs.registry import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -144,6 +144,15 @@ def crossed_temperatures() -> str:
         lines.append(f"| {label} | {' | '.join(cells)} | {real[label]['mean']:.0f} |")
     count = real[labels[0]]["num_episodes"]
     return "\n".join([*lines, "", f"Means over {found['num_episodes']} dreams each, and over {count:,} real episodes."])
+
+
+def temperature_seeds() -> str:
+    """The hot rows of the original's temperature table at other seeds, as `benchmarks.temperature_seeds` has searched them."""
+    found = read_result("take-cover/temperature-original/seeds.json")
+    lines = ["| | dream | real |", "| --- | --: | --: |"]
+    lines += [f"| {row['label']} | {score_text(row['dream'])} | {score_text(row['real'])} |" for row in found["rows"]]
+    count = found["rows"][0]["real"]["num_episodes"]
+    return "\n".join([*lines, "", f"Mean ± standard deviation over {count} episodes; {found['max_steps']:,} steps a search."])
 
 
 def memory_switches() -> str:
@@ -336,6 +345,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "crossed temperatures": crossed_temperatures,
     "departures table": lambda: paper_table("take-cover/departures"),
     "memory switches": memory_switches,
+    "hot seeds": temperature_seeds,
     "optimizers table": lambda: paper_table("take-cover/optimizers"),
     "cheating table": lambda: paper_table("take-cover/temperature-original-7000"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
