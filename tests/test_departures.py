@@ -26,6 +26,14 @@ def test_the_way_begins_at_one_recipe_and_ends_at_the_other(task, scale):
     assert all(one.preset != other.preset for one, other in itertools.pairwise(rows))
 
 
+def test_a_share_is_of_the_episodes_and_of_the_steps_of_v_and_m():
+    rows = list(departure_rows(get_task("take-cover"), "laptop", share=0.1))
+    sizes = [(row.preset.collect.num_episodes, row.preset.vae.num_steps, row.preset.rnn.num_steps) for row in rows]
+    assert sizes == [(700, 1400, 700)] * len(rows)
+    assert [row.preset.encode.mirror_episodes for row in rows] == [0, 0, 0, 700, 700, 700, 700]
+    assert rows[5].preset.controller == get_task("take-cover").preset("laptop").controller
+
+
 def test_steps_end_each_evolution_and_change_nothing_else():
     task = get_task("take-cover")
     for plain, row in zip(departure_rows(task, "laptop"), departure_rows(task, "laptop", max_steps=9), strict=True):
@@ -76,6 +84,7 @@ def test_it_goes_on_where_it_stopped(departures, tmp_path):
     ("words", "said"),
     [
         (["--ppo-iterations", "9", "--fast"], "table departures: takes no --ppo-iterations and no --fast; leave it out"),
+        (["--share", "2"], "share is 2.0; it must lie between 0.001 and 1"),
         (["--model", "health-gathering"], "health-gathering: has no recipe 'original' to depart from"),
     ],
 )

@@ -182,6 +182,8 @@ class TableArgs:
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Improve each row's controller in the dream for so many iterations of proximal policy optimization first."""
+    share: Annotated[float, Bounds(0.001, 1)] = 1.0
+    """departures: the share of the scale's episodes, and of V's and M's steps, that each row takes."""
     max_steps: Annotated[int, Bounds(0, 10**15)] = 0
     """End each row's evolution with the generation in which its candidates have played this many steps; 0: no limit."""
     episodes: Annotated[int, Bounds(0, 10_000_000)] = 0

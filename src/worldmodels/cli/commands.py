@@ -239,11 +239,11 @@ def _table(args: Sequence[str]) -> None:
     own = () if given is None else ("scale", "recipe", "seed")
     unread = {
         DEPARTURES: (*search[:-1], "fast", "to"),
-        ROBUSTNESS: ("scale", *search, "to"),
-        TRANSFER: search[1:],
-        DROPOUT: (*own, "to"),
-        CURIOSITY: (*search[1:], "to"),
-    }.get(parsed.name, ("to",))
+        ROBUSTNESS: ("scale", *search, "to", "share"),
+        TRANSFER: (*search[1:], "share"),
+        DROPOUT: (*own, "to", "share"),
+        CURIOSITY: (*search[1:], "to", "share"),
+    }.get(parsed.name, ("to", "share"))
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
     agent = None if parsed.name in (DEPARTURES, DROPOUT) else load(parsed.model)
@@ -267,7 +267,8 @@ def _table(args: Sequence[str]) -> None:
         if parsed.name == DROPOUT:
             result = make_dropout(parsed.model, path, parsed.scale, parsed.seed, **settings, **place)
         elif agent is None:
-            result = make_departures(spec.name, path, parsed.scale, parsed.seed, parsed.max_steps, parsed.episodes, **place)
+            sizes = {name: getattr(parsed, name) for name in ("share", "max_steps", "episodes")}
+            result = make_departures(spec.name, path, parsed.scale, parsed.seed, **sizes, **place)
         elif parsed.name == ROBUSTNESS:
             episodes = parsed.episodes or EvaluateConfig.episodes
             result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, **place)

@@ -20,17 +20,19 @@ from typing import Any
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.versions import versions
-from worldmodels.config import BEST_RECIPE, Backend, Preset, check_seed
+from worldmodels.config import BEST_RECIPE, Backend, Bounds, Preset, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.registry import get_task
 from worldmodels.envs.task import Departure, Task
-from worldmodels.experiments.rows import held_out_losses, open_row, scores
+from worldmodels.experiments.rows import held_out_losses, open_row, scores, with_share
 from worldmodels.plots.table import draw_bars
 from worldmodels.runs.made_once import write_table
 from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.stages.pipeline import run_stage
 
+#: The share of a scale that the rows may take.
+SHARES = Bounds(0.001, 1)
 #: What ``worldmodels table`` calls it, and the recipe that its first row is.
 DEPARTURES = "departures"
 ORIGINAL_RECIPE = "original"
@@ -56,14 +58,12 @@ def changed(preset: Preset, best: Preset, departure: Departure) -> Preset:
     return preset
 
 
-def departure_rows(task: Task, scale: str, max_steps: int = 0) -> Iterator[Row]:
-    """Yields the rows of a task's table; ``max_steps`` ends every row's evolution, 0: as the scale does.
-
-    Raises `UserError` if the task has no recipe ``original``.
-    """
+def departure_rows(task: Task, scale: str, share: float = 1.0, max_steps: int = 0) -> Iterator[Row]:
+    """Yields the rows of a task's table (`make_departures` says what it takes). Raises `UserError` if the task has no recipe
+    ``original``."""
     if not task.departures:
         raise UserError(f"{task.name}: has no recipe '{ORIGINAL_RECIPE}' to depart from")
-    preset, best = (_at_most(task.preset(scale, recipe), max_steps) for recipe in (ORIGINAL_RECIPE, BEST_RECIPE))
+    preset, best = (_smaller(task.preset(scale, recipe), share, max_steps) for recipe in (ORIGINAL_RECIPE, BEST_RECIPE))
     number = 0
     yield Row("0-original", "the original's recipe", preset)
     for departure in task.departures:
@@ -75,11 +75,20 @@ def departure_rows(task: Task, scale: str, max_steps: int = 0) -> Iterator[Row]:
     yield Row(f"{number + 1}-round", "+ a round of the agent's own episodes", played, is_round=True)
 
 
-def _at_most(preset: Preset, max_steps: int) -> Preset:
-    """Returns the preset with another end of C's evolution, where it is evolved and there is one."""
-    if not max_steps or not preset.controller.num_generations:
-        return preset
-    return dataclasses.replace(preset, controller=dataclasses.replace(preset.controller, max_steps=max_steps))
+def _smaller(preset: Preset, share: float, max_steps: int) -> Preset:
+    """Returns the preset with a share of its episodes and of V's and M's steps, and another end of C's evolution."""
+    if share < 1:
+        mirrored = round(preset.encode.mirror_episodes * share)
+        preset = dataclasses.replace(
+            preset,
+            collect=with_share(preset.collect, share),
+            vae=dataclasses.replace(preset.vae, num_steps=round(preset.vae.num_steps * share)),
+            encode=dataclasses.replace(preset.encode, mirror_episodes=mirrored),
+            rnn=dataclasses.replace(preset.rnn, num_steps=round(preset.rnn.num_steps * share)),
+        )
+    if max_steps and preset.controller.num_generations:
+        preset = dataclasses.replace(preset, controller=dataclasses.replace(preset.controller, max_steps=max_steps))
+    return preset
 
 
 def make_departures(
@@ -87,6 +96,7 @@ def make_departures(
     path: Path,
     scale: str,
     seed: int,
+    share: float = 1.0,
     max_steps: int = 0,
     episodes: int = 0,
     backend: Backend = "local",
@@ -95,17 +105,19 @@ def make_departures(
     """Makes and scores every row into ``path``; returns what ``table.json`` holds.
 
     Args:
+        share: of the scale's episodes and of V's and M's steps that each row takes, above 0 and at most 1.
         max_steps: of every row's evolution, which ends with the generation that reaches them; 0: as the scale's does.
         episodes: of every row's scores in the dream and in reality; 0: as many as the scale has.
 
     Raises:
-        UserError: the task has no recipe ``original``, or the folder holds other runs.
+        UserError: the task has no recipe ``original``, the share is out of its bounds, or the folder holds other runs.
     """
+    SHARES.check("share", share)
     check_seed(seed, 2)  # the round has a seed of its own
     spec = get_task(task)
     found: list[dict[str, Any]] = []
     earlier, chance = None, None
-    for row in departure_rows(spec, scale, max_steps):
+    for row in departure_rows(spec, scale, share, max_steps):
         print(f"{row.label}:", flush=True)
         begun = (task, scale, seed + row.is_round, ORIGINAL_RECIPE)
         previous, shared = (earlier.path, None) if row.is_round and earlier is not None else (None, earlier)
@@ -131,6 +143,7 @@ def make_departures(
         "task": spec.name,
         "scale": scale,
         "seed": seed,
+        **({"share": share} if share < 1 else {}),
         **({"max_steps": max_steps} if max_steps else {}),
         "env": chance["env"]["id"],
         "versions": versions(),
@@ -158,10 +171,11 @@ def to_markdown(result: dict[str, Any]) -> str:
     lines.append(f"| random policy | | | | {score_text(result['random'])} | |")
     episodes, max_steps = result["random"]["num_episodes"], result.get("max_steps", 0)
     ended = f"; an evolution ends when its candidates have played {max_steps:,} steps" if max_steps else ""
+    of_it = f", {result['share']:.0%} of its episodes and of V's and M's steps" if "share" in result else ""
     lines += [
         "",
-        f"{result['env']}, scale {result['scale']}, seed {result['seed']}: each row has the changes of those above it; mean ± "
-        f"standard deviation over {episodes} held-out episodes. V's squared error summed over a frame and M's negative "
+        f"{result['env']}, scale {result['scale']}{of_it}, seed {result['seed']}: each row has the changes of those above it; "
+        f"mean ± standard deviation over {episodes} held-out episodes. V's squared error summed over a frame and M's negative "
         "log-likelihood on held-out episodes of the row's own data; minutes of the row's own "
         f"stages{ended}.",
     ]
