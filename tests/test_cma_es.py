@@ -85,3 +85,11 @@ def test_numpys_global_generator_is_untouched():
     search = CMAES(np.zeros(5), 0.5, 8, seed=0)
     search.tell(-sphere(search.ask()))
     assert np.random.get_state()[1].tobytes() == before  # noqa: NPY002
+
+
+def test_a_search_without_a_generation_takes_no_memory():
+    """C with a hidden layer has 43,560 weights: the table of their pairs would be 15 GB."""
+    search = CMAES(np.ones(43_560), 0.1, 8, seed=0)
+    assert "_strategy" not in vars(search)
+    assert (search.mean.sum(), search.sigma) == (43_560, 0.1)
+    assert "_strategy" not in vars(search)

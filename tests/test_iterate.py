@@ -192,7 +192,8 @@ def test_the_rule_is_asked_again_of_the_rounds_there_are(dreamt, tmp_path, capsy
     assert main(["iterate", "toy", "--rounds", "4", "--world", "dream", "--stop-after", "1", "--run", str(path)]) == 0
     assert json.loads((path / "rounds.json").read_text()) == before
     assert main(["iterate", "toy", "--rounds", "4", "--run", str(path), "--world", "own"]) == 0  # without the rule: all
-    assert len(json.loads((path / "rounds.json").read_text())["rounds"]) == 4
+    after = json.loads((path / "rounds.json").read_text())
+    assert (len(after["rounds"]), after["world"]) == (4, before["world"])
 
 
 def test_what_does_not_go_with_the_rule_is_said(rounds, tmp_path, capsys):

@@ -217,6 +217,25 @@ def test_a_killed_search_with_a_hidden_layer_ends_with_the_same_bytes(walls_copy
     assert main(["evaluate", str(other), "--episodes", "2"]) == 0
 
 
+def test_more_weights_than_cma_can_pair_are_refused(walls_copy, monkeypatch, capsys):
+    shutil.rmtree(walls_copy / "controller")
+    monkeypatch.setattr(search_start, "MOST_COORDINATES", 100)
+    words = [
+        "train-controller",
+        "--run",
+        str(walls_copy),
+        "--inputs",
+        "zh+hidden",
+        "--ppo-iterations",
+        "4",
+        "--num-generations",
+    ]
+    assert main([*words, "1"]) == 2
+    assert "and cma keeps a number for each pair of them: at most 100; use --optimizer openes" in capsys.readouterr().err
+    assert not (walls_copy / "controller").exists()
+    assert main([*words, "0"]) == 0
+
+
 def test_zeros_toss_a_coin(store):
     model = model_with_hits()
     starts = ppo.recorded_starts(SMALL, model, store, 4, 0)

@@ -279,6 +279,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_written(tmp_path, capsys, arr
     ("table", "words"),
     [
         ("steer\n1\n2\n", "lengths differ: more than 2 frames and 2 rows"),
+        ("steer\n" + "1\n" * 5, "writers of GIFs leave out a picture like the one before it"),
         ("steer\n" + "1\n" * 9, "lengths differ: 4 frames and 9 rows"),
         ("0,1\n" + "1,2\n" * 4, "if 0, 1 in the first row are names, leave that row out"),
         ("steer\n1\n2\nleft\n4\n", "a.csv, line 4, 'steer': 'left' is no number"),
@@ -356,7 +357,7 @@ def test_wrong_questions(tmp_path, capsys):
     folder = original(tmp_path / "record")
     ask(tmp_path / "recrod", words="recrod: no such file, folder or local Minari dataset")
     ask(folder, "--task", "tyo", words="there is no task 'tyo'; did you mean 'toy'?")
-    ask(folder, "--task", "car-racing", words="its actions have 1 components, those of car-racing 3; name another --task")
+    ask(folder, "--task", "car-racing", words="its actions have 1 components, those of car-racing 3; name another task")
     ask(folder, "--scale", "smok", words="a task of recordings has no scale 'smok'; did you mean 'smoke'?")
     ask(folder / "0.npz", words="0.npz: holds one episode; V and M need two")
     (tmp_path / "empty").mkdir()

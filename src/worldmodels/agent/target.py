@@ -9,6 +9,8 @@ from worldmodels.base import files
 from worldmodels.base.errors import UserError, did_you_mean, nearest
 from worldmodels.envs import plugins
 from worldmodels.envs.registry import is_task, tasks
+from worldmodels.runs import task_file
+from worldmodels.runs.env_task import EnvTask
 from worldmodels.runs.layout import CONFIG, DONE, MODEL, VAE
 from worldmodels.runs.run import Run, nearest_run
 
@@ -38,7 +40,9 @@ def target_path(target: str) -> Path:
     if not there:
         if is_task(target):
             base, _, variant = target.rpartition(".")
-            mend = f"'worldmodels reproduce {target}' trains one"
+            facts = task_file.known.get(target)
+            named = f"--env {facts.env_id}" if isinstance(facts, EnvTask) else target
+            mend = f"'worldmodels reproduce {named}' trains one"
             if base and (SHIPPED / base).is_dir():
                 mend += f"; evaluate, play, watch and video take {base} with --variant {variant}"
             raise UserError(f"no agent is shipped for {target}; {mend}")

@@ -13,6 +13,7 @@ from worldmodels.config import (
     BEST_RECIPE,
     ROUNDS,
     SEEDS,
+    SHARES,
     STOP_AFTER,
     Backend,
     Bounds,
@@ -182,7 +183,7 @@ class TableArgs:
     """Generations of each row's evolution; 0 is the scale's, or none with ppo_iterations."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = 0
     """Improve each row's controller in the dream for so many iterations of proximal policy optimization first."""
-    share: Annotated[float, Bounds(0.001, 1)] = 1.0
+    share: Annotated[float, SHARES] = 1.0
     """departures: the share of the scale's episodes, and of V's and M's steps, that each row takes."""
     max_steps: Annotated[int, Bounds(0, 10**15)] = 0
     """End each row's evolution with the generation in which its candidates have played this many steps; 0: no limit."""
@@ -324,7 +325,8 @@ class ExportMinariArgs:
 
 @dataclass(frozen=True)
 class InspectArgs:
-    """Say what a run, an episode shard, a model or a result is: sizes, seeds, versions, hashes, health."""
+    """Say what a run, an episode shard, a model or a result is: sizes, seeds, versions, hashes, health. Faults that it finds
+    are no failure of it: the exit code is 0. A run's frames are not read: look at its folder episodes."""
 
     target: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TARGET")]
     """A task's name (its shipped agent), a run's folder, the folder of `worldmodels iterate` (its newest finished round), a

@@ -20,7 +20,18 @@ from worldmodels.config.preset import BEST_RECIPE, Preset, of_recipe
 from worldmodels.config.reading import ReadConfig
 from worldmodels.config.rnn import LARGEST_HIDDEN, MOST_MIXTURES, RNNConfig
 from worldmodels.config.setting import Bounds, Config, bounds_of
-from worldmodels.config.shared import DROPOUTS, SEEDS, TEMPERATURES, Backend, Device, LogKind, PlaceConfig, World, check_seed
+from worldmodels.config.shared import (
+    DROPOUTS,
+    SEEDS,
+    SHARES,
+    TEMPERATURES,
+    Backend,
+    Device,
+    LogKind,
+    PlaceConfig,
+    World,
+    check_seed,
+)
 from worldmodels.config.strategies import ESConfig
 from worldmodels.config.uncertainty import UncertaintyConfig
 from worldmodels.config.vae import LARGEST_LATENT, WIDEST, VAEConfig
@@ -35,6 +46,7 @@ __all__ = [
     "OWN_FRAMES",
     "ROUNDS",
     "SEEDS",
+    "SHARES",
     "STOP_AFTER",
     "TEMPERATURES",
     "WIDEST",

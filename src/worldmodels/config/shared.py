@@ -16,6 +16,8 @@ LogKind = Literal["tensorboard", "wandb", "trackio"]
 #: No seed is above it.
 MAX_SEED = 2**31 - 1
 SEEDS = Bounds(0, MAX_SEED)
+#: The share of a scale's episodes and steps that a smaller run takes.
+SHARES = Bounds(0.001, 1)
 #: Of the dream.
 TEMPERATURES = Bounds(0.01, 10)
 #: Of the dream; 0 is the agent's own.

@@ -28,6 +28,7 @@ from worldmodels.runs.layout import (
     EVALUATION,
     HISTORY,
     METRICS,
+    MODEL,
     POSITION,
     PPO_LOG,
     PPO_STATE,
@@ -113,6 +114,9 @@ def _run(path: Path) -> Facts:
             scores |= {name: score_text(read_score(file), 1)} if file.exists() else {}
     with _noting(health):
         search_logs(run)
+    if (path / MODEL).exists():
+        with _noting(health):
+            health += _model(path / MODEL)["health"]
     return {
         "task": run.task, "scale": run.scale, "seed": run.seed, "versions": config["versions"],
         "stages": stages, **next_up, "scores": scores, "health": health,

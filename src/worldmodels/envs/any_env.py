@@ -135,7 +135,8 @@ def read_defaults(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig) -> D
     except (WorldModelsError, KeyboardInterrupt):
         raise
     except gym.error.Error as error:
-        raise UserError(f"{env_id} cannot be made: {' '.join(str(error).split())}{_nearest_id(env_id)}") from error
+        words = " ".join(str(error).split()).partition(" Did you mean:")[0].rstrip(".")  # without the version
+        raise UserError(f"{env_id} cannot be made: {words}{_nearest_id(env_id)}") from error
     except BaseException as error:  # `SystemExit`, and the panics of environments in Rust
         raise UserError(f"{env_id} cannot be made: {said(error)}") from error
     try:

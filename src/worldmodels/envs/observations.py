@@ -85,7 +85,8 @@ def what_is_seen(space: gym.Space[Any], asked: str, can_render: bool, where: str
     found = dict(parts(space))
     if asked and asked != RENDER:
         if asked not in found:
-            raise UserError(f"{where} has no observation '{asked}'{nearest(asked, [*found, RENDER])}")
+            seen = [path for path, part in found.items() if _is_picture(part)]
+            raise UserError(f"{where} has no observation '{asked}'{nearest(asked, [*seen, RENDER])}")
         if not _is_picture(found[asked]):
             raise UserError(f"{where}'s observation '{asked}' is {short(found[asked])}; V sees pictures of uint8")
         return asked

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import gymnasium as gym
 
-from worldmodels.base.errors import UserError, nearest
+from worldmodels.base.errors import UserError, did_you_mean, nearest
 from worldmodels.envs import plugins
 from worldmodels.envs.described import described_task
 from worldmodels.envs.task import Published, Task, completed
@@ -85,10 +85,18 @@ def get_task(named: str | task_file.Facts) -> Task:
         if not why and multiprocessing.parent_process() is not None:  # a worker, whose parent may know it
             mend = "register tasks at its top, not below 'if __name__ == \"__main__\"'"
             why = f"there is no task '{name}' in a worker process; it imports your program anew: {mend}"
-        raise UserError(why or f"there is no task '{name}'{nearest(name, _registry)}")
+        raise UserError(why or f"there is no task '{name}'{_mend(name)}")
     if name not in _completed:
         _completed[name] = completed(_registry[name])
     return _completed[name]
+
+
+def _mend(name: str) -> str:
+    """Returns what helps who named a task that there is not."""
+    if name in gym.registry:
+        return f"; the environment of that id is a task with --env {name}"
+    alone = "" if did_you_mean(name, _registry) else "; one that a program registers is known in that program alone"
+    return nearest(name, _registry) + alone
 
 
 def is_task(name: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from worldmodels.base.errors import UserError
 from worldmodels.base.versions import versions
-from worldmodels.config import BEST_RECIPE, Backend, Bounds, Preset, check_seed
+from worldmodels.config import BEST_RECIPE, SHARES, Backend, Preset, check_seed
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.registry import get_task
 from worldmodels.envs.task import Departure, Task
@@ -31,8 +31,6 @@ from worldmodels.runs.run import STAGES, Run
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.stages.pipeline import run_stage
 
-#: The share of a scale that the rows may take.
-SHARES = Bounds(0.001, 1)
 #: What ``worldmodels table`` calls it, and the recipe that its first row is.
 DEPARTURES = "departures"
 ORIGINAL_RECIPE = "original"
@@ -171,7 +169,7 @@ def to_markdown(result: dict[str, Any]) -> str:
     lines.append(f"| random policy | | | | {score_text(result['random'])} | |")
     episodes, max_steps = result["random"]["num_episodes"], result.get("max_steps", 0)
     ended = f"; an evolution ends when its candidates have played {max_steps:,} steps" if max_steps else ""
-    of_it = f", {result['share']:.0%} of its episodes and of V's and M's steps" if "share" in result else ""
+    of_it = f", with {result['share']:g} of its episodes and of V's and M's steps" if "share" in result else ""
     lines += [
         "",
         f"{result['env']}, scale {result['scale']}{of_it}, seed {result['seed']}: each row has the changes of those above it; "

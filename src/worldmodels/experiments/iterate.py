@@ -115,7 +115,7 @@ def iterate(
             "scale": scale,
             "seed": seed,
             **({} if explore == "no" else {"explore": explore}),
-            **({} if world == "own" else {"world": world}),
+            **({"world": "dream"} if run.preset.controller == run.preset.controller.dreamt_only() else {}),
             **({"stop_after": stop_after} if stop_after else {}),
             **({"best_round": best_round(rows)} if run.preset.controller.resolved_score_world == "real" else {}),
             "solved_at": spec.published.solved_at,

@@ -7,12 +7,16 @@ A recorded generation takes 0.1 s to go through again at 1,088 parameters.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy
+
+#: A number is kept for each pair of coordinates, several times over: more would take more than 8 GB.
+MOST_COORDINATES = 15_000
 
 
 class CMAES(Strategy):
@@ -36,15 +40,20 @@ class CMAES(Strategy):
         self._basis, self._start = basis, start
         if basis is not None:
             start = np.linalg.lstsq(basis, start)[0].astype(np.float64)
+        self._first, self._first_sigma, self._population_size = start, sigma, population_size
         self._rng = np.random.default_rng(0)
         self._coordinates: list[NDArray[np.float64]] = []
+
+    @functools.cached_property
+    def _strategy(self) -> Any:
+        """pycma's search; made when its first generation is asked for, as it keeps a number for each pair of coordinates."""
         import cma  # it brings SciPy and Matplotlib, seconds that only its own searches should take
 
-        self._strategy: Any = cma.CMAEvolutionStrategy(
-            start,
-            sigma,
+        return cma.CMAEvolutionStrategy(
+            self._first,
+            self._first_sigma,
             {
-                "popsize": population_size,
+                "popsize": self._population_size,
                 "randn": self._randn,
                 "seed": np.nan,  # pycma would seed NumPy's global generator
                 "verbose": -9,
@@ -88,4 +97,4 @@ class CMAES(Strategy):
     @property
     def sigma(self) -> float:
         """The current step size."""
-        return float(self._strategy.sigma)
+        return float(self._strategy.sigma) if self.generation else self._first_sigma

@@ -35,7 +35,7 @@ from worldmodels.runs.run import Run
 from worldmodels.runtime import interrupt
 from worldmodels.runtime.progress import Progress
 from worldmodels.search import dream_ppo as ppo
-from worldmodels.search.cma_es import CMAES
+from worldmodels.search.cma_es import CMAES, MOST_COORDINATES
 from worldmodels.search.components import principal_components, recorded_features
 from worldmodels.search.openes import OpenES
 from worldmodels.search.pepg import PEPG
@@ -64,6 +64,7 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: 
     Args:
         store: the run's latents; None for a row of a table, whose V and M are another run's.
     """
+    _check_size(config, run)
     path = run.stage_path("controller") / START
     if config.from_model and not path.exists():
         save_tensors(path, {"solution": _carried(config, run)})
@@ -75,6 +76,17 @@ def prepare(config: ControllerConfig, run: Run, world_model: WorldModel, store: 
         seen = recorded_features(world_model, config.inputs, store, run.seed)
         basis = principal_components(world_model, config.inputs, seen, config.num_components)
         save_tensors(path, {"basis": torch.from_numpy(basis)})
+
+
+def _check_size(config: ControllerConfig, run: Run) -> None:
+    """Raises `UserError` where CMA-ES would need more memory than a machine should give it."""
+    task = get_task(run.task)
+    size = num_parameters(run_sizes(task, run.preset), config.inputs, task.controller_bias)
+    if config.optimizer == "cma" and config.num_generations and not config.num_components and size > MOST_COORDINATES:
+        raise UserError(
+            f"C on {config.inputs} has {size:,} weights, and cma keeps a number for each pair of them: at most "
+            f"{MOST_COORDINATES:,}; use --optimizer openes, or PPO alone with --num-generations 0"
+        )
 
 
 def model_to_begin_with(config: ControllerConfig, run: Run) -> Agent | None:

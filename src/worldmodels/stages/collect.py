@@ -279,11 +279,12 @@ def _play_missing(
     workers = make_workers(*place, _prepare_worker, model, reference(run.task), config, num_envs, per_core=spec.env_threads)
     tasks = [(path, started, run.task, config, run.seed, indices) for path, indices in missing.items()]
     num_done, num_frames = config.num_episodes - sum(map(len, missing.values())), 0
+    new = " new" if num_done else ""
     try:
         for index, frames in workers.map_unordered(_play_shard, tasks):
             num_frames += frames
             num_done += len(tasks[index][-1])
-            progress.update(num_done, f"{num_frames:,} frames")
+            progress.update(num_done, f"{num_frames:,}{new} frames")
     finally:
         workers.close()
         # Of workers that were ended in the middle of a shard.

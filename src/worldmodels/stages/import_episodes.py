@@ -77,6 +77,8 @@ def import_source(
     recordings = open_source(source, path)
     with RunLock(path):
         before = Run.open(path) if (path / CONFIG).exists() else None
+        if before is not None:  # these are a new run's alone
+            scale, seed, recipe = before.scale, before.seed, before.recipe
         try:
             digest = recordings.sha256()
         except OSError as error:
@@ -182,14 +184,14 @@ def _check_fit(source: str, found: Found, spec: Task, sizes: RNNSizes) -> None:
     size = len(found.lows)
     if size != spec.action_size:
         raise UserError(
-            f"{source}: its actions have {size} components, those of {spec.name} {spec.action_size}; name another --task, or "
-            f"leave it out"
+            f"{source}: its actions have {size} components, those of {spec.name} {spec.action_size}; name another task, or "
+            f"none: they are then one by themselves"
         )
     missing = []
     if spec.reward_head and not found.has_rewards:
         missing.append("no rewards: all are taken as 0")
     if sizes.hits and not found.has_damage:
-        missing.append("no damage: M will expect no hits, and a dream ends at its longest only")
+        missing.append("no hit: M will expect no hits, and a dream ends at its longest only")
     if sizes.done_head and not sizes.hits and not found.has_ends:
         missing.append("no ends: a dream ends at its longest only")
     if missing:

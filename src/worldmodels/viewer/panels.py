@@ -181,9 +181,8 @@ class Panels:
             left = write(surface, name, (left, middle), size, DIM).right + size // 2
             bar = _bar(left, middle, length, size)
             pygame.draw.rect(surface, RAISED, bar, border_radius=2)
-            zero, here = (
-                bar.left + round(bar.width * float(np.clip((each - low) / (high - low), 0, 1))) for each in (0.0, value)
-            )
+            between = float(high - low) or 1.0  # recordings may hold one value alone
+            zero, here = (bar.left + round(bar.width * float(np.clip((each - low) / between, 0, 1))) for each in (0.0, value))
             pygame.draw.rect(surface, ACCENT, (min(zero, here), bar.top, max(2, abs(here - zero)), bar.height))
             pygame.draw.rect(surface, EDGE, bar, 1, border_radius=2)
             left = bar.right + round(1.5 * size)

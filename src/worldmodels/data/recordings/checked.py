@@ -44,7 +44,9 @@ def as_frames(where: str, pictures: NDArray[Any]) -> Frame:
     if pictures.ndim == 4 and max(pictures.shape[1:3]) > MAX_SIDE:
         raise BadFileError(f"{where}: has shape {shape}; a picture has at most {MAX_SIDE:,} rows and columns")
     if pictures.ndim != 4 or pictures.shape[3] not in (1, 3) or not min(pictures.shape[1:3]):
-        raise BadFileError(f"{where}: has shape {shape}; pictures are [T, rows, columns, 3], or grey [T, rows, columns]")
+        raise BadFileError(
+            f"{where}: has shape {shape}; pictures are [T, rows, columns, 3], [T, 3, rows, columns], or grey [T, rows, columns]"
+        )
     if pictures.shape[3] == 1:
         pictures = np.repeat(pictures, 3, axis=3)
     if pictures.shape[1:] == FRAME_SHAPE:
@@ -100,18 +102,16 @@ def make_episode(
     seed: int,
 ) -> Episode:
     """Puts an episode together; rewards and damage that were not recorded are zeros. Raises `BadFileError`."""
+    recorded: dict[str, Floats | Frame | Mask | None] = {
+        "frames": frames,
+        "actions": actions,
+        "rewards": rewards,
+        "ends": terminated,
+        "damages": damage,
+    }
+    check_lengths(where, {name: len(values) for name, values in recorded.items() if values is not None})
     zeros = np.zeros(len(frames), np.float32)
     rewards, damage = zeros if rewards is None else rewards, zeros if damage is None else damage
-    check_lengths(
-        where,
-        {
-            "frames": len(frames),
-            "actions": len(actions),
-            "rewards": len(rewards),
-            "ends": len(terminated),
-            "damages": len(damage),
-        },
-    )
     if (beyond := np.flatnonzero((np.abs(actions) > LARGEST_ACTION).any(1))).size:
         step = int(beyond[0])
         raise BadFileError(

@@ -51,12 +51,15 @@ def read_episodes(path: Path, number: int) -> list[Episode]:
             break
     if len(frames) != num_rows:
         more = "more than " if len(frames) > num_rows else ""
+        short = "a video that was cut short has too few frames"
+        if path.suffix.lower() == ".gif":
+            short = "writers of GIFs leave out a picture like the one before it"
         columns = np.arange(table.actions.shape[1])
         numbered = len(frames) == num_rows - 1 and np.array_equal(table.actions[0], columns)
         mend = f"; if {', '.join(map(str, columns))} in the first row are names, leave that row out" if numbered else ""
         raise BadFileError(
             f"{path}: lengths differ: {more}{min(len(frames), num_rows):,} frames and {num_rows:,} rows in {beside}; each "
-            f"frame needs one, and a video that was cut short has too few frames{mend}"
+            f"frame needs one, and {short}{mend}"
         )
     episodes: list[Episode] = []
     ends = np.flatnonzero(table.terminated | table.truncated) + 1
