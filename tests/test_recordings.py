@@ -450,9 +450,11 @@ def test_a_run_goes_on_from_recordings_as_from_episodes_that_it_played(toy_run, 
 
 
 def test_a_task_of_recordings_alone(tmp_path, capsys, monkeypatch):
-    original(tmp_path / "dots", (152,) * 4)
+    action = np.stack([RNG.uniform(-1, 1, 152), np.full(152, 0.5)], 1)  # one of them never moves
+    original(tmp_path / "dots", (152,) * 4, action=action)
     monkeypatch.chdir(tmp_path)
     found = wm.import_episodes("dots", run="run", scale="smoke")
+    assert wm.import_episodes("dots", run="run") == found  # the scale is the run's own
     assert found["task"].startswith("dots-")
     few = ["--num-steps", "2", "--batch-size", "4"]
     assert main(["train-vae", "--run", "run", *few]) == 0
@@ -465,7 +467,7 @@ def test_a_task_of_recordings_alone(tmp_path, capsys, monkeypatch):
     shutil.copytree("run/model", "elsewhere")
     program = "import worldmodels as wm; agent = wm.load('elsewhere'); print(agent.task.name, agent.task.action_size)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.split() == [found["task"], "1"]
+    assert done.stdout.split() == [found["task"], "2"]
     assert main(["video", "run", "--world", "dream", "--steps", "2", "--out", "dream.gif"]) == 0
     assert main(["plot", "run"]) == 0
     capsys.readouterr()
