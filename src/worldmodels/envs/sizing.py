@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.config import BEST_RECIPE, Preset, RandomPolicyConfig
 from worldmodels.envs import presets
 from worldmodels.envs.check import check_task
@@ -87,6 +88,9 @@ def _look_from_afar(facts: task_file.Facts) -> Measured:
     worker = LocalWorkers(1, _prepare, None, (facts,))
     try:
         ((_, found),) = worker.map_unordered(_look, [(facts.name,)])
+    except EnvironmentFailure as error:
+        why = str(error).partition(";")[0]  # there is no run yet that could go on
+        raise EnvironmentFailure(f"{facts.name}: a first look at its environment failed: {why}") from error
     finally:
         worker.close()
     assert isinstance(found, Measured)
