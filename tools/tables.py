@@ -28,6 +28,7 @@ PAGES = (
     ROOT / "docs/install.md",
     ROOT / "docs/zoo.md",
     ROOT / "docs/probe.md",
+    ROOT / "docs/experiments/controllers.md",
     ROOT / "docs/dream_for_another_agent.md",
 )
 
@@ -153,6 +154,16 @@ def temperature_seeds() -> str:
     lines += [f"| {row['label']} | {score_text(row['dream'])} | {score_text(row['real'])} |" for row in found["rows"]]
     count = found["rows"][0]["real"]["num_episodes"]
     return "\n".join([*lines, "", f"Mean ± standard deviation over {count} episodes; {found['max_steps']:,} steps a search."])
+
+
+def hidden_layer() -> str:
+    """TakeCover's C without and with a hidden layer, both found by PPO in the shipped M's dream."""
+    lines = ["| C | played in | mean ± std | episodes | 95% interval of the mean |", "| --- | --- | --: | --: | --- |"]
+    for name, label in (("linear", "linear, `--inputs zch`"), ("hidden", "40 hidden units, `--inputs zch+hidden`")):
+        for world, ending in (("its dream", "-dream"), ("the game", "")):
+            found = read_result(f"take-cover/hidden-layer/{name}{ending}.json")
+            lines.append(f"| {label} | {world} | {_score(found)} |")
+    return "\n".join(lines)
 
 
 def memory_switches() -> str:
@@ -346,6 +357,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "departures table": lambda: paper_table("take-cover/departures"),
     "memory switches": memory_switches,
     "hot seeds": temperature_seeds,
+    "hidden layer": hidden_layer,
     "optimizers table": lambda: paper_table("take-cover/optimizers"),
     "cheating table": lambda: paper_table("take-cover/temperature-original-7000"),
     "TakeCover ablation": lambda: paper_table("take-cover/ablation"),
