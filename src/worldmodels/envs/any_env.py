@@ -100,6 +100,7 @@ class AnyEnv(gym.Wrapper[Frame, Floats, Any, Any]):
         return without_alpha(self.env.render()) if self.env.render_mode is not None else self._sight.frame(self._seen)
 
 
+@same_folder()
 def make_any(env_id: str, kwargs: Mapping[str, Any], read: ReadConfig, clip: bool) -> gym.Env[Frame, Floats]:
     """Makes an environment; ``read`` names what is seen of it. Whatever Gymnasium or the environment raises is raised."""
     asked = dict(kwargs)

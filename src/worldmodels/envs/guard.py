@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 from worldmodels.base.errors import UserError, WorldModelsError
-from worldmodels.envs.gym_rules import CHECKS_ACTIONS, InvalidAction
+from worldmodels.envs.gym_rules import CHECKS_ACTIONS, KEEPS_FOLDER, InvalidAction
 
 #: Rows, columns and colours of what V sees.
 FRAME_SHAPE = (64, 64, 3)
@@ -47,7 +47,8 @@ def frame_fault(shape: tuple[int, ...], dtype: Any) -> str | None:
 
 @contextmanager
 def same_folder() -> Iterator[None]:
-    """Comes back to the working folder: an environment that changes it moves nobody's files."""
+    """Comes back to the working folder: an environment that changes it moves nobody's files. It is the process's: not for
+    threads that change it meanwhile."""
     try:
         here = Path.cwd()
     except OSError:  # it was removed
@@ -86,6 +87,7 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._action_shape = env.action_space.shape
         # Once is enough: a second look would cost a fiftieth of a step of CarRacing.
         self._checks_actions = not getattr(env.unwrapped, CHECKS_ACTIONS, False)
+        self._keeps_folder = getattr(env.unwrapped, KEEPS_FOLDER, False)
         self._seed: int | None = None
 
     def _fault(self, what: str) -> UserError:
@@ -116,7 +118,7 @@ class GuardedEnv(gym.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Starts an episode."""
         self._seed, self._num_steps = seed, 0
-        with same_folder():
+        with nullcontext() if self._keeps_folder else same_folder():
             found = self._ask("reset", lambda: self.env.reset(seed=seed, options=options))
         if not isinstance(found, tuple) or len(found) != 2:
             raise self._fault("its environment's reset() must return a frame and an info")

@@ -19,6 +19,8 @@ AFTER_THE_END = (
 
 #: The attribute by which an environment says that it refuses a wrong action itself (`admitted`).
 CHECKS_ACTIONS = "checks_actions"
+#: The attribute by which an environment says that it leaves the working folder as it is, or changes it under a lock.
+KEEPS_FOLDER = "keeps_folder"
 
 
 class InvalidAction(UserError, gym.error.InvalidAction):

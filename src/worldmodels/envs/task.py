@@ -22,7 +22,7 @@ from worldmodels.config import BEST_RECIPE, OWN_FRAMES, Preset, RandomPolicyConf
 from worldmodels.envs import presets
 from worldmodels.envs.any_env import USUAL_FPS, USUAL_STEPS, Defaults, make_any, read_defaults
 from worldmodels.envs.choices import Choose
-from worldmodels.envs.guard import GuardedEnv, same_folder
+from worldmodels.envs.guard import GuardedEnv
 from worldmodels.envs.held_random import RandomPolicy, held_random_policy, same_action
 from worldmodels.envs.native_actions import Within
 
@@ -263,7 +263,6 @@ class Task:
         """Whether M predicts the reward, which is then the dream's."""
         return self.dream_reward is None
 
-    @same_folder()
     def make_env(self, official: bool = False, **kwargs: Any) -> gym.Env[Frame, Floats]:
         """Makes one environment, the official one or the one that training plays, cut at ``max_episode_steps`` and guarded
         (`GuardedEnv`), without Gymnasium's passive checker."""

@@ -20,6 +20,7 @@ import vizdoom
 from worldmodels.base.errors import EnvironmentFailure, UserError, nearest
 from worldmodels.base.types import Frame
 from worldmodels.envs.doom import process_guard, wad
+from worldmodels.envs.doom.room import Room
 from worldmodels.runtime import interrupt
 
 Act = TypeVar("Act")
@@ -85,6 +86,7 @@ class DoomEnv(gym.Env[Frame, Act]):
     """The scenario's, for what is said to the user."""
     scenario: ClassVar[str]
     """Its file among ViZDoom's scenarios."""
+    keeps_folder: ClassVar[bool] = True
 
     def __init__(self, resolution: str, skill: int, render_mode: str | None) -> None:
         if resolution not in _RESOLUTIONS:
@@ -97,6 +99,7 @@ class DoomEnv(gym.Env[Frame, Act]):
         self.resolution = resolution
         self.skill = skill
         self._running: _RunningGame | None = None
+        self._room: Room | None = None
         #: Ends the game; also when nobody closes the environment, before the program ends.
         self._end: weakref.finalize[..., DoomEnv[Act]] | None = None
         self._screen: Frame | None = None
@@ -208,6 +211,18 @@ class DoomEnv(gym.Env[Frame, Act]):
         except vizdoom.ViZDoomErrorException as error:
             self.close()
             raise EnvironmentFailure(f"{self.name}: the game ended unexpectedly ({error})") from error
+
+    def visited(self) -> float:
+        """Returns the share of the room that the player has been in during this episode (`Room`).
+
+        Raises:
+            ValueError: the environment is not ``mapped``.
+            ResetNeeded: no episode has begun.
+        """
+        if self._room is None:
+            raise ValueError(f"{self.name}: make it with mapped=True to be told where the player has been")
+        self._check_playing()
+        return self._room.share()
 
     def render(self) -> Frame | None:
         """Returns the whole screen, uint8 [rows, columns, 3], in render mode ``rgb_array``."""

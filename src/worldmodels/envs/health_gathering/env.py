@@ -112,18 +112,6 @@ class HealthGatheringEnv(DoomEnv[NDArray[np.int64]], EzPickle):
         self._ended = terminated, not terminated and self._tics >= MAX_TICS
         return self._latest_screen().copy(), reward, *self._ended, {"health": self._health}
 
-    def visited(self) -> float:
-        """Returns the share of the room that the player has been in during this episode (`Room`).
-
-        Raises:
-            ValueError: the environment is not ``mapped``.
-            ResetNeeded: no episode has begun.
-        """
-        if self._room is None:
-            raise ValueError(f"{self.name}: make it with mapped=True to be told where the player has been")
-        self._check_playing()
-        return self._room.share()
-
 
 class HealthGatheringSupremeEnv(HealthGatheringEnv):
     """ViZDoom's ``health_gathering_supreme.cfg``: a maze, and vials of poison among the medikits. All else is as in

@@ -152,18 +152,6 @@ class TakeCoverEnv(DoomEnv[Floats], EzPickle):
         damage, self._health = self._health - health, health
         return self._observe(), reward, *self._ended, {"health": health, "damage": damage}
 
-    def visited(self) -> float:
-        """Returns the share of its wall that the player has been at during this episode, in cells of 64 units.
-
-        Raises:
-            ValueError: the environment is not ``mapped``.
-            ResetNeeded: no episode has begun.
-        """
-        if self._room is None:
-            raise ValueError(f"{self.name}: make it with mapped=True to be told where the player has been")
-        self._check_playing()
-        return self._room.share()
-
     def answers(self) -> dict[str, Mask]:
         """Returns what the game knows of its fireballs now: the answers to yes/no questions, bool, by their rows' names (see
         `Fireballs.answers`).
