@@ -109,25 +109,25 @@ def iterate(
         print(f"round {number}: {folder}", flush=True)
         placed = dataclasses.replace(run, preset=run.preset.on(backend=backend, address=address, log=log))
         rows.append(_row(number, run, reproduce(placed)))
-        previous = folder
+        previous, controller, best = folder, run.preset.controller, best_round(rows)
         result = {
             "task": task,
             "scale": scale,
             "seed": seed,
             **({} if explore == "no" else {"explore": explore}),
-            **({"world": "dream"} if run.preset.controller == run.preset.controller.dreamt_only() else {}),
+            **({"world": "dream"} if controller == controller.dreamt_only() else {}),
             **({"stop_after": stop_after} if stop_after else {}),
-            **({"best_round": best_round(rows)} if run.preset.controller.resolved_score_world == "real" else {}),
+            **({"best_round": best} if controller.resolved_score_world == "real" else {}),
             "solved_at": spec.published.solved_at,
             "rounds": rows,
         }
-        over = 0 < stop_after <= number - best_round(rows)
+        over = 0 < stop_after <= number - best
         if not over and (path / f"round-{number + 1}" / CONFIG).exists():
             continue  # an earlier call has come farther
         make_once(path / ROUNDS, result, partial(files.write_json, value=result))
         make_once(path / ROUNDS_TEXT, result, partial(files.write_bytes, data=to_markdown(result).encode()))
         if over:
-            print(f"no better score on training's seeds since round {best_round(rows)}", flush=True)
+            print(f"no better score on training's seeds since round {best}", flush=True)
             break
     return result
 

@@ -83,7 +83,7 @@ def import_source(
             digest = recordings.sha256()
         except OSError as error:
             raise BadFileError(f"{error.filename or source}: cannot be read ({error.strerror or error})") from error
-        if before is not None and before.done("collect") is not None and _is_made(before, task, scale, seed, recipe, digest):
+        if before is not None and before.done("collect") is not None and _is_made(before, task, digest):
             return _summary(before)
         start = time.monotonic()
         found = _look(source, recordings)
@@ -108,10 +108,9 @@ def _summary(run: Run) -> dict[str, Any]:
     return {"stage": "import", "run": str(run.path), "task": run.task, **run.require("collect")}
 
 
-def _is_made(run: Run, task: str | None, scale: str, seed: int, recipe: str, digest: str) -> bool:
+def _is_made(run: Run, task: str | None, digest: str) -> bool:
     """Returns whether a finished run holds just these recordings, all of them."""
-    same = task in (None, run.task) and (scale, seed, recipe) == (run.scale, run.seed, run.recipe)
-    return same and run.inputs("collect").get(SOURCE) == digest and is_whole(list(_plan(run)), run)
+    return task in (None, run.task) and run.inputs("collect").get(SOURCE) == digest and is_whole(list(_plan(run)), run)
 
 
 def _plan(run: Run) -> dict[Path, range]:
