@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from worldmodels.agent.load import load
 from worldmodels.base.errors import UserError
@@ -92,6 +93,7 @@ def test_what_would_mix_or_means_nothing_is_refused_in_one_line(changed, said, m
     ("args", "said"),
     [
         (["table", "robustnes"], "did you mean 'robustness'?"),
+        (["table", "ablation", "--augmented", "take-cover"], "table ablation: takes no --augmented; leave it out"),
         (["evaluate", "car-racing", "--variant", "color"], "car-racing has no variant 'color'; did you mean 'colour'?"),
         (["evaluate", "car-racing.bars"], "and video take car-racing with --variant bars"),
         (
@@ -110,6 +112,31 @@ def test_a_wrong_name_is_one_line_and_leaves_nothing(args, said, tmp_path, capsy
     assert said in err
     assert len(err.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_second_agent_has_a_column_of_its_own(made, command, toy_run, tmp_path):
+    other = load(toy_run)
+    other = replace(other, solution=-torch.ones_like(other.solution))
+    other.save(tmp_path / "other")
+    before = json.loads((made / "table.json").read_text())
+    path = tmp_path / "both"
+    assert main([*command, str(path), "--augmented", str(tmp_path / "other")]) == 0
+    both = json.loads((path / "table.json").read_text())
+    assert [row["real"] for row in both["rows"]] == [row["real"] for row in before["rows"]]
+    alone = make_robustness(load(tmp_path / "other"), tmp_path / "alone", 4, 7)
+    assert [row["augmented"] for row in both["rows"]] == [row["real"] for row in alone["rows"]]
+    assert [row["augmented"]["mean"] for row in both["rows"]] != [row["real"]["mean"] for row in both["rows"]]
+    assert both["augmented_model"] == alone["model"] != both["model"]
+    text = (path / "table.md").read_text()
+    assert text.splitlines()[0].startswith("|  | ours | ours, augmented |")
+    assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert (path / "table.png").read_bytes() != (made / "table.png").read_bytes()
+
+
+def test_a_second_agent_of_another_task_is_one_line(command, tmp_path, capsys):
+    assert main([*command, str(tmp_path / "table"), "--augmented", "take-cover"]) == 2
+    assert capsys.readouterr().err.strip().endswith("--augmented: is an agent of take-cover; name one of toy, as --model is")
+    assert not list((tmp_path / "table").rglob("*.json"))
 
 
 def test_a_task_without_variants_has_no_table(tmp_path, toy_run):

@@ -174,6 +174,8 @@ class TableArgs:
     to: str = ""
     """transfer: the task that V and M are carried to, such as health-gathering; a variant of a task is one by itself, such as
     car-racing.bars."""
+    augmented: Annotated[str, tyro.conf.arg(metavar="TARGET")] = ""
+    """robustness: another agent of the same task, whose V and M have seen augmented frames; it has a column of its own."""
     scale: str = "smoke"
     """Whose settings of the controller and of the evaluation: smoke, laptop or paper; a stage called by itself begins with
     laptop."""

@@ -244,6 +244,7 @@ def _table(args: Sequence[str]) -> None:
         DROPOUT: (*own, "to", "share"),
         CURIOSITY: (*search[1:], "to", "share"),
     }.get(parsed.name, ("to", "share"))
+    unread = unread if parsed.name == ROBUSTNESS else (*unread, "augmented")
     if said := [f"--{flag.replace('_', '-')}" for flag in unread if getattr(parsed, flag) != getattr(TableArgs, flag)]:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
     agent = None if parsed.name in (DEPARTURES, DROPOUT) else load(parsed.model)
@@ -271,7 +272,8 @@ def _table(args: Sequence[str]) -> None:
             result = make_departures(spec.name, path, parsed.scale, parsed.seed, **sizes, **place)
         elif parsed.name == ROBUSTNESS:
             episodes = parsed.episodes or EvaluateConfig.episodes
-            result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, **place)
+            augmented = load(parsed.augmented) if parsed.augmented else None
+            result = make_robustness(agent, path, episodes, parsed.seed, fast=parsed.fast, augmented=augmented, **place)
         elif parsed.name == TRANSFER:
             asked = (path, parsed.scale, parsed.seed, parsed.recipe, parsed.episodes)
             result = make_transfer(parsed.model, agent, spec, *asked, fast=parsed.fast, **place)
