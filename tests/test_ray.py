@@ -23,10 +23,12 @@ from ray.cluster_utils import Cluster
 from worldmodels.base.errors import EnvironmentFailure
 from worldmodels.base.extras import how_to_install
 from worldmodels.cli import main
-from worldmodels.config import EvaluateConfig
+from worldmodels.config import EvaluateConfig, PlaceConfig
 from worldmodels.envs.registry import get_task
 from worldmodels.experiments import table
+from worldmodels.experiments.visited import visited_shares
 from worldmodels.models.sizes import own_parameters
+from worldmodels.runs.run import Run
 from worldmodels.runtime import ray_workers
 from worldmodels.runtime.workers import make_workers
 from worldmodels.search.evaluators import RealEvaluator
@@ -158,6 +160,23 @@ def test_a_table_gives_the_local_scores(cluster, toy_run, tmp_path, monkeypatch)
         asked = dataclasses.replace(config, agent=agent)
         played = evaluate.evaluate(asked, evaluate.load(path / "v") if agent == "trained" else evaluate.task_of(path / "v"))
         assert row == {key: played[key] for key in row}
+
+
+def test_what_measures_gives_the_local_numbers(cluster, toy_run, tmp_path):
+    place = ["--backend", "ray", "--address", cluster.address]
+    results = []
+    for name, where, on in (("local", [], PlaceConfig()), ("ray", place, PlaceConfig(backend="ray", address=cluster.address))):
+        run, looks = shutil.copytree(toy_run, tmp_path / name), tmp_path / f"{name}-table"
+        found = []
+        for words in (
+            ["fidelity", str(run), "--real-episodes", "6", "--dream-episodes", "4"],
+            ["table", "robustness", "--model", str(run), "--episodes", "6", "--run", str(looks)],
+        ):
+            assert main([*words, *where, "--json", str(tmp_path / "result")]) == 0
+            found.append(json.loads((tmp_path / "result").read_text()))
+        results.append((*found, visited_shares(Run.open(run), on)))
+    assert results[0] == results[1]
+    assert no_actor_is_left()
 
 
 def test_shards_travel_through_a_url(cluster, toy_run, tmp_path, capsys):

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from worldmodels.base.seeding import FIRST_TRAINING_SEED
-from worldmodels.config.setting import RUNTIME, Bounds, Config, check_number
-from worldmodels.config.shared import TEMPERATURES_OR_OWN, WORKERS, Device
+from worldmodels.config.setting import PLACE, RUNTIME, Bounds, Config, check_number
+from worldmodels.config.shared import TEMPERATURES_OR_OWN, WORKERS, Device, PlaceConfig
 from worldmodels.config.uncertainty import UncertaintyConfig
 
 
@@ -27,6 +27,8 @@ class FidelityConfig(Config):
     """Where to dream; auto is the GPU if there is one. The real environment is played on the CPU."""
     num_workers: Annotated[int, WORKERS] = field(default=0, metadata=RUNTIME)
     """Processes that play the real environment; 0 is one per CPU core."""
+    place: PlaceConfig = field(default=PlaceConfig(), metadata=PLACE)
+    """Who plays the real environment."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from worldmodels.diagnostics.statistics import rank_correlation, summarise
 from worldmodels.envs.held_random import RandomPolicy
 from worldmodels.envs.registry import get_task
 from worldmodels.models.precision import pick_device
-from worldmodels.policies.blind import BlindPolicy, blind_policies
+from worldmodels.policies.blind import Blind, BlindPolicy, blind_policies
 from worldmodels.runs.layout import BEST, HISTORY
 from worldmodels.runs.run import Run
 from worldmodels.runtime.progress import Progress
@@ -36,8 +36,7 @@ from worldmodels.search.history import BestMean, replayed
 from worldmodels.search.start import begin_search, kept_iterations, start_after
 from worldmodels.worlds.dream_env import DreamEnv
 from worldmodels.worlds.dream_rules import DreamRules
-from worldmodels.worlds.pixel_envs import PixelEnvs
-from worldmodels.worlds.rollout import EpisodeJob, rollout
+from worldmodels.worlds.rollout import EpisodeJob
 
 #: Dreams side by side at most.
 NUM_SLOTS = 1024
@@ -77,6 +76,8 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     world_model = load_world_model(run, open_latents(run))
     real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
     dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
+    # What C sees, the environment that training uses, and who plays it.
+    real_place = (controller.inputs, False, config.num_workers, config.place.backend, config.place.address)
     device = pick_device(config.device)
     has_env = bool(spec.env_id)
     blind = blind_policies(spec, run.preset.collect.random) if has_env else {}
@@ -92,14 +93,14 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
         acting = _blind(make, spec.action_size)
         dream = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, acting, rules)
         dreamt = dream.evaluate(torch.zeros(1, 0), dream_jobs)
-        pixels = PixelEnvs([spec.make_env() for _ in range(min(16, len(real_jobs)))], spec.env_threads)
+        real = RealEvaluator(spec, None, *real_place, Blind(name, run.preset.collect.random))
         try:
-            played = rollout(pixels, BlindPolicy(make, spec.action_size), real_jobs)
+            played = real.evaluate(torch.zeros(1, 0), real_jobs)
         finally:
-            pixels.close()
+            real.close()
         note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
     dream_evaluator = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, rules=rules)
-    real_evaluator = RealEvaluator(spec, world_model, controller.inputs, official=False, num_workers=config.num_workers)
+    real_evaluator = RealEvaluator(spec, world_model, *real_place)
     try:
         for name, solution in evolved.items():
             weights = torch.from_numpy(solution)[None]

@@ -23,7 +23,7 @@ import numpy as np
 from worldmodels.agent.agent import Agent
 from worldmodels.base import files
 from worldmodels.base.versions import versions
-from worldmodels.config import BEST_RECIPE, Backend, CollectConfig, FidelityConfig, Preset, check_seed
+from worldmodels.config import BEST_RECIPE, Backend, CollectConfig, FidelityConfig, PlaceConfig, Preset, check_seed
 from worldmodels.diagnostics.fidelity import measure
 from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.task import Task
@@ -167,7 +167,7 @@ def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts
     begun = (plan.task.name, plan.scale, plan.seed, plan.recipe)
     expert = made_run(folder, begun, looking, experts, BEFORE_C, plan.place)
     experts.append(expert)
-    played = _played(plan.path / "fidelity" / f"seed-{number}-{name}.json", run)
+    played = _played(plan.path / "fidelity" / f"seed-{number}-{name}.json", run, plan.preset.on(**plan.place).evaluate.place)
     return {
         "seed": run.seed,
         **held_out_losses(expert),
@@ -175,15 +175,15 @@ def _measured(plan: _Plan, number: int, name: str, run: Run, first: Run, experts
     }
 
 
-def _played(path: Path, run: Run) -> dict[str, Any]:
+def _played(path: Path, run: Run, place: PlaceConfig) -> dict[str, Any]:
     """Returns what a run's own episodes have seen and how true its dream is, as an earlier call has measured it of the same C,
     or measures it."""
     controller = run.require("controller")["outputs"]
     found = read_table(path)
     if found.get("controller") != controller:
-        shares = visited_shares(run)
+        shares = visited_shares(run, place)
         visited = None if shares is None else float(np.mean(shares))
-        found = {"controller": controller, "visited": visited, **measure(FIDELITY, run)}
+        found = {"controller": controller, "visited": visited, **measure(replace(FIDELITY, place=place), run)}
         files.write_json(path, found)
     return found
 

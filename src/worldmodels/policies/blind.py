@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -69,6 +70,20 @@ class BlindPolicy:
     def shrink(self, keep: Mask) -> None:
         """Drops the slots where ``keep`` is false."""
         self._policies = [policy for policy, kept in zip(self._policies, keep, strict=True) if kept]
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Which policy that does not look plays: one of `blind_policies`, by name, or without a name Gymnasium's random agent."""
+
+    name: str = ""
+    random: RandomPolicyConfig = RandomPolicyConfig()  # noqa: RUF009 (frozen)
+
+    def policy(self, spec: Task, action_space: gym.Space[Any]) -> BlindPolicy | UniformPolicy:
+        """Returns it for environments of the task with these actions."""
+        if not self.name:
+            return UniformPolicy(action_space)
+        return BlindPolicy(blind_policies(spec, self.random)[self.name], spec.action_size)
 
 
 def blind_policies(spec: Task, random: RandomPolicyConfig) -> dict[str, Callable[[int], RandomPolicy]]:

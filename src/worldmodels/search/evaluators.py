@@ -17,6 +17,7 @@ from worldmodels.base.types import Floats
 from worldmodels.config import Backend, ControllerInputs
 from worldmodels.envs.task import Task
 from worldmodels.models.world_model import WorldModel
+from worldmodels.policies.blind import Blind
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runs.task_file import reference
 from worldmodels.runtime.side_by_side import shared_out
@@ -132,7 +133,7 @@ class RealEvaluator(Evaluator):
     V and M. A single chunk, or a single worker of this machine, needs no pool.
 
     Args:
-        world_model: V and M; None for the random agent.
+        world_model: V and M; None for a policy that does not look, ``blind``.
         inputs: what C sees.
         official: whether to play the official environment where training has a faster copy.
         num_workers: processes; 0 is one per CPU core.
@@ -148,6 +149,7 @@ class RealEvaluator(Evaluator):
         num_workers: int,
         backend: Backend = "local",
         address: str = "",
+        blind: Blind = Blind(),  # noqa: B008 (frozen)
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="worldmodels-workers-")
         weights = None if world_model is None else Path(self._folder.name)
@@ -155,9 +157,9 @@ class RealEvaluator(Evaluator):
             save_weights(weights, world_model)
         sizes = None if world_model is None else world_model.sizes
         look = (spec.frames_name, spec.variant)
-        prepared = (prepare_worker, weights, reference(spec.name), *look, official, sizes, inputs)
+        prepared = (prepare_worker, weights, reference(spec.name), *look, official, sizes, inputs, blind)
         self._workers = make_workers(backend, address, num_workers, *prepared)
-        self._player = RealPlayer(spec, official, world_model, inputs)
+        self._player = RealPlayer(spec, official, world_model, inputs, blind)
 
     def evaluate(
         self,

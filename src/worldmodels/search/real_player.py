@@ -19,7 +19,7 @@ from worldmodels.envs.task import Task
 from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
 from worldmodels.models.vae import VAE
 from worldmodels.models.world_model import InitialLatents, WorldModel
-from worldmodels.policies.blind import UniformPolicy
+from worldmodels.policies.blind import Blind
 from worldmodels.policies.controller import ControllerPolicy
 from worldmodels.runs import layout
 from worldmodels.runs.task_file import Facts
@@ -38,17 +38,24 @@ def split_jobs(jobs: Sequence[EpisodeJob]) -> list[Sequence[EpisodeJob]]:
 
 
 class RealPlayer:
-    """Environments that stay open, with V and M before them; or without, for the random agent.
+    """Environments that stay open, with V and M before them; or without, for a policy that does not look.
 
     Args:
         spec: the task.
         official: whether to play the official environment where training has a faster copy.
-        world_model: V and M; None for the random agent.
+        world_model: V and M; None for a policy that does not look, ``blind``.
         inputs: what C sees.
     """
 
-    def __init__(self, spec: Task, official: bool, world_model: WorldModel | None, inputs: ControllerInputs) -> None:
-        self._spec, self._official, self._world_model, self._inputs = spec, official, world_model, inputs
+    def __init__(
+        self,
+        spec: Task,
+        official: bool,
+        world_model: WorldModel | None,
+        inputs: ControllerInputs,
+        blind: Blind = Blind(),  # noqa: B008 (frozen)
+    ) -> None:
+        self._spec, self._official, self._world_model, self._inputs, self._blind = spec, official, world_model, inputs, blind
         self._envs: list[gym.Env[Frame, Floats]] = []
 
     def play(
@@ -63,7 +70,7 @@ class RealPlayer:
         torch.set_num_threads(1)
         try:
             if self._world_model is None:
-                return rollout(pixels, UniformPolicy(pixels.single_action_space), jobs)
+                return rollout(pixels, self._blind.policy(self._spec, pixels.single_action_space), jobs)
             world = LatentEnv(pixels, self._world_model, self._inputs)
             policy = ControllerPolicy(self._spec, self._world_model.sizes, self._inputs, torch.tensor(solutions))
             steps = self._spec.max_episode_steps
@@ -96,9 +103,10 @@ def prepare_worker(
     official: bool,
     sizes: RNNSizes | None,
     inputs: ControllerInputs,
+    blind: Blind,
 ) -> None:
-    """Makes the player of a worker process; ``weights`` is the folder of V and M, and ``sizes`` are theirs; None for the random
-    agent."""
+    """Makes the player of a worker process; ``weights`` is the folder of V and M, and ``sizes`` are theirs; None where
+    ``blind`` plays."""
     global _player
     torch.set_num_threads(1)
     spec = get_task(task).seeing(frames).varied(variant)
@@ -110,7 +118,7 @@ def prepare_worker(
         # Only dreams begin somewhere.
         none = torch.zeros(0, sizes.latent_size)
         world_model = WorldModel(spec, vae.eval(), rnn.eval(), InitialLatents(none, none))
-    _player = RealPlayer(spec, official, world_model, inputs)
+    _player = RealPlayer(spec, official, world_model, inputs, blind)
 
 
 def play_in_worker(
