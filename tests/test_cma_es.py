@@ -1,9 +1,13 @@
 """CMA-ES behind ask and tell: it optimises, it resumes bit for bit, and it survives a broken candidate."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from worldmodels.runs.run import Run
 from worldmodels.search.cma_es import CMAES
+from worldmodels.search.start import begin_search
 
 
 def sphere(x):
@@ -52,6 +56,34 @@ def test_a_search_told_again_is_the_same_search():
     assert resumed.sigma == unbroken.sigma
     assert resumed.ask().tobytes() == unbroken.ask().tobytes()
     assert CMAES(np.zeros(8), 0.3, 10, seed=6).ask().tobytes() != CMAES(np.zeros(8), 0.3, 10, seed=5).ask().tobytes()
+
+
+def test_weight_decay_is_taken_from_the_fitness():
+    """Its candidates are told, with the decay, what without it would be told of them less its mean square."""
+    decaying, plain = CMAES(np.ones(6), 0.3, 10, seed=0, weight_decay=0.5), CMAES(np.ones(6), 0.3, 10, seed=0)
+    for _ in range(20):
+        solutions = decaying.ask()
+        assert solutions.tobytes() == plain.ask().tobytes()
+        decaying.tell(-ellipsoid(solutions - 2))
+        plain.tell(-ellipsoid(solutions - 2) - 0.5 * (solutions**2).mean(1))
+    assert decaying.mean.tobytes() == plain.mean.tobytes()
+
+
+def test_weight_decay_makes_weights_small_where_all_score_the_same():
+    search = CMAES(np.ones(6), 0.3, 16, seed=0, weight_decay=0.01)
+    for _ in range(100):
+        search.tell(np.full(len(search.ask()), 2100.0))
+    assert np.abs(search.mean).max() < 0.05
+
+
+def test_the_setting_reaches_the_search(toy_run):
+    run = Run.open(toy_run)
+    plain = replace(run.preset.controller, optimizer="cma", num_components=0, ppo_iterations=0)
+    searches = [begin_search(replace(plain, cma_weight_decay=decay), run) for decay in (0, 100)]
+    for search in searches:
+        solutions = search.ask()
+        search.tell(-sphere(solutions - 1))
+    assert searches[0].mean.tobytes() != searches[1].mean.tobytes()
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])

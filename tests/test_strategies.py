@@ -208,6 +208,7 @@ def test_what_an_optimiser_cannot_do_is_refused():
     ControllerConfig(optimizer="openes", population_size=33, es=ESConfig(antithetic=False)).validate()
     for config, said in (
         (ControllerConfig(optimizer="pepg", population_size=33), "population_size is 33; pepg draws candidates in pairs"),
+        (ControllerConfig(optimizer="ses", cma_weight_decay=0.01), "cma_weight_decay is 0.01, and the optimizer is ses"),
         (ControllerConfig(optimizer="ses", num_components=8), "num_components is 8, and only cma searches along components"),
         (ControllerConfig(es=ESConfig(weight_decay=-1)), "es_weight_decay is -1; it must lie between 0 and 1,000"),
     ):

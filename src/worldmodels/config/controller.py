@@ -55,6 +55,9 @@ class ControllerConfig(Config):
     num_components: Annotated[int, Bounds(0, 100_000)] = field(default=0, metadata=ADDED)
     """cma: search along this many principal components of what C sees, each scaled to one size, in place of along every weight
     (where what it sees varies in fewer, along those); 0: every weight."""
+    cma_weight_decay: Annotated[float, Bounds(0, 1_000)] = field(default=0.0, metadata=ADDED)
+    """cma: so many times the mean square of a candidate's weights is taken from its fitness (the others': es_weight_decay; the
+    original's program has 0.01, with the sign that makes weights larger)."""
     ppo_iterations: Annotated[int, Bounds(0, 1_000_000)] = field(default=0, metadata=ADDED)
     """Before the search, improve C in the dream for so many iterations of proximal policy optimization; 0: begin at zeros, or
     at the previous run's controller."""
@@ -113,6 +116,10 @@ class ControllerConfig(Config):
             raise UserError(
                 f"num_components is {self.num_components}, and only cma searches along components; the optimizer is "
                 f"{self.optimizer}"
+            )
+        if self.cma_weight_decay and self.optimizer != "cma":
+            raise UserError(
+                f"cma_weight_decay is {self.cma_weight_decay:g}, and the optimizer is {self.optimizer}; use es_weight_decay"
             )
         if self.return_to_best and self.optimizer not in ("openes", "pepg", "ses"):
             raise UserError(

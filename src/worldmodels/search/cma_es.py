@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy
+from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, decayed
 
 #: A number is kept for each pair of coordinates, several times over: more would take more than 8 GB.
 MOST_COORDINATES = 15_000
@@ -29,15 +29,22 @@ class CMAES(Strategy):
         seed: of the run; generation g draws from (seed, "controller/cma", g).
         basis: float64 [parameters, K]: the search is for K coordinates, and a solution is the basis times them; ``start`` is
             taken to the nearest that has coordinates. None: the parameters are the coordinates.
+        weight_decay: so many times the mean square of a candidate's parameters is taken from its fitness.
     """
 
     stage = "controller/cma"
 
     def __init__(
-        self, start: Solution, sigma: float, population_size: int, seed: int, basis: NDArray[np.float64] | None = None
+        self,
+        start: Solution,
+        sigma: float,
+        population_size: int,
+        seed: int,
+        basis: NDArray[np.float64] | None = None,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(seed)
-        self._basis, self._start = basis, start
+        self._basis, self._start, self._weight_decay = basis, start, weight_decay
         if basis is not None:
             start = np.linalg.lstsq(basis, start)[0].astype(np.float64)
         self._first, self._first_sigma, self._population_size = start, sigma, population_size
@@ -84,7 +91,8 @@ class CMAES(Strategy):
         return coordinates if self._basis is None else coordinates @ self._basis.T
 
     def _update(self, fitness: Fitness) -> None:
-        self._strategy.tell(self._coordinates, list(-fitness))  # pycma minimises
+        worth = decayed(fitness, self._asked, self._weight_decay)
+        self._strategy.tell(self._coordinates, list(-worth))  # pycma minimises
 
     @property
     def mean(self) -> NDArray[np.float64]:

@@ -192,7 +192,7 @@ def begin_search(config: ControllerConfig, run: Run) -> Strategy:
         if basis is None or basis.ndim != 2 or len(basis) != len(start):
             raise BadFileError(f"{path}: not a basis of {len(start):,} parameters; remove {path.parent} and begin again")
     if config.optimizer == "cma":
-        return CMAES(start, config.sigma, config.population_size, run.seed, basis)
+        return CMAES(start, config.sigma, config.population_size, run.seed, basis, config.cma_weight_decay)
     return STRATEGIES[config.optimizer](start, config.sigma, config.population_size, run.seed, config.es)
 
 
