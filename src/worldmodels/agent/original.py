@@ -86,8 +86,8 @@ def original_folder(path: Path) -> Path | None:
 
 
 def is_original(folder: Path) -> bool:
-    """Returns whether V, M and the beginnings of dreams, all that the original has beside its controllers, are in a folder."""
-    return all(_find(folder, name) for name in (V_FILE, M_FILE, Z_FILE))
+    """Returns whether V, M, the beginnings of dreams and C are all in a folder."""
+    return all(_find(folder, name) for name in (V_FILE, M_FILE, Z_FILE)) and bool(_controller_files(folder))
 
 
 def load_original(folder: Path) -> Agent:
@@ -152,12 +152,17 @@ def _needed(folder: Path, name: str) -> Path:
     return found
 
 
-def _controller_file(folder: Path) -> Path:
-    """Returns C's file: the best of a training, else the only JSON file that is not one of the others."""
+def _controller_files(folder: Path) -> list[Path]:
+    """Returns what may be C's file: the best of a training, else any JSON file that is not one of the others."""
     every = [path for below in FOLDERS for path in sorted((folder / below).glob("*.json"))]
     others = [path for path in every if path.name not in (V_FILE, M_FILE, Z_FILE) and "hist" not in path.name.split(".")[-2]]
     best = [path for path in others if path.name.endswith("best.json")]
-    found = best or others
+    return best or others
+
+
+def _controller_file(folder: Path) -> Path:
+    """Returns C's file. Raises `UserError` where there is none, or more than one."""
+    found = _controller_files(folder)
     if not found:
         raise UserError(f"{folder}: no controller is here, such as log/doomrnn.cma.16.64.best.json")
     if len(found) > 1:
