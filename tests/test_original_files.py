@@ -379,11 +379,12 @@ def test_its_logs_are_curves(clone, tmp_path):
     assert {path.name for path in (logs / "plots").iterdir()} == {"mine.hist.png", "mine.hist.svg"}
 
 
-@pytest.mark.parametrize("part", ["vae.json", "rnn.json", "initial_z.json", "*.best.json"])
+@pytest.mark.parametrize("part", ["vae.json", "rnn.json", "initial_z.json", "doomrnn.cma.16.64.[bj]*"])
 def test_logs_are_drawn_where_a_part_of_the_model_is_missing(part, clone, tmp_path):
     """As in a clone without V, or at the root of one that has two tasks."""
     shutil.copytree(clone, tmp_path / "clone")
-    next((tmp_path / "clone" / "doomrnn").rglob(part)).unlink()
+    for path in list((tmp_path / "clone" / "doomrnn").rglob(part)):
+        path.unlink()
     for folder, drawn in (("clone", ("carracing", "doomrnn")), ("clone/doomrnn", ("doomrnn",))):
         out = tmp_path / f"{Path(folder).name}-out"
         assert main(["plot", str(tmp_path / folder), "--out", str(out)]) == 0
