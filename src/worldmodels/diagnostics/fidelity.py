@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from worldmodels.agent.run_parts import load_world_model
 from worldmodels.base.logs import read_jsonl
@@ -26,7 +28,9 @@ from worldmodels.diagnostics.open_loop import WARM_UP_STEPS, open_loop_error
 from worldmodels.diagnostics.statistics import rank_correlation, summarise
 from worldmodels.envs.held_random import RandomPolicy
 from worldmodels.envs.registry import get_task
+from worldmodels.envs.task import Task
 from worldmodels.models.precision import pick_device
+from worldmodels.models.world_model import WorldModel
 from worldmodels.policies.blind import Blind, BlindPolicy, blind_policies
 from worldmodels.runs.layout import BEST, HISTORY
 from worldmodels.runs.run import Run
@@ -69,56 +73,20 @@ def _blind(make: Callable[[int], RandomPolicy], action_size: int) -> Callable[[D
 def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     """Plays every policy in both worlds and returns the result as JSON values. Of a task without a real environment there are
     no policies, only M's predictions."""
-    spec = get_task(run.task).seeing(run.preset.collect.frames)
     run.require("controller")
-    controller = run.preset.controller
-    temperature, rules = config.temperature or controller.temperature, DreamRules(controller.dream_dropout)
+    spec, controller = get_task(run.task).seeing(run.preset.collect.frames), run.preset.controller
     world_model = load_world_model(run, open_latents(run))
-    real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
-    dream_jobs = [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
-    # What C sees, the environment that training uses, and who plays it.
-    real_place = (controller.inputs, False, config.num_workers, config.place.backend, config.place.address)
-    device = pick_device(config.device)
-    has_env = bool(spec.env_id)
-    blind = blind_policies(spec, run.preset.collect.random) if has_env else {}
-    evolved = evolved_solutions(run) if has_env else {}
-    progress = Progress("fidelity", len(blind) + len(evolved), "policies")
-    rows: list[dict[str, Any]] = []
-
-    def note(name: str, dream: NDArray[np.float64], real: NDArray[np.float64]) -> None:
-        rows.append({"policy": name, "dream": summarise(dream), "real": summarise(real)})
-        progress.update(len(rows), f"{name}: dream {dream.mean():.0f}, real {real.mean():.0f}")
-
-    for name, make in blind.items():
-        acting = _blind(make, spec.action_size)
-        dream = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, acting, rules)
-        dreamt = dream.evaluate(torch.zeros(1, 0), dream_jobs)
-        real = RealEvaluator(spec, None, *real_place, Blind(name, run.preset.collect.random))
-        try:
-            played = real.evaluate(torch.zeros(1, 0), real_jobs)
-        finally:
-            real.close()
-        note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
-    dream_evaluator = DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, rules=rules)
-    real_evaluator = RealEvaluator(spec, world_model, *real_place)
-    try:
-        for name, solution in evolved.items():
-            weights = torch.from_numpy(solution)[None]
-            dreamt, played = dream_evaluator.evaluate(weights, dream_jobs), real_evaluator.evaluate(weights, real_jobs)
-            note(name, *(np.array([r.episode_return for r in results]) for results in (dreamt, played)))
-    finally:
-        real_evaluator.close()
+    rows = _in_both_worlds(config, run, world_model, spec) if spec.env_id else []
     store = LatentStore(run.stage_path("encode"))
     _, held_out = split_run(run, store.num_episodes, run.preset.rnn.held_out_fraction)
     dreams, reals = [row["dream"]["mean"] for row in rows], [row["real"]["mean"] for row in rows]
-    progress.finish(f"{len(rows)} policies")
     result = {
         "task": spec.name,
-        "temperature": temperature,
+        "temperature": _temperature(config, run),
         "own_temperature": controller.temperature,
         "policies": rows,
-        "rank_correlation": rank_correlation(dreams, reals) if has_env else None,
-        "bias": float(np.mean(np.array(dreams) - np.array(reals))) if has_env else None,
+        "rank_correlation": rank_correlation(dreams, reals) if rows else None,
+        "bias": float(np.mean(np.array(dreams) - np.array(reals))) if rows else None,
         "open_loop_error": open_loop_error(world_model, store, held_out),
         "warm_up_steps": WARM_UP_STEPS,
     }
@@ -129,13 +97,64 @@ def measure(config: FidelityConfig, run: Run) -> dict[str, Any]:
     if world_model.sizes.hits and len(newest):
         seed = run.derive_seed("fidelity/hits")
         result["hits"] = dataclasses.asdict(hits_foreseen(world_model, store, newest, seed))
-    kept = load_tensors(run.stage_path("controller") / BEST)["solution"]
-    asked, dreamer, inputs = config.uncertainty, world_model.on(device), controller.inputs
-    result["uncertainty"] = {
-        **asked.to_dict(),
-        "recorded": uncertainty.of_recorded(
-            asked, dreamer, store, newest if len(newest) else held_out, run.derive_seed("fidelity/uncertainty")
-        ),
-        "dream": uncertainty.of_dreams(asked, rules, dreamer, inputs, temperature, kept, dream_jobs),
-    }
+    result["uncertainty"] = _uncertainty(config, run, world_model, store, newest if len(newest) else held_out)
     return result
+
+
+def _in_both_worlds(config: FidelityConfig, run: Run, world_model: WorldModel, spec: Task) -> list[dict[str, Any]]:
+    """Returns a row for each policy that does not look, for C on its way and for the C that was kept."""
+    controller, place, random = run.preset.controller, config.place, run.preset.collect.random
+    temperature, rules, device = _temperature(config, run), DreamRules(controller.dream_dropout), pick_device(config.device)
+    real_jobs = [EpisodeJob(0, run.derive_seed("fidelity/real", i)) for i in range(config.real_episodes)]
+    dream_jobs = _dream_jobs(config, run)
+    blind, evolved = blind_policies(spec, random), evolved_solutions(run)
+    progress = Progress("fidelity", len(blind) + len(evolved), "policies")
+    rows: list[dict[str, Any]] = []
+
+    def play(name: str, solution: Tensor, dream: DreamEvaluator, real: RealEvaluator) -> None:
+        dreamt, played = (
+            np.array([result.episode_return for result in world.evaluate(solution[None], jobs)])
+            for world, jobs in ((dream, dream_jobs), (real, real_jobs))
+        )
+        rows.append({"policy": name, "dream": summarise(dreamt), "real": summarise(played)})
+        progress.update(len(rows), f"{name}: dream {dreamt.mean():.0f}, real {played.mean():.0f}")
+
+    def dream_of(acting: Callable[[DreamEnv], BlindPolicy] | None = None) -> DreamEvaluator:
+        return DreamEvaluator(world_model, controller.inputs, temperature, NUM_SLOTS, device, acting, rules)
+
+    def game(world_model: WorldModel | None, blind: Blind = Blind()) -> RealEvaluator:  # noqa: B008 (frozen)
+        where = (config.num_workers, place.backend, place.address)
+        return RealEvaluator(spec, world_model, controller.inputs, False, *where, blind)
+
+    for name, make in blind.items():
+        with closing(game(None, Blind(name, random))) as real:
+            play(name, torch.zeros(0), dream_of(_blind(make, spec.action_size)), real)
+    with closing(game(world_model)) as real:
+        dream = dream_of()
+        for name, solution in evolved.items():
+            play(name, torch.from_numpy(solution), dream, real)
+    progress.finish(f"{len(rows)} policies")
+    return rows
+
+
+def _uncertainty(
+    config: FidelityConfig, run: Run, world_model: WorldModel, store: LatentStore, episodes: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Returns M's uncertainty along recorded ``episodes`` and in the dreams of the C that was kept."""
+    asked, controller, dreamer = config.uncertainty, run.preset.controller, world_model.on(pick_device(config.device))
+    rules, temperature = DreamRules(controller.dream_dropout), _temperature(config, run)
+    kept = load_tensors(run.stage_path("controller") / BEST)["solution"]
+    jobs, seed = _dream_jobs(config, run), run.derive_seed("fidelity/uncertainty")
+    return {
+        **asked.to_dict(),
+        "recorded": uncertainty.of_recorded(asked, dreamer, store, episodes, seed),
+        "dream": uncertainty.of_dreams(asked, rules, dreamer, controller.inputs, temperature, kept, jobs),
+    }
+
+
+def _temperature(config: FidelityConfig, run: Run) -> float:
+    return config.temperature or run.preset.controller.temperature
+
+
+def _dream_jobs(config: FidelityConfig, run: Run) -> list[EpisodeJob]:
+    return [EpisodeJob(0, run.derive_seed("fidelity/dream", i)) for i in range(config.dream_episodes)]
