@@ -124,25 +124,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
             played.add(result)
         progress.update(tally.num_played, f"mean {tally.mean:.1f}")
 
-    official, inputs = not config.fast, agent.inputs if agent is not None else "z"
-    temperature, own, where = None, None, ""
-    evaluator: Evaluator
-    if config.world == "dream":
-        if agent is None:
-            raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
-        own = agent.temperature
-        temperature = config.temperature or own
-        where = f"{temperature_text(temperature, own)}{dropout_text(config.dream_dropout)}: "
-        device = pick_device(config.device)
-        acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
-        rules = DreamRules(config.dream_dropout)
-        evaluator = DreamEvaluator(agent.world_model, inputs, temperature, config.num_slots, device, acting, rules)
-    elif isinstance(player, Outsider):
-        evaluator = OutsiderEvaluator(Outsider(spec, player.policy), official)
-    else:
-        world_model = None if agent is None or random else agent.world_model
-        place = config.place
-        evaluator = RealEvaluator(spec, world_model, inputs, official, config.num_workers, place.backend, place.address)
+    evaluator, temperature = _evaluator(config, player, spec)
     try:
         solutions = torch.zeros(1, 0) if agent is None else agent.needed_solution()[None]
         block = max(BLOCK_EPISODES, config.num_slots)
@@ -153,28 +135,54 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
     finally:
         evaluator.close()
     summary = summarise(tally.returns)
+    where = ""
+    if temperature is not None and agent is not None:
+        where = f"{temperature_text(temperature, agent.temperature)}{dropout_text(config.dream_dropout)}: "
     progress.finish(f"{where}{score_text(summary, 1)}")
-    dream = config.world == "dream"
     return {
         "task": spec.name,
         "world": config.world,
         "agent": "policy" if isinstance(player, Outsider) else config.agent,
-        "env": {
-            "id": spec.gym_id("Dream") if dream else spec.score_id(official),
-            "settings": spec.env_settings(official),
-            **({} if spec.frames_name == OWN_FRAMES else {"frames": spec.frames_name}),
-            **({"variant": spec.variant} if spec.variant else {}),
-            "max_episode_steps": spec.max_episode_steps,
-            "versions": versions(),
-        },
+        "env": _env(config, spec),
         **summary,
         "seed": config.seed,
         "temperature": temperature,
-        "own_temperature": own,
+        "own_temperature": None if temperature is None or agent is None else agent.temperature,
         **({"dream_dropout": config.dream_dropout} if config.dream_dropout else {}),
-        "controller_inputs": None if random or agent is None else inputs,
+        "controller_inputs": None if random or agent is None else agent.inputs,
         "sha256": _hashes(config, agent),
         "episodes": tally.rows(),
+    }
+
+
+def _evaluator(config: EvaluateConfig, player: Player, spec: Task) -> tuple[Evaluator, float | None]:
+    """Returns where the player plays, and the dream's temperature; None for the real environment's."""
+    agent, random, official = player if isinstance(player, Agent) else None, config.agent == "random", not config.fast
+    if config.world == "dream":
+        if agent is None:
+            raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
+        temperature = config.temperature or agent.temperature
+        acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
+        sizes = (temperature, config.num_slots, pick_device(config.device))
+        rules = DreamRules(config.dream_dropout)
+        return DreamEvaluator(agent.world_model, agent.inputs, *sizes, acting, rules), temperature
+    if isinstance(player, Outsider):
+        return OutsiderEvaluator(Outsider(spec, player.policy), official), None
+    world_model, inputs = (None, "z") if agent is None else (None if random else agent.world_model, agent.inputs)
+    place = (config.num_workers, config.place.backend, config.place.address)
+    return RealEvaluator(spec, world_model, inputs, official, *place), None
+
+
+def _env(config: EvaluateConfig, spec: Task) -> dict[str, Any]:
+    """Returns what was played, with its settings and versions."""
+    official = not config.fast
+    return {
+        "id": spec.gym_id("Dream") if config.world == "dream" else spec.score_id(official),
+        "settings": spec.env_settings(official),
+        **({} if spec.frames_name == OWN_FRAMES else {"frames": spec.frames_name}),
+        **({"variant": spec.variant} if spec.variant else {}),
+        "max_episode_steps": spec.max_episode_steps,
+        "versions": versions(),
     }
 
 
