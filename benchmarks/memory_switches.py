@@ -1,6 +1,6 @@
 """M's switches, which the original has and leaves off: what each does to the likelihood of held-out episodes.
 
-    python -m benchmarks.memory_switches RUN [--num-steps 2000] [--json results/take-cover/memory_switches.json]
+    python -m benchmarks.memory_switches RUN [--num-steps 1000] [--json FILE]
 
 RUN is a run whose latents are made. M is trained on them once a row, from the same seed and on the same batches.
 The rows' runs lie beside it, in RUN-switches/, and share its files; the same command goes on where it stopped.
@@ -50,8 +50,8 @@ def main() -> None:
     """Trains M once a row and writes what was measured."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path, metavar="RUN")
-    parser.add_argument("--num-steps", type=int, default=2_000)
-    parser.add_argument("--json", type=Path, default=Path("results/take-cover/memory_switches.json"))
+    parser.add_argument("--num-steps", type=int, default=1_000)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="default: switches.json in RUN-switches/")
     parsed = parser.parse_args()
     folder = parsed.run.with_name(f"{parsed.run.name}-switches")
     folder.mkdir(exist_ok=True)
@@ -61,7 +61,7 @@ def main() -> None:
         rows.append({"switch": name, "flags": " ".join(flags), **found})
         print(f"{name}: held-out nll {found['held_out_nll']:.4f}", flush=True)
     facts = {"task": run.task, "seed": run.seed, "num_episodes": run.preset.collect.num_episodes, "num_steps": parsed.num_steps}
-    write_json(parsed.json, {**facts, "rows": rows, "machine": describe_machine("cpu")})
+    write_json(parsed.json or folder / "switches.json", {**facts, "rows": rows, "machine": describe_machine("cpu")})
 
 
 if __name__ == "__main__":

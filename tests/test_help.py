@@ -38,6 +38,7 @@ def test_a_commands_help_has_one_shape(verb, capsys):
     lines = said.splitlines()
     sentence = " ".join(lines[: lines.index("")])
     assert sentence.endswith(".")
+    assert "  " not in sentence
     assert lines[lines.index("") + 1].startswith(f"usage: worldmodels {verb}")
     assert len(re.findall(rf"^  worldmodels {verb} ?", said, re.M)) == 2
     assert max(map(len, lines)) <= 80

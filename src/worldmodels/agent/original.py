@@ -148,7 +148,8 @@ def _find(folder: Path, name: str) -> Path | None:
 def _needed(folder: Path, name: str) -> Path:
     found = _find(folder, name)
     if found is None:
-        raise UserError(f"{folder}: no {name} is here; the original's repository has it: name a clone's folder of the task")
+        below = ", ".join(f"{name}/" for name in FOLDERS if name)
+        raise UserError(f"{folder}: no {name} is here, nor in {below}; a clone of the original's repository has it")
     return found
 
 

@@ -276,7 +276,7 @@ class PlotArgs:
     """A run's folder, also half-trained: what is there is drawn. Of a task's shipped agent or a model's folder: V's latents, a
     dream and the scores. Of the original's training logs (*.hist.json): their curve."""
     out: Path | None = None
-    """The folder to draw into (default: RUN/plots; of a shipped agent TASK-plots)."""
+    """The folder to draw into (default: RUN/plots; of logs plots beside them; of a shipped agent TASK-plots)."""
 
 
 @dataclass(frozen=True)

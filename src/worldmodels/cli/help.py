@@ -166,7 +166,7 @@ def help_of(kind: Any, verb: str, sentence: str) -> str:
     words = [name_of(action) + " ..." * (action.nargs in ("+", "*")) for action in positional]
     needed = [f"{action.option_strings[0]} {_value(action)}" for action in actions.values() if action.required]
     usage = " ".join(["usage: worldmodels", verb, *words, *needed, "[flags]"])
-    lines = [*_wrapped(sentence, ""), "", usage, ""]
+    lines = [*_wrapped(" ".join(sentence.split()), ""), "", usage, ""]
     lines += [f"  worldmodels {example}" for example in told.examples]
     for action in positional:
         lines += ["", *_entry(action)]

@@ -22,10 +22,10 @@ ENDING = ".hist.json"
 
 
 def original_logs(path: Path) -> list[Path]:
-    """Returns the log that a path is, or the logs in a folder, in its folder ``log``, or in a clone's two tasks."""
+    """Returns the log that a path is, or the logs in a folder, in its folder ``log``, or in those of a clone's two tasks."""
     if path.is_file():
         return [path] if path.name.endswith(ENDING) else []
-    folders = (path, path / "log", *(path / task / "log" for task in CLONE))
+    folders = (folder / below for folder in (path, *(path / task for task in CLONE)) for below in ("", "log"))
     return [file for folder in folders for file in sorted(folder.glob(f"*{ENDING}"))]
 
 

@@ -83,7 +83,7 @@ PAPER = Preset(
     encode=EncodeConfig(),
     # 400 epochs of the original's 61 batches, and what is left then of a rate that falls by 0.99999 a step.
     rnn=RNNConfig(num_steps=24_400, learning_rate=1e-3, final_learning_rate=7.835e-4),
-    # The original's log rises to here: 843 steps, and 907 at most in the 1,200 generations after.
+    # The original's log rises to here, and hardly in the 1,200 generations after.
     controller=ControllerConfig(inputs="zch", num_generations=600),
     evaluate=EvaluateConfig(),
 )
