@@ -26,12 +26,16 @@ def inspect(path, tmp_path):
 @pytest.mark.parametrize(
     ("name", "kind", "facts"),
     [
-        (".", "run", {"task": "toy", "seed": 0}),
+        (".", "run", {"task": "toy", "recipe": "best", "seed": 0}),
         ("episodes", "episodes", {"shards": 3, "episodes": 12}),
         ("episodes/shard-00001", "episode shard", {"episodes": 4}),
         ("latents", "latents", {"episodes": 12, "latent_size": 4}),
         ("rnn", "stage", {"state": "finished"}),
-        ("model", "model", {"task": "toy", "controller_inputs": "zh", "initial_latents": 12}),
+        (
+            "model",
+            "model",
+            {"task": "toy", "controller_inputs": "zh", "initial_latents": 12, "frames": "own", "dream_end": "compared"},
+        ),
         ("model/controller.safetensors", "weights", {"tensors": 2, "numbers": 13, "types": ["float32"]}),
         ("evaluation/real.json", "result", {"world": "real", "episodes": 6}),
         ("controller/history.jsonl", "log", {"rows": 4}),

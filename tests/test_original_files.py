@@ -333,6 +333,13 @@ def with_first(value):
         ("log/doomrnn.cma.16.64.best.json", changed(lambda best: [best[0][:-1], 1]), 3, "1,088 or 576 or 64 parameters"),
         ("log/doomrnn.cma.16.64.best.json", changed(lambda _: []), 3, "no controller"),
         ("log/doomrnn.cma.16.64.best.json", changed(lambda _: [[float("inf")] * 1088]), 3, "not finite"),
+        ("log/doomrnn.cma.16.64.best.json", changed(lambda _: [[1e300] * 1088]), 3, "holds a value beyond"),
+        (
+            "tf_models/initial_z.json",
+            changed(lambda z: [[[10**12, *z[0][0][1:]], *z[0][1:]], z[1]]),
+            3,
+            "array 0 holds a value beyond",
+        ),
     ],
 )
 def test_what_is_damaged_is_named_and_leaves_nothing(file, damage, code, said, clone, tmp_path, capsys):
@@ -377,6 +384,17 @@ def test_its_logs_are_curves(clone, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"mine.hist.png", "mine.hist.svg"}
     assert main(["plot", str(logs / "mine.hist.json")]) == 0
     assert {path.name for path in (logs / "plots").iterdir()} == {"mine.hist.png", "mine.hist.svg"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "folder"), [(["inspect"], "."), (["inspect"], "doomrnn"), (["export", "web", "--out", "page"], "doomrnn")]
+)
+def test_a_command_that_takes_no_original_says_what_makes_a_model_of_it(verb, folder, clone, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*verb, str(clone / folder)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.endswith(f"'worldmodels import-original {clone / folder} --out MODEL' makes a model of them")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("part", ["vae.json", "rnn.json", "initial_z.json", "doomrnn.cma.16.64.[bj]*"])

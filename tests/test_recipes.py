@@ -142,11 +142,13 @@ def test_a_table_has_the_recipes_settings(walls, tmp_path):
             "V and M of take-cover are of the recipe best; use --recipe best, or name a run",
         ),
         ("WALLS", [], "are of the recipe original; use --recipe original, or name a run of the recipe best with --model"),
+        ("WALLS/model", [], "are of the recipe original; use --recipe original"),
+        ("take-cover", ["--recipe", "orig"], "take-cover has no recipe 'orig'; did you mean 'original'?"),
     ],
 )
 def test_a_table_is_not_made_on_another_recipes_v_and_m(model, asked, said, walls, tmp_path, capsys):
     path = tmp_path / "table"
-    model = str(walls) if model == "WALLS" else model
+    model = model.replace("WALLS", str(walls))
     assert main(["table", "temperature", "--model", model, "--run", str(path), *asked]) == 2
     assert said in capsys.readouterr().err
     assert not path.exists()

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,21 @@ def run(search, function, generations):
     for _ in range(generations):
         search.tell(function(search.ask()))
     return search
+
+
+@pytest.mark.parametrize("name", ["pepg", "ses"])
+@pytest.mark.parametrize("sigma", [1e-6, 1.0, 100.0])
+def test_step_sizes_stay_numbers_whatever_is_set(name, sigma):
+    changes = {"sigma_learning_rate": 10, "sigma_max_change": 1, "sigma_limit": 1e-9, "sigma_decay": 0.01, "learning_rate": 1}
+    settings = dataclasses.replace(SETTINGS[name], **changes)
+    search = STRATEGIES[name](np.zeros(10), sigma, POPULATION, 0, settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(200):
+            search.tell(sphere(search.ask()))
+            assert search.sigma > 0
+            assert np.isfinite(search.mean).all()
+            assert np.isfinite(search.sigma)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -39,6 +39,8 @@ CLONE = ("doomrnn", "carracing")
 V_FILE, M_FILE, Z_FILE = "vae.json", "rnn.json", "initial_z.json"
 #: Its numbers are whole ones of 1 / this.
 PRECISION = 10_000
+#: Beyond this no number of its files is one of its weights: as float16 it would not be finite.
+LARGEST = 60_000 * PRECISION
 #: TensorFlow's cell adds it to the forget gate.
 FORGET_BIAS = 1.0
 
@@ -125,10 +127,13 @@ def write_original(folder: Path, out: Path) -> dict[str, Any]:
     """
     found = original_folder(folder)
     if found is None:
+        if not folder.exists():
+            raise UserError(f"{folder}: no such folder")
         files.check_folder(folder)
         raise UserError(f"{folder}: no {M_FILE} and no {V_FILE} are here; name a clone's folder of the task, or those files'")
-    if out.exists():
+    if out.exists() or out.is_symlink():
         raise UserError(f"{out}: is there already; name a folder that is not")
+    files.check_folder(out)
     agent = load_original(found)
     with files.folder_beside(out) as temporary:
         sha256 = agent.save(temporary)
@@ -188,6 +193,8 @@ def _array(path: Path, what: str, values: Any) -> Array:
         raise BadFileError(f"{path}: {what} holds something else than numbers")
     if not np.isfinite(found).all():
         raise BadFileError(f"{path}: {what} holds a value that is not finite")
+    if np.abs(found.astype(np.float64)).max() > LARGEST:
+        raise BadFileError(f"{path}: {what} holds a value beyond ±{LARGEST:,}; the original's are small")
     return found.astype(np.float64)
 
 

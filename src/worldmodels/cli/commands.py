@@ -249,8 +249,6 @@ def _table(args: Sequence[str]) -> None:
         raise UserError(f"table {parsed.name}: takes no {' and no '.join(said)}; leave it out")
     agent = None if parsed.name in (DEPARTURES, DROPOUT) else load(parsed.model)
     spec = task_of(parsed.model) if agent is None else agent.task
-    if parsed.name in TABLES:
-        check_recipe(parsed.name, parsed.model, parsed.recipe)
     carried_from = f"{spec.name}-to-" if parsed.name == TRANSFER else ""
     if parsed.name == TRANSFER:
         if not parsed.to:
@@ -258,6 +256,8 @@ def _table(args: Sequence[str]) -> None:
         spec = get_task(parsed.to)
     scale, recipe = (parsed.scale, parsed.recipe) if given is None else (given.scale, given.recipe)
     spec.preset(scale, recipe)
+    if agent is not None and parsed.name in TABLES:
+        check_recipe(parsed.name, parsed.model, agent, scale, recipe)
     of_scale = "" if parsed.name == ROBUSTNESS else f"-{scale}{of_recipe(recipe)}"
     path = parsed.run or Path("runs") / f"table-{parsed.name}-{carried_from}{spec.name}{of_scale}"
     place = {"backend": parsed.backend, "address": parsed.address}

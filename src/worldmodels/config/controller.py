@@ -32,7 +32,8 @@ class ControllerConfig(Config):
 
     from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
     """Begin the search at the C of another model: a task's name (its shipped agent), a run's folder or a model's folder. It may
-    see less than this one, such as mu where this one sees muh. Empty: at zeros, or at the previous run's."""
+    see less than this one, such as mu where this one sees muh. Left out: as the run has it; in a new one at
+    zeros, or at the previous run's."""
     inputs: ControllerInputs = "zh"
     """What C sees: z (V's latent) or mu (its mean, without the noise of the draw), h and c (M's hidden and cell states);
     +hidden: all that through 40 tanh units."""

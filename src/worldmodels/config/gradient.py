@@ -16,8 +16,8 @@ class GradientConfig(Config):
     """What V and M share: a number of steps of Adam, with the learning rate falling exponentially."""
 
     from_model: str = field(default="", metadata={**BY_HASH, "flag": "from"})
-    """Begin with the weights of another model: a task's name (its shipped agent), a run's folder or a model's folder. Empty:
-    with random ones, or the previous run's."""
+    """Begin with the weights of another model: a task's name (its shipped agent), a run's folder or a model's folder. Left
+    out: as the run has it; in a new one with random ones, or the previous run's."""
     num_steps: Annotated[int, TRAINING_STEPS] = 1
     """Gradient steps; 0 leaves the weights as they begin, and takes --from or --previous."""
     batch_size: Annotated[int, Bounds(1, 65_536)] = 100

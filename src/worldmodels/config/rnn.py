@@ -38,7 +38,8 @@ class RNNConfig(GradientConfig):
     """Weight of a termination, or of a hit, in the done head's cross-entropy (the original's 10); tasks without that head
     ignore it."""
     layer_norm: bool = field(default=False, metadata=ADDED)
-    """Layer normalisation of M's gates and of its cell state (a switch of the original's, off there): steadier, and slower."""
+    """Layer normalisation of M's gates and of its cell state (a switch of the original's, off there): steadier, and slower. The
+    page in a browser has none."""
     input_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)
     """The share of M's inputs that a training step leaves out (a switch of the original's, off there; 0.1 where it is on)."""
     recurrent_dropout: Annotated[float, Bounds(0, 0.9)] = field(default=0.0, metadata=ADDED)

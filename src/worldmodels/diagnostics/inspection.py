@@ -39,7 +39,7 @@ from worldmodels.runs.layout import (
     WEIGHTS,
 )
 from worldmodels.runs.lock import RunLock
-from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run, read_done
+from worldmodels.runs.run import STAGES, VERBS, Run, nearest_run, original_mend, read_done
 from worldmodels.runs.scores import NAMES, read_score, search_logs
 from worldmodels.runs.timings import stage_seconds
 from worldmodels.runtime.progress import format_seconds
@@ -82,6 +82,8 @@ def _kind_of(path: Path) -> tuple[str, Callable[[Path], Facts]]:
         if found:
             return kind, look
     what = "neither a run, a stage's folder, a shard, latents, a model, a .safetensors, .json or .jsonl file"
+    if mend := original_mend(path):
+        raise UserError(f"{path}: {what}; {mend}")
     raise UserError(f"{path}: {what}{nearest_run(path) if path.is_dir() else ''}")
 
 
@@ -118,7 +120,7 @@ def _run(path: Path) -> Facts:
         with _noting(health):
             health += _model(path / MODEL)["health"]
     return {
-        "task": run.task, "scale": run.scale, "seed": run.seed, "versions": config["versions"],
+        "task": run.task, "scale": run.scale, "recipe": run.recipe, "seed": run.seed, "versions": config["versions"],
         "stages": stages, **next_up, "scores": scores, "health": health,
     }  # fmt: skip
 
@@ -292,6 +294,7 @@ def _model(path: Path) -> Facts:
     try:
         agent = load_model(path)
         facts |= {"task": agent.task.name, "controller_inputs": agent.inputs, "temperature": agent.temperature}
+        facts |= {"frames": agent.task.frames_name, "dream_end": "drawn" if agent.world_model.sizes.drawn else "compared"}
         facts["sha256"] = agent.sha256
         facts["initial_latents"] = len(agent.world_model.initial.mu)
     except WorldModelsError as error:

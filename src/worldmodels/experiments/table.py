@@ -29,7 +29,8 @@ from worldmodels.diagnostics.statistics import score_text, short_score
 from worldmodels.envs.registry import tasks
 from worldmodels.envs.task import Task
 from worldmodels.models.controller import num_parameters
-from worldmodels.models.mdn_rnn import MDNRNN
+from worldmodels.models.mdn_rnn import MDNRNN, RNNSizes
+from worldmodels.models.sizes import run_sizes
 from worldmodels.models.world_model import WorldModel
 from worldmodels.plots.table import draw_bars, draw_temperatures
 from worldmodels.runs.layout import CONFIG
@@ -140,19 +141,29 @@ def check_table(name: str, others: tuple[str, ...] = ()) -> None:
         raise UserError(f"there is no table '{name}'{nearest(name, known)}")
 
 
-def check_recipe(name: str, target: str, recipe: str) -> None:
-    """Raises `UserError` where the V and M that rows are to share were made by another recipe than the rows; a model's folder
-    does not say by which it was, and is taken."""
+def check_recipe(name: str, target: str, agent: Agent, scale: str, recipe: str) -> None:
+    """Raises `UserError` where the V and M that rows are to share were made by another recipe than the rows. A model's folder
+    does not say by which it was: it is taken where M learns the same ends and its dream ends in the same way."""
     path, own = target_path(target), recipe
     if target in tasks():
         own = BEST_RECIPE
     elif not is_model(path) and (path / CONFIG).exists():
         own = Run.open(path).recipe
+    else:
+        sizes, task = agent.world_model.sizes, agent.task
+        others = [known for known in (BEST_RECIPE, *task.recipes) if known != recipe]
+        same = (known for known in (recipe, *others) if _ends(run_sizes(task, task.preset(scale, known))) == _ends(sizes))
+        own = next(same, recipe)
     if own != recipe:
         raise UserError(
             f"table {name}: V and M of {target} are of the recipe {own}; use --recipe {own}, or name a run of the recipe "
             f"{recipe} with --model ('worldmodels reproduce TASK --recipe {recipe}' makes one)"
         )
+
+
+def _ends(sizes: RNNSizes) -> tuple[bool, bool]:
+    """Returns what M's end head learns and whether the dream's ends are drawn."""
+    return sizes.hits, sizes.drawn
 
 
 def make_table(
@@ -223,7 +234,8 @@ def make_row(row: Row, agent: Agent, path: Path, scale: str, recipe: str, seed: 
     spec = world_model.spec
     sizes = world_model.sizes
     preset = spec.preset(scale, recipe).with_sizes(sizes.latent_size, sizes.width, sizes.hidden_size, sizes.num_mixtures)
-    preset = dataclasses.replace(preset, controller=row.config)
+    collect = dataclasses.replace(preset.collect, frames=spec.frames_name)
+    preset = dataclasses.replace(preset, collect=collect, controller=row.config)
     run = Run.open_or_create(path, spec.name, scale, seed, preset, recipe=recipe)
     run.refuse_other_settings("controller", row.config)
     inputs = {part: agent.sha256[part] for part in ("vae", "rnn", "initial_latents")}

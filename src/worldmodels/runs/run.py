@@ -46,6 +46,13 @@ VERBS = {
 }
 
 
+def original_mend(path: Path) -> str:
+    """Returns what makes a model of the original's files, where some are in a folder or in one below it; else nothing."""
+    if not any(file for pattern in ("rnn.json", "*/rnn.json", "*/*/rnn.json") for file in path.glob(pattern)):
+        return ""
+    return f"the original's files are: 'worldmodels import-original {path} --out MODEL' makes a model of them"
+
+
 def nearest_run(path: Path) -> str:
     """Returns ``"; did you mean 'runs/x'?"`` for the first run in a folder, or else for the run, beside a path or in ``runs``,
     whose name is most like the path's, or nothing where none is like it."""
@@ -164,7 +171,7 @@ class Run:
         file = path / CONFIG
         if not file.exists():
             files.check_folder(path)
-            mend = f"'worldmodels reproduce TASK --run {path}' makes one"
+            mend = original_mend(path) or f"'worldmodels reproduce TASK --run {path}' makes one"
             raise UserError(f"{path}: no run is here (no config.json){nearest_run(path)}; {mend}")
         data = files.read_json(file)
         known = {"format", "task", "scale", "seed", "stages", "versions"}

@@ -16,6 +16,9 @@ from worldmodels.config import ESConfig
 from worldmodels.search.adam_ascent import AdamAscent
 from worldmodels.search.strategy import Fitness, Solution, Solutions, Strategy, annealed, shaped
 
+#: Step sizes stay between these: whatever is set, candidates are numbers, and no two of them the same.
+SMALLEST, LARGEST = 1e-12, 1e6
+
 
 class PEPG(Strategy):
     """Args: ``start``, the first mean, float64 [D]; ``sigma``, every parameter's first step size; ``population_size``, P, even;
@@ -54,7 +57,7 @@ class PEPG(Strategy):
         scale = 1.0 if settings.rank_fitness else utility.std() or 1.0
         change = settings.sigma_learning_rate * (((plus + minus) / 2 - utility.mean()) @ by_sigma) / (len(utility) * scale)
         most = settings.sigma_max_change * self._sigma
-        changed = self._sigma + np.clip(change, -most, most)
+        changed = np.clip(self._sigma + np.clip(change, -most, most), SMALLEST, LARGEST)
         self._sigma = np.where(changed > settings.sigma_limit, changed * settings.sigma_decay, changed)
         self._learning_rate = annealed(self._learning_rate, settings.learning_rate_decay, settings.learning_rate_limit)
 
