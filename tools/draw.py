@@ -184,6 +184,7 @@ PICTURES: dict[str, Callable[[Path], Any]] = {
     ),
     "take-cover/temperature/recipes.png": lambda path: save(draw_recipes(), path),
     "take-cover/departures/table.png": partial(save_result, "take-cover/departures/table.json", draw_departures),
+    "take-cover/departures-laptop/table.png": partial(save_result, "take-cover/departures-laptop/table.json", draw_departures),
     "take-cover/optimizers/table.png": partial(save_result, "take-cover/optimizers/table.json", DRAW["optimizers"]),
     "take-cover/ablation/table.png": partial(save_result, "take-cover/ablation/table.json", DRAW["ablation"]),
     "car-racing/ablation/table.png": partial(save_result, "car-racing/ablation/table.json", DRAW["ablation"]),

@@ -357,6 +357,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "original's temperatures": lambda: paper_table("take-cover/temperature-original"),
     "crossed temperatures": crossed_temperatures,
     "departures table": lambda: paper_table("take-cover/departures"),
+    "laptop departures": lambda: paper_table("take-cover/departures-laptop"),
     "memory switches": memory_switches,
     "hot seeds": temperature_seeds,
     "hidden layer": hidden_layer,
