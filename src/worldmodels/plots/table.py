@@ -132,17 +132,17 @@ OTHERS = ((style.ORIGINAL, "D"), (style.GREEN, "s"), (style.PURPLE, "^"), (style
 def draw_robustness(result: dict[str, Any], path: Path) -> None:
     """Draws each row's mean as a bar, that of the augmented agent below it, the published means of others as marks on them."""
     rows = result["rows"]
-    bars = {"real": ("ours", style.OURS), **({"augmented": ("ours, augmented", style.DREAM)} if "augmented" in rows[0] else {})}
+    bars = {"real": ("ours", 0.6), **({"augmented": ("ours, augmented", 1.0)} if "augmented" in rows[0] else {})}
     height = 0.6 / len(bars)
     figure = style.figure(9, 2.3 + (0.4 + 0.2 * len(bars)) * len(rows))
     axis = figure.subplots()
     names = list(dict.fromkeys(score["who"] for row in rows for score in row["published"]))
     marks = {who: OTHERS[number % len(OTHERS)] for number, who in enumerate(names)}
     for y, row in enumerate(rows):
-        for number, (name, (who, colour)) in enumerate(bars.items()):
+        for number, (name, (who, alpha)) in enumerate(bars.items()):
             place, label = y + (number - (len(bars) - 1) / 2) * height, f"{who}, with the 95% interval of the mean"
             spread = _half_interval(row[name])
-            axis.barh(place, row[name]["mean"], height, xerr=spread, color=colour, alpha=0.6, capsize=4, label=label)
+            axis.barh(place, row[name]["mean"], height, xerr=spread, color=style.OURS, alpha=alpha, capsize=4, label=label)
         for score in row["published"]:
             colour, mark = marks[score["who"]]
             axis.plot(score["mean"], y, mark, color=colour, markeredgecolor="white", markersize=10, label=score["who"])
