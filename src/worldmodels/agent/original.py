@@ -193,9 +193,10 @@ def _array(path: Path, what: str, values: Any) -> Array:
         raise BadFileError(f"{path}: {what} holds something else than numbers")
     if not np.isfinite(found).all():
         raise BadFileError(f"{path}: {what} holds a value that is not finite")
-    if np.abs(found.astype(np.float64)).max() > LARGEST:
+    numbers = found.astype(np.float64)
+    if np.abs(numbers).max() > LARGEST:
         raise BadFileError(f"{path}: {what} holds a value beyond ±{LARGEST:,}; the original's are small")
-    return found.astype(np.float64)
+    return numbers
 
 
 def _of_shapes(path: Path, shapes: list[tuple[int, ...]]) -> list[Array]:

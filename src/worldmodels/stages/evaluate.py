@@ -135,9 +135,10 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
     finally:
         evaluator.close()
     summary = summarise(tally.returns)
+    own = None if temperature is None or agent is None else agent.temperature
     where = ""
-    if temperature is not None and agent is not None:
-        where = f"{temperature_text(temperature, agent.temperature)}{dropout_text(config.dream_dropout)}: "
+    if temperature is not None and own is not None:
+        where = f"{temperature_text(temperature, own)}{dropout_text(config.dream_dropout)}: "
     progress.finish(f"{where}{score_text(summary, 1)}")
     return {
         "task": spec.name,
@@ -147,7 +148,7 @@ def evaluate(config: EvaluateConfig, player: Player, played_path: Path | None = 
         **summary,
         "seed": config.seed,
         "temperature": temperature,
-        "own_temperature": None if temperature is None or agent is None else agent.temperature,
+        "own_temperature": own,
         **({"dream_dropout": config.dream_dropout} if config.dream_dropout else {}),
         "controller_inputs": None if random or agent is None else agent.inputs,
         "sha256": _hashes(config, agent),
@@ -163,9 +164,9 @@ def _evaluator(config: EvaluateConfig, player: Player, spec: Task) -> tuple[Eval
             raise UserError(f"{spec.name}: without V and M there is no dream; give an agent")
         temperature = config.temperature or agent.temperature
         acting = (lambda world: UniformPolicy(world.single_action_space)) if random else None
-        sizes = (temperature, config.num_slots, pick_device(config.device))
-        rules = DreamRules(config.dream_dropout)
-        return DreamEvaluator(agent.world_model, agent.inputs, *sizes, acting, rules), temperature
+        device, rules = pick_device(config.device), DreamRules(config.dream_dropout)
+        dreamt = (agent.world_model, agent.inputs, temperature, config.num_slots)
+        return DreamEvaluator(*dreamt, device, acting, rules), temperature
     if isinstance(player, Outsider):
         return OutsiderEvaluator(Outsider(spec, player.policy), official), None
     world_model, inputs = (None, "z") if agent is None else (None if random else agent.world_model, agent.inputs)
